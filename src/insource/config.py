@@ -1,0 +1,81 @@
+"""Settings: the only reader of the environment. A TOML file (`insource.toml` in the data folder, or the one named by
+INSOURCE_CONFIG) under INSOURCE_* variables; every field states its unit in its name and its meaning in one sentence.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from platformdirs import user_data_path
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+
+def _data_folder() -> Path:
+    return user_data_path("insource", appauthor=False)
+
+
+def _hub_cache() -> Path:
+    home = os.environ.get("HF_HOME")
+    return Path(os.environ.get("HF_HUB_CACHE") or (Path(home) if home else Path.home() / ".cache/huggingface") / "hub")
+
+
+class Settings(BaseSettings):
+    """Every setting. Its environment variable is INSOURCE_ and the name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="INSOURCE_", extra="forbid", frozen=True)
+
+    home: Path = Field(default_factory=_data_folder, description="Folder of the database, artifacts and reports.")
+    database_url: str = Field("", description="SQLAlchemy URL of the store; empty: SQLite in the home folder.")
+    model_cache: Path = Field(default_factory=_hub_cache, description="Hugging Face cache that model files live in.")
+    hub_url: str = Field("", description="Base URL of the Hub; empty: the client's own default or HF_ENDPOINT.")
+    model: str = Field("", description="Reference of the local model; empty: the default small model.")
+    engine_url: str = Field("", description="Base URL of an external OpenAI-compatible engine used instead of ours.")
+    context_tokens: int = Field(8192, ge=256, description="Context of the local engine, over all slots.")
+    slots: int = Field(4, ge=1, le=256, description="Requests that the local engine works on at once.")
+    threads: int = Field(0, ge=0, description="Threads of the local engine; 0: the physical cores.")
+    engine_start_seconds: float = Field(120.0, gt=0, description="Longest wait for an engine to become ready.")
+    engine_restarts: int = Field(5, ge=0, description="Restarts of a crashed engine worker before it is given up.")
+    provider_url: str = Field("https://api.openai.com", description="Base URL of the hosted API, without /v1.")
+    provider_key_env: str = Field("OPENAI_API_KEY", description="Environment variable with the hosted API's key.")
+    provider_replay: bool = Field(False, description="Answer from recorded exchanges; call no hosted API.")
+    replay_latency: bool = Field(False, description="Replay with the recorded latency.")
+    host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
+    port: int = Field(8787, ge=0, le=65535, description="Port that the gateway listens on; 0: any free one.")
+    log_bodies: bool = Field(True, description="Keep requests and answers in the log; off: figures only.")
+    flush_seconds: float = Field(0.05, gt=0, le=0.05, description="Longest wait of an exchange before it is written.")
+    privacy_detector: str = Field("patterns", description="Which privacy detector pins requests.")
+    privacy_seconds: float = Field(0.25, gt=0, description="Longest scan; a request not scanned by then is pinned.")
+    privacy_pin_share: float = Field(
+        0.05, ge=0, le=1, description="A task with surely more private requests is pinned."
+    )
+    margin: float = Field(0.02, gt=0, lt=1, description="Non-inferiority margin: the loss of quality accepted.")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of every stated bound.")
+    min_coverage: float = Field(0.25, gt=0, le=1, description="Smallest share of a task that is worth a gate.")
+    min_exchanges: int = Field(60, ge=1, description="Fewer exchanges with a reference than this: MORE DATA.")
+    canary_share: float = Field(0.1, gt=0, lt=1, description="Share of requests that a canary answers.")
+    seed: int = Field(0, ge=0, description="Seed of everything that is drawn.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        named = os.environ.get("INSOURCE_CONFIG")
+        home = os.environ.get("INSOURCE_HOME")
+        file = Path(named) if named else (Path(home) if home else _data_folder()) / "insource.toml"
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+
+    @property
+    def store_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.home / 'insource.db'}"
+
+
+def secret(name: str) -> str | None:
+    """The value of a secret's environment variable. It is never logged, stored or shown."""
+    return os.environ.get(name) or None

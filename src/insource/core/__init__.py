@@ -1,0 +1,1 @@
+"""Standard library only: values, errors, ports and the fakes of every port."""

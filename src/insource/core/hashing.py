@@ -1,0 +1,33 @@
+"""Content addresses. The algorithm's name is part of every hash that leaves a process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+
+def canonical_json(value: Any) -> bytes:
+    """The same bytes for equal values, whatever the key order (RFC 8785 in spirit: sorted keys, no spaces, UTF-8)."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def sha256_hex(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def content_address(value: Any) -> str:
+    """`sha256:<hex>` of a JSON value."""
+    return "sha256:" + sha256_hex(canonical_json(value))
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def unit_interval(*parts: str) -> float:
+    """A number in [0, 1) that depends on the parts alone: for splits and canaries that any process can repeat."""
+    digest = hashlib.sha256("\x1f".join(parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

@@ -1,0 +1,265 @@
+"""The seams between the parts. A part implements a port; workflows know only ports; `wiring.py` joins them.
+
+Each port is as narrow as its use, so that a fake of it is a few lines (`core/fakes.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from insource.core.values import (
+    Candidate,
+    Certificate,
+    EngineState,
+    Evaluation,
+    Example,
+    Exchange,
+    JsonObject,
+    LocalAnswer,
+    ModelFile,
+    Move,
+    Outcome,
+    OutputProfile,
+    PrivacySpan,
+    RecipeName,
+    Task,
+)
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The time, UTC and timezone-aware."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start; for durations."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------------- upstreams
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One HTTP request to an upstream. `body` goes out byte for byte."""
+
+    path: str
+    """From the root, as `/v1/chat/completions`."""
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """To forward; never hop-by-hop headers, never the client's own key unless the provider says so."""
+    method: str = "POST"
+
+
+async def _nothing() -> None:
+    return None
+
+
+@dataclass(slots=True, kw_only=True)
+class Reply:
+    """An upstream's answer; `chunks` is consumed once. A connection cut before the end raises UpstreamError from
+    `chunks`: it never ends as if all were well. Always `close()`, also after an error or a client that went away."""
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: AsyncIterator[bytes]
+    close: Callable[[], Awaitable[None]] = _nothing
+
+    async def read(self) -> bytes:
+        """The whole body; closes."""
+        try:
+            return b"".join([chunk async for chunk in self.chunks])
+        finally:
+            await self.close()
+
+
+class Upstream(Protocol):
+    """Anything that answers: a provider or an engine."""
+
+    @property
+    def name(self) -> str:
+        """`provider:openai`, `engine:llamacpp`, ..."""
+        ...
+
+    async def send(self, call: Call) -> Reply:
+        """Answers as soon as the status line is there.
+
+        Raises UpstreamError when no HTTP answer can be had; an HTTP error status is a Reply, not an exception.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Engine(Upstream, Protocol):
+    """A local runtime with one model. `send` on an engine that is not ready raises EngineFailed at once."""
+
+    @property
+    def state(self) -> EngineState: ...
+
+    @property
+    def model(self) -> str: ...
+
+    async def start(self) -> None:
+        """Blocks until ready; raises EngineFailed with the last lines of its stderr. Idempotent."""
+        ...
+
+    async def stop(self) -> None:
+        """Blocks until the process is gone: within 5 s, killed after. Idempotent."""
+        ...
+
+
+class ModelSource(Protocol):
+    """One place that model files come from (`hub`, `wheel`, `file`)."""
+
+    @property
+    def scheme(self) -> str: ...
+
+    def fetch(self, ref: str, *, progress: Callable[[int, int | None], None]) -> ModelFile:
+        """Downloads or finds the file; progress(done_bytes, total_bytes). Raises DownloadFailed, BadModelFile."""
+        ...
+
+
+# --------------------------------------------------------------------------------------------------- recipes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A request body to send to the engine; `Fitted.read` turns its completion into an answer."""
+
+    body: JsonObject
+
+
+class Fitted(Protocol):
+    """A recipe fitted to one task. Pure: whoever holds it does the asking."""
+
+    def prepare(self, request: JsonObject) -> Ask | LocalAnswer:
+        """What to ask the engine, or the answer itself when the recipe needs no model."""
+        ...
+
+    def read(self, completion: JsonObject) -> LocalAnswer:
+        """The answer with its confidence, from the completion that `prepare`'s body got."""
+        ...
+
+    def artifact(self) -> bytes:
+        """Everything needed to load it again, in a canonical form that holds no code (never a pickle)."""
+        ...
+
+
+class Recipe(Protocol):
+    """How a model is fitted to a task."""
+
+    @property
+    def name(self) -> RecipeName: ...
+
+    @property
+    def effort(self) -> int:
+        """Order in which recipes are tried: the least effort first."""
+        ...
+
+    @property
+    def needs_engine(self) -> bool: ...
+
+    def refusal(self, output: OutputProfile, references: int) -> str | None:
+        """Why this recipe can't serve such a task (a sentence), or None."""
+        ...
+
+    def fit(self, output: OutputProfile, examples: Sequence[Example], *, seed: int) -> Fitted:
+        """Fits on the train part only. Deterministic for a seed and a set of examples, in any order."""
+        ...
+
+    def load(self, artifact: bytes) -> Fitted: ...
+
+
+class Scorer(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def loss(self, answer: str, reference: str) -> float:
+        """In [0, 1]; 0 is right. Pure."""
+        ...
+
+
+class PrivacyDetector(Protocol):
+    def scan(self, text: str) -> Sequence[PrivacySpan]:
+        """Spans in order of start. May raise: whoever calls treats an exception as "private" (fail closed)."""
+        ...
+
+
+# --------------------------------------------------------------------------------------------------- storage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeFilter:
+    task_id: str | None = None
+    ids: frozenset[str] | None = None
+    since: datetime | None = None
+
+
+class ExchangeStore(Protocol):
+    """The exchange log. Order is (created, id)."""
+
+    def append(self, exchanges: Iterable[Exchange]) -> int:
+        """Writes in one transaction; an id that is already there is left as it is. Returns how many were new."""
+        ...
+
+    def read(self, where: ExchangeFilter = ...) -> Iterator[Exchange]: ...
+
+    def count(self) -> int: ...
+
+    def assign(self, task_of: Mapping[str, str]) -> None:
+        """Replaces all assignments: exchange id -> task id."""
+        ...
+
+    def assignments(self) -> dict[str, str]: ...
+
+    def set_reference(self, exchange_id: str, *, reference: str, kind: str) -> None: ...
+
+
+class Registry(Protocol):
+    """What was found, made and decided. Every `put` replaces the row with the same id."""
+
+    def put_tasks(self, tasks: Iterable[Task]) -> None:
+        """Replaces all tasks."""
+        ...
+
+    def tasks(self) -> list[Task]: ...
+
+    def put_candidate(self, candidate: Candidate) -> None: ...
+
+    def candidates(self, task_id: str | None = None) -> list[Candidate]: ...
+
+    def put_evaluation(self, evaluation: Evaluation, outcomes: Sequence[Outcome]) -> None: ...
+
+    def evaluations(self, task_id: str | None = None) -> list[Evaluation]: ...
+
+    def outcomes(self, evaluation_id: str) -> list[Outcome]: ...
+
+    def put_certificate(self, certificate: Certificate, evaluation_id: str) -> None: ...
+
+    def certificate(self, certificate_id: str) -> tuple[Certificate, str] | None:
+        """With the id of its evaluation."""
+        ...
+
+    def put_move(self, move: Move) -> None:
+        """Sets the task's move and keeps the former in the history."""
+        ...
+
+    def moves(self) -> list[Move]:
+        """The move in force of every task that ever had one."""
+        ...
+
+    def move_history(self, task_id: str) -> list[Move]: ...
+
+    def put_artifact(self, data: bytes) -> str:
+        """Stores bytes under their sha256 and returns it."""
+        ...
+
+    def artifact(self, sha256: str) -> bytes: ...
+
+    def revision(self) -> int:
+        """Grows with every change of tasks, candidates or moves; a gateway reloads when it sees a new one."""
+        ...

@@ -1,0 +1,354 @@
+"""The words of the product (DESIGN §1) as frozen values. Plain data, no behaviour.
+
+Times are timezone-aware UTC datetimes, money is US dollars, losses and shares lie in [0, 1] (a loss of 0 is right,
+of 1 is wrong). "Not known" is None; "not sent" is an absent key in a JSON body.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+JsonObject = dict[str, Any]
+"""A decoded JSON object. Unknown keys stay in it: nothing that a client sent is dropped."""
+
+ReferenceKind = Literal["hosted", "label", "feedback"]
+RecipeName = str
+"""`prompt`, `constrained`, `head`, or the name a plugin registered."""
+
+
+# ---------------------------------------------------------------------------------------------------- traffic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Where an exchange went and why; the content of the `x-insource-route` header."""
+
+    upstream: str
+    """`provider:<name>` or `engine:<name>` or `recipe:<name>` (answered without a model)."""
+    model: str
+    reason: str
+    task_id: str | None = None
+    candidate_id: str | None = None
+    certificate_id: str | None = None
+    confidence: float | None = None
+    pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One request and its answer. `request` and `response` are OpenAI chat bodies, kept as they came."""
+
+    id: str
+    created: datetime
+    request: JsonObject
+    response: JsonObject | None = None
+    """None: no hosted answer was recorded (only a label is known), or the answer failed; then `status` says so."""
+    status: int = 200
+    latency_seconds: float | None = None
+    cost_usd: float | None = None
+    cost_estimated: bool = False
+    """True: priced from a token estimate, because the record held neither a cost nor token counts."""
+    reference: str | None = None
+    reference_kind: ReferenceKind | None = None
+    reference_correct: bool | None = None
+    """Whether the *hosted* answer was correct, where a label or a user said so."""
+    private_kinds: tuple[str, ...] | None = None
+    """Kinds of personal data or secrets found in the request; () none; None: not scanned yet."""
+    route: Route | None = None
+    metadata: JsonObject = field(default_factory=dict[str, Any])
+
+
+class OutputKind(StrEnum):
+    LABEL = "label"
+    JSON = "json"
+    NUMBER = "number"
+    TOOL_CALL = "tool_call"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputProfile:
+    """What a task's answers look like."""
+
+    kind: OutputKind
+    labels: tuple[str, ...] = ()
+    """For LABEL: the observed labels in the surface form that the application receives, sorted."""
+    json_schema: JsonObject | None = None
+    """For JSON: a schema that every observed answer satisfies (from `response_format` or inferred)."""
+
+
+MatcherKind = Literal["declared", "contains", "system", "prefix", "shape"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matcher:
+    """How a request is recognised as belonging to a task; tried in the order of `MatcherKind`."""
+
+    kind: MatcherKind
+    value: str
+    """declared: the app's own name; contains: a text; system: hash of system prompt and tool set; prefix: the text
+    that the request begins with; shape: an output kind (known only after the answer, never routed)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A recurring kind of request."""
+
+    id: str
+    """`task-` and eight hex digits of the hash of its first matcher: the same traffic gives the same id."""
+    name: str
+    matchers: tuple[Matcher, ...]
+    output: OutputProfile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFigures:
+    """What the log holds of a task. Shares are of `exchanges`."""
+
+    exchanges: int
+    inputs: int
+    """Distinct inputs; equal inputs are one."""
+    with_reference: int
+    reference_kinds: tuple[ReferenceKind, ...]
+    first_created: datetime
+    last_created: datetime
+    cost_usd: float
+    cost_estimated_share: float
+    latency_p50_seconds: float | None
+    private_share: float
+    examples: tuple[str, ...]
+    """Three requests, shortened; private ones are masked."""
+
+
+# ---------------------------------------------------------------------------------------- models and candidates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFile:
+    """A model file on disk."""
+
+    ref: str
+    """What the user names: `org/name:quant`, `org/name:file.gguf`, `file:/path`, `wheel:package`."""
+    path: Path
+    sha256: str
+    size_bytes: int
+    source: str
+    license: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """How a local model is run; part of a candidate's identity, because it changes answers."""
+
+    context_tokens: int = 8192
+    """In all; each slot has context_tokens / slots."""
+    slots: int = 4
+    threads: int | None = None
+    """None: the number of physical cores that this process may use."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """Model file + recipe + engine settings, for one task, on this machine."""
+
+    id: str
+    """`<recipe>-` and eight hex digits over everything below."""
+    task_id: str
+    recipe: RecipeName
+    artifact_sha256: str
+    """Hash of the fitted recipe's bytes, which lie in the artifact store under this name."""
+    model_ref: str | None
+    """None for a recipe that answers without a model."""
+    model_sha256: str | None
+    settings: EngineSettings | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalAnswer:
+    """An answer given here, with how sure the recipe is of it."""
+
+    text: str
+    confidence: float
+    """In [0, 1]; only its order matters to a gate, so it need not be a probability."""
+    completion: JsonObject | None = None
+    """The engine's OpenAI chat completion; None when no engine was asked."""
+
+
+# --------------------------------------------------------------------------------------------------- evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One exchange as recipes and evaluations see it: a request and what its answer is compared with."""
+
+    exchange_id: str
+    created: datetime
+    request: JsonObject
+    input_sha256: str
+    """Hash of the input; decides the part of the split, so equal inputs stay together."""
+    cluster: str
+    """Requests of one session or template; equal to `input_sha256` when there is neither."""
+    reference: str
+    reference_kind: ReferenceKind
+    hosted_text: str | None
+    hosted_correct: bool | None
+
+
+Part = Literal["train", "calibration", "test"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One held-out comparison. `loss_hosted` is 0 where only a label is known (DESIGN §6)."""
+
+    exchange_id: str
+    part: Part
+    cluster: str
+    answer: str
+    confidence: float
+    loss_local: float
+    loss_hosted: float
+
+
+class Verdict(StrEnum):
+    MOVE = "MOVE"
+    MOVE_PART = "MOVE PART"
+    ADAPT = "ADAPT"
+    KEEP = "KEEP"
+    PIN = "PIN"
+    MORE_DATA = "MORE DATA"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What was measured of a candidate on one part; the row of every table (DESIGN §6, last line)."""
+
+    n: int
+    clusters: int
+    quality: float
+    """Mean of 1 - loss_local."""
+    quality_interval: Interval
+    hosted_quality: float
+    difference: float
+    """Mean of d = loss_local - loss_hosted."""
+    difference_interval: Interval
+    worse: int
+    """Flips against: the hosted answer was right and the local one wrong."""
+    better: int
+    """Flips in favour."""
+    mcnemar_p: float | None
+    """None when the losses are not binary."""
+    minimum_detectable_difference: float
+    n_needed: int | None
+    """Exchanges needed to show non-inferiority at the margin, if the difference stays as it is; None: never."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """A paired comparison of a candidate with the reference, on exchanges that it never saw."""
+
+    id: str
+    task_id: str
+    candidate_id: str
+    created: datetime
+    verdict: Verdict
+    reason: str
+    margin: float
+    confidence: float
+    """1 - alpha, after the correction for the number of candidates is already inside `alpha_used`."""
+    alpha_used: float
+    gate: float | None
+    """The confidence below which a request escalates; 0.0 covers all; None: no safe threshold was found."""
+    coverage: float
+    """Share of the test part at or above the gate."""
+    loss_upper: float | None
+    """The certified bound on the mean loss difference among covered requests (from calibration)."""
+    covered: Figures | None
+    """On the test part at or above the gate: the independent audit."""
+    overall: Figures | None
+    """On all answered held-out exchanges, whatever their confidence."""
+    self_agreement: Interval | None
+    """Of the hosted model with itself on repeated inputs: the ceiling of an agreement; None: no repeats."""
+    warnings: tuple[str, ...] = ()
+    certificate_id: str | None = None
+    answers: int = 0
+    """Local answers that this evaluation cost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """An evaluation's verdict with its bound and the hashes of everything it was derived from."""
+
+    id: str
+    """`cert-` and sixteen hex digits of the hash of all fields below."""
+    created: datetime
+    task_id: str
+    candidate_id: str
+    n_calibration: int
+    n_test: int
+    margin: float
+    confidence: float
+    coverage: float
+    gate: float
+    loss_upper: float
+    quality: float
+    hashes: JsonObject
+    """name -> `sha256:...` of task, candidate, model file, artifact, split, outcomes, scorer, settings, version."""
+
+
+# ---------------------------------------------------------------------------------------------------- routing
+
+
+class Stage(StrEnum):
+    OBSERVE = "observe"
+    SHADOW = "shadow"
+    CANARY = "canary"
+    LIVE = "live"
+    ROLLED_BACK = "rolled back"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """A task's route."""
+
+    task_id: str
+    candidate_id: str
+    stage: Stage
+    gate: float
+    certificate_id: str | None
+    """None: moved by hand without a certificate, which `move` allows only when told so."""
+    canary_share: float
+    changed: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrivacySpan:
+    """A piece of personal data or a secret; `start` and `end` are character offsets, end exclusive."""
+
+    start: int
+    end: int
+    kind: str
+    confidence: float
+
+
+# ---------------------------------------------------------------------------------------------------- engines
+
+
+class EngineState(StrEnum):
+    STOPPED = "stopped"
+    STARTING = "starting"
+    READY = "ready"
+    STOPPING = "stopping"
+    FAILED = "failed"

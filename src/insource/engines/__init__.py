@@ -1,0 +1,1 @@
+"""Local runtimes and the model files on disk."""

@@ -1,0 +1,1 @@
+"""Scorers, splits, screening, comparison and certificates."""

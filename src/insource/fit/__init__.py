@@ -1,0 +1,1 @@
+"""Memory and speed of a model on a machine. Not built yet: its place in the layout."""

@@ -1,0 +1,1 @@
+"""The HTTP surface that applications talk to."""

@@ -1,0 +1,1 @@
+"""The open-model ecosystem. Not built yet: its place in the layout."""

@@ -1,0 +1,1 @@
+"""What this computer is. Not built yet: its place in the layout."""

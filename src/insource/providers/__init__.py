@@ -1,0 +1,1 @@
+"""Hosted services, replay of recorded traffic, prices."""

@@ -1,0 +1,1 @@
+"""Policy and decide(): where a request goes. Pure."""

@@ -1,0 +1,1 @@
+"""Pure mathematics. Every formula names its source; nothing here knows of models or traffic."""

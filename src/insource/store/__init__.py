@@ -1,0 +1,1 @@
+"""Tables, migrations and the batching writer: the only folder that touches a database driver."""

@@ -1,0 +1,1 @@
+"""Readers of foreign logs, privacy detection and task discovery."""

@@ -1,0 +1,101 @@
+"""The OpenAI chat dialect: read-only views of a request or completion, and building a completion.
+
+Views never change the body they read. Nothing here fills in what a client did not send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from insource.core.values import JsonObject
+
+
+def content_text(content: Any) -> str:
+    """The text of a message's `content`: a string, or the text parts of a list (images and files give nothing)."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        parts: list[Any] = content  # pyright: ignore[reportUnknownVariableType] - JSON from outside
+        return "\n".join(
+            str(part.get("text") or part.get("input_text") or "") for part in parts if isinstance(part, dict)
+        )
+    return ""
+
+
+def messages(request: JsonObject) -> list[JsonObject]:
+    """The messages that are objects; [] when the body has none."""
+    found = request.get("messages")
+    return [message for message in found if isinstance(message, dict)] if isinstance(found, list) else []
+
+
+def system_text(request: JsonObject) -> str:
+    """All system and developer messages, in order."""
+    return "\n".join(
+        content_text(m.get("content")) for m in messages(request) if m.get("role") in ("system", "developer")
+    )
+
+
+def user_text(request: JsonObject) -> str:
+    """The last user message: what is asked now."""
+    for message in reversed(messages(request)):
+        if message.get("role") == "user":
+            return content_text(message.get("content"))
+    return ""
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Every string in a JSON value, keys included: for whoever must not overlook anything (privacy)."""
+    stack: list[Any] = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict):
+            stack.extend(item.keys())
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
+
+
+def answer_text(completion: JsonObject | None) -> str | None:
+    """The text of the first choice; None where there is none (tool calls only, or a failed answer)."""
+    message = answer_message(completion)
+    if message is None:
+        return None
+    content = message.get("content")
+    return None if content is None else content_text(content)
+
+
+def answer_message(completion: JsonObject | None) -> JsonObject | None:
+    """The message of the first choice."""
+    choices = (completion or {}).get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        return None
+    message = choices[0].get("message")
+    return message if isinstance(message, dict) else None
+
+
+def usage_tokens(completion: JsonObject | None) -> tuple[int, int] | None:
+    """(prompt tokens with cached ones included, completion tokens), as the upstream counted them."""
+    usage = (completion or {}).get("usage")
+    if not isinstance(usage, dict):
+        return None
+    prompt, answer = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    return (prompt, answer) if isinstance(prompt, int) and isinstance(answer, int) else None
+
+
+def completion(*, id: str, created: int, model: str, text: str, usage: JsonObject | None = None) -> JsonObject:
+    """A chat completion with one finished answer. `created` is a Unix time in seconds."""
+    body: JsonObject = {
+        "id": id,
+        "object": "chat.completion",
+        "created": created,
+        "model": model,
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": text}, "logprobs": None, "finish_reason": "stop"}
+        ],
+    }
+    if usage is not None:
+        body["usage"] = usage
+    return body

@@ -1,0 +1,49 @@
+"""Nothing real by default: sockets reach loopback only, inherited settings are gone, data goes to `tmp_path`."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_REAL_MODEL = os.environ.get("INSOURCE_TEST_MODEL", "")
+_DATA = Path(os.environ.get("INSOURCE_DATA") or Path(__file__).parents[2] / "shared" / "data")
+_REAL_CONNECT = socket.socket.connect
+_LOOPBACK = ("127.", "::1", "localhost")
+
+
+def _guarded_connect(self: socket.socket, address: Any) -> None:
+    host = address[0] if isinstance(address, tuple) else address
+    if self.family == socket.AF_UNIX or str(host).startswith(_LOOPBACK):
+        _REAL_CONNECT(self, address)
+        return
+    raise OSError(f"tests reach loopback only, not {address!r}")
+
+
+@pytest.fixture(autouse=True)
+def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:  # pyright: ignore[reportUnusedFunction]
+    for name in list(os.environ):
+        if name.startswith(("INSOURCE_", "HF_", "OPENAI_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("INSOURCE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("INSOURCE_MODEL_CACHE", str(tmp_path / "models"))
+    monkeypatch.setattr(socket.socket, "connect", _guarded_connect)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The real data; tests that use it carry the mark `data`."""
+    if not _DATA.is_dir():
+        pytest.skip("skipped: shared data not found (set INSOURCE_DATA)")
+    return _DATA
+
+
+@pytest.fixture(scope="session")
+def default_model_path() -> Path:
+    """The default model's GGUF, pulled by `make test` beforehand; tests that use it carry the mark `engine`."""
+    if not _REAL_MODEL:
+        pytest.skip("skipped: INSOURCE_TEST_MODEL does not name the default model; `make test` sets it")
+    return Path(_REAL_MODEL)
