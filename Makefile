@@ -1,0 +1,45 @@
+# The commands of this project; CI runs exactly these.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.PHONY: demo test check bench docs build clean
+
+.venv/base: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) install -c constraints.txt -e .
+	touch $@
+
+.venv/dev: .venv/base
+	$(PIP) install -c constraints.txt -e '.[dev]'
+	touch $@
+
+# The whole loop on recorded traffic, then the gateway on loopback. `make demo ARGS=--no-serve` ends after the report.
+demo: .venv/base
+	$(BIN)/insource demo $(ARGS)
+
+test: .venv/dev
+	$(BIN)/insource models pull
+	$(BIN)/pytest $(ARGS)
+
+check: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+	$(BIN)/python docs/generate.py --check
+
+# Speed, memory and quality figures as tables of ratios; each script also writes bench/results/.
+bench: .venv/dev
+	for script in bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+# The generated pages: commands, settings, errors, API.
+docs: .venv/dev
+	$(BIN)/python docs/generate.py
+
+build: .venv/dev
+	rm -rf dist
+	$(BIN)/python -m build --wheel --outdir dist
+
+clean:
+	rm -rf .venv dist build
