@@ -1,0 +1,79 @@
+"""Prices against OpenAI's and Anthropic's published lists, and names as gateways and clients write them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+from genai_prices import Usage, calc_price
+from hypothesis import given
+from hypothesis import strategies as st
+
+from insource.providers.prices import estimate_tokens, price_usd
+
+_WHEN = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def _price(model: str, *, input_tokens: int = 1_000, output_tokens: int = 1_000) -> float | None:
+    return price_usd(model, input_tokens=input_tokens, output_tokens=output_tokens, when=_WHEN)
+
+
+@pytest.mark.parametrize(
+    ("model", "usd"),
+    [
+        ("gpt-4o-mini", 0.00015 + 0.0006),
+        ("openai/gpt-4o-mini", 0.00015 + 0.0006),
+        (" GPT-4o-Mini ", 0.00015 + 0.0006),
+        ("gpt-4-0314", 0.03 + 0.06),
+        ("gpt-4-1106-preview", 0.01 + 0.03),
+        ("openrouter/openai/gpt-4o", 0.0025 + 0.01),
+        ("azure/gpt-4o", 0.0025 + 0.01),
+        ("claude-sonnet-4-5", 0.003 + 0.015),
+        ("anthropic/claude-sonnet-4-5", 0.003 + 0.015),
+    ],
+)
+def test_list_price_of_a_thousand_tokens_each_way(model: str, usd: float) -> None:
+    assert _price(model) == pytest.approx(usd, rel=1e-9)
+
+
+def test_googles_prefix_is_not_a_provider() -> None:
+    assert _price("models/gemini-2.5-flash") == _price("gemini-2.5-flash")
+    assert _price("gemini-2.5-flash") is not None
+
+
+@pytest.mark.parametrize(
+    "model", ["", "/", "no-such-model", "openai/no-such-model", "ollama/gpt-4o", "SmolLM2-135M-Instruct", "x" * 10_000]
+)
+def test_unknown_model_has_no_price(model: str) -> None:
+    assert _price(model) is None
+
+
+def test_agrees_with_the_package_that_it_stands_on() -> None:
+    ours = _price("gpt-4o", input_tokens=123, output_tokens=45)
+    theirs = calc_price(Usage(input_tokens=123, output_tokens=45), "gpt-4o", genai_request_timestamp=_WHEN)
+    assert ours == float(theirs.total_price)
+
+
+@given(st.integers(0, 10**5), st.integers(0, 10**5))
+def test_price_is_zero_for_nothing_and_never_negative(input_tokens: int, output_tokens: int) -> None:
+    price = _price("gpt-4o-mini", input_tokens=input_tokens, output_tokens=output_tokens)
+    assert price is not None
+    assert (price == 0) == (input_tokens == output_tokens == 0)
+    assert price >= 0
+
+
+@given(st.text(max_size=30))
+def test_any_name_gives_a_price_or_none(model: str) -> None:
+    price = _price(model)
+    assert price is None or price >= 0
+
+
+def test_estimate_rounds_up() -> None:
+    assert [estimate_tokens(n) for n in (-1, 0, 1, 4, 5, 4_000)] == [0, 0, 1, 1, 2, 1_000]
+
+
+def test_the_tables_are_not_loaded_at_import() -> None:
+    code = "import sys, insource.providers.prices; sys.exit('genai_prices' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
