@@ -23,6 +23,7 @@ from insource.core.values import (
     Move,
     Outcome,
     OutputProfile,
+    Pin,
     PrivacySpan,
     RecipeName,
     Task,
@@ -254,6 +255,14 @@ class Registry(Protocol):
 
     def move_history(self, task_id: str) -> list[Move]: ...
 
+    def put_pin(self, pin: Pin) -> None: ...
+
+    def pins(self) -> list[Pin]: ...
+
+    def remove_pin(self, task_id: str) -> None:
+        """A task that has no pin stays as it is."""
+        ...
+
     def put_artifact(self, data: bytes) -> str:
         """Stores bytes under their sha256 and returns it."""
         ...
@@ -261,5 +270,5 @@ class Registry(Protocol):
     def artifact(self, sha256: str) -> bytes: ...
 
     def revision(self) -> int:
-        """Grows with every change of tasks, candidates or moves; a gateway reloads when it sees a new one."""
+        """Grows with every change of tasks, candidates, moves or pins; a gateway reloads when it sees a new one."""
         ...

@@ -334,6 +334,15 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """A hard rule that every request of a task stays local. It outranks the task's move."""
+
+    task_id: str
+    changed: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PrivacySpan:
     """A piece of personal data or a secret; `start` and `end` are character offsets, end exclusive."""
 
