@@ -57,7 +57,9 @@ def settings() -> str:
         "Set in `insource.toml` in the data folder (or the file that `INSOURCE_CONFIG` names) or, over it, in the\n"
         "environment. Units are in the names. `insource doctor` prints the values in force.\n"
     )
-    return "\n".join([HEAD, "# Settings\n", intro, "| setting | variable | default | meaning |", "|---|---|---|---|", *rows, ""])
+    return "\n".join(
+        [HEAD, "# Settings\n", intro, "| setting | variable | default | meaning |", "|---|---|---|---|", *rows, ""]
+    )
 
 
 def _tree(kind: type[InsourceError], depth: int = 0) -> Iterator[tuple[type[InsourceError], int]]:

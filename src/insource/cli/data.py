@@ -1,0 +1,69 @@
+"""`insource import` and `insource log export`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from insource.cli.options import JsonOption, QuietOption
+from insource.cli.session import session
+
+log_app = typer.Typer(help="The exchange log.", no_args_is_help=True)
+
+
+def import_log(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines, gzipped or not.")],
+    format: Annotated[str | None, typer.Option(help="insource or openai; default: found out from the file.")] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Import recorded traffic into the exchange log. Importing the same file again adds nothing."""
+    from insource.workflows.import_traffic import import_traffic
+
+    with session(as_json=as_json, quiet=quiet) as (services, out):
+        with out.progress() as progress:
+            report = import_traffic(services, file, format=format, progress=progress)
+        if as_json:
+            bad = [{"line": line.line_number, "reason": line.reason} for line in report.bad]
+            out.data(
+                {
+                    "read": report.read,
+                    "added": report.added,
+                    "already_there": report.already_there,
+                    "bad": bad,
+                    "bad_lines": report.bad_lines,
+                }
+            )
+            return
+        out.text(
+            f"{report.added:,} exchanges added, {report.already_there:,} were already there ({report.format} format)."
+        )
+        if report.bad_lines:
+            out.say(f"{report.bad_lines:,} lines could not be read and were left out:")
+            for line in report.bad:
+                out.say(f"  line {line.line_number}: {line.reason}")
+        out.say("Next: insource tasks")
+
+
+@log_app.command("export")
+def export(
+    out_file: Annotated[Path | None, typer.Option("--out", help="File to write; default: stdout.")] = None,
+    format: Annotated[str, typer.Option(help="insource or openai.")] = "insource",
+    task: Annotated[str | None, typer.Option(help="Only this task's exchanges.")] = None,
+    include_private: Annotated[
+        bool, typer.Option("--include-private", help="Also exchanges with personal data or secrets.")
+    ] = False,
+) -> None:
+    """Write the exchange log as JSON lines. Private exchanges are withheld unless asked for."""
+    from insource.workflows.edit_tasks import resolve_task
+    from insource.workflows.export_log import export_log
+
+    with session() as (services, out):
+        task_id = resolve_task(services.registry.tasks(), task).id if task else None
+        target = out_file if out_file is not None else sys.stdout
+        report = export_log(services, target, format=format, include_private=include_private, task_id=task_id)
+        withheld = f"; {report.withheld_private:,} private ones withheld" if report.withheld_private else ""
+        out.say(f"{report.written:,} exchanges written{withheld}.")

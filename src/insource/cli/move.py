@@ -1,0 +1,114 @@
+"""`insource move`, `insource rollback`, `insource moves`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from insource.cli.options import JsonOption, TaskArgument
+from insource.cli.session import session
+from insource.core.errors import UsageError
+from insource.core.values import Move, Stage
+
+_SETTABLE = (Stage.OBSERVE, Stage.SHADOW, Stage.CANARY, Stage.LIVE)
+
+
+def move(
+    task: TaskArgument,
+    to: Annotated[
+        str | None, typer.Option(metavar="CANDIDATE", help="Candidate id or recipe; default: the one certified last.")
+    ] = None,
+    stage: Annotated[Stage, typer.Option(help="observe, shadow, canary or live.")] = Stage.LIVE,
+    pin: Annotated[bool, typer.Option("--pin", help="Keep all of the task's requests on this machine.")] = False,
+    without_certificate: Annotated[
+        bool, typer.Option("--without-certificate", help="Let a candidate answer that nothing vouches for.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Move a task to a local candidate. A running gateway follows within a second."""
+    from insource.workflows.move import move_task, pin_task
+
+    if stage not in _SETTABLE:
+        raise UsageError(
+            f"A task can't be moved to stage {stage.value!r}.", next_step=f"`insource rollback {task}` does."
+        )
+    with session(as_json=as_json) as (services, out):
+        if pin:
+            pinned = pin_task(services, task)
+            if as_json:
+                out.data({"task": pinned.task_id, "pinned": True, "reason": pinned.reason})
+            else:
+                out.text(f"{pinned.task_id} is pinned: its requests stay on this machine.")
+            if to is None:
+                return
+        moved = move_task(services, task, to=to, stage=stage, without_certificate=without_certificate)
+        if as_json:
+            out.data(_move_json(moved))
+        else:
+            gate = f", gate {moved.gate:.3f}" if moved.gate > 0 else ""
+            out.text(
+                f"{moved.task_id} → {moved.candidate_id}, {moved.stage.value}{gate} ({moved.certificate_id or moved.reason})."
+            )
+            out.say(f"Back again: insource rollback {moved.task_id}")
+
+
+def rollback(task: TaskArgument, as_json: JsonOption = False) -> None:
+    """Send a task's requests to the provider again, and remove its pin. Takes effect within a second."""
+    from insource.workflows.move import rollback_task
+
+    with session(as_json=as_json) as (services, out):
+        done = rollback_task(services, task)
+        if as_json:
+            out.data(
+                {"task": done.task.id, "stage": done.move.stage.value if done.move else None, "unpinned": done.unpinned}
+            )
+        else:
+            what = " and ".join(
+                w for w, so in (("rolled back", done.move is not None), ("unpinned", done.unpinned)) if so
+            )
+            out.text(f"{done.task.name}: {what}.")
+
+
+def moves(as_json: JsonOption = False) -> None:
+    """List the moves in force and the pins."""
+    with session(as_json=as_json) as (services, out):
+        names = {task.id: task.name for task in services.registry.tasks()}
+        current = services.registry.moves()
+        pins = services.registry.pins()
+        if as_json:
+            out.data(
+                {
+                    "moves": [_move_json(m) for m in current],
+                    "pins": [{"task": p.task_id, "reason": p.reason} for p in pins],
+                }
+            )
+            return
+        rows = [
+            (
+                names.get(m.task_id, m.task_id),
+                m.candidate_id,
+                m.stage.value,
+                f"{m.gate:.3f}",
+                m.certificate_id or "none",
+                f"{m.changed:%Y-%m-%d %H:%M}",
+            )
+            for m in current
+        ]
+        rows += [
+            (names.get(p.task_id, p.task_id), "pinned", "live", "", "", f"{p.changed:%Y-%m-%d %H:%M}") for p in pins
+        ]
+        out.table("Moves", ["task", "candidate", "stage", ">gate", "certificate", "changed"], rows)
+
+
+def _move_json(move: Move) -> dict[str, object]:
+    return {
+        "task": move.task_id,
+        "candidate": move.candidate_id,
+        "stage": move.stage.value,
+        "gate": move.gate,
+        "certificate": move.certificate_id,
+        "canary_share": move.canary_share,
+        "changed": move.changed.isoformat(),
+        "reason": move.reason,
+    }

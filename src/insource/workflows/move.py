@@ -1,0 +1,106 @@
+"""Moving a task to a candidate in stages, and back. A gateway that runs takes the change up by itself within a second.
+
+Answering users needs a certificate. `shadow` does not: its answers are measured and thrown away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from insource.core.errors import NotCertified, UsageError
+from insource.core.values import Candidate, Evaluation, Move, Pin, Stage, Task
+from insource.workflows.edit_tasks import resolve_task
+from insource.workflows.services import Services
+
+_ANSWERING = (Stage.CANARY, Stage.LIVE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A candidate with the evaluation that speaks for it, if any."""
+
+    candidate: Candidate
+    evaluation: Evaluation | None
+
+
+def choose_target(candidates: list[Candidate], evaluations: list[Evaluation], wanted: str | None) -> Target | None:
+    """The candidate to move to: the one whose id or recipe is `wanted`, else the one certified last. Pure.
+
+    Of several candidates of one recipe the one that was evaluated last counts; a certificate counts before none.
+    """
+    by_id = {candidate.id: candidate for candidate in candidates}
+    known = [e for e in evaluations if e.candidate_id in by_id]
+    if wanted is not None:
+        known = [e for e in known if wanted in (e.candidate_id, by_id[e.candidate_id].recipe)]
+    else:
+        known = [e for e in known if e.certificate_id]
+    if known:
+        best = max(known, key=lambda e: (e.certificate_id is not None, e.created))
+        return Target(candidate=by_id[best.candidate_id], evaluation=best)
+    named = [c for c in candidates if wanted is not None and wanted in (c.id, c.recipe)]
+    return Target(candidate=named[-1], evaluation=None) if named else None
+
+
+def move_task(
+    services: Services, task_name: str, *, to: str | None, stage: Stage, without_certificate: bool = False
+) -> Move:
+    """Raises UnknownTask, UsageError for an unknown candidate, NotCertified."""
+    task = resolve_task(services.registry.tasks(), task_name)
+    target = choose_target(services.registry.candidates(task.id), services.registry.evaluations(task.id), to)
+    if target is None:
+        raise UsageError(
+            f"Task {task.name!r} has no {'certified candidate' if to is None else f'candidate {to!r}'}.",
+            next_step=f"Measure it first: `insource evaluate {task.id}`.",
+        )
+    evaluation = target.evaluation
+    certificate_id = evaluation.certificate_id if evaluation else None
+    if certificate_id is None and stage in _ANSWERING and not without_certificate:
+        raise NotCertified(
+            f"Candidate {target.candidate.id} has no certificate for task {task.name!r}"
+            + (f": {evaluation.reason}" if evaluation else "."),
+            next_step="Use `--stage shadow` to measure it on live traffic, or say `--without-certificate`.",
+        )
+    gate = evaluation.gate if evaluation and evaluation.gate is not None else 0.0
+    move = Move(
+        task_id=task.id,
+        candidate_id=target.candidate.id,
+        stage=stage,
+        gate=gate,
+        certificate_id=certificate_id,
+        canary_share=services.settings.canary_share,
+        changed=services.clock.now(),
+        reason="certified" if certificate_id else "moved by hand without a certificate",
+    )
+    services.registry.put_move(move)
+    return move
+
+
+def pin_task(services: Services, task_name: str, *, reason: str = "pinned by hand") -> Pin:
+    """All requests of the task stay on this machine from now on."""
+    task = resolve_task(services.registry.tasks(), task_name)
+    pin = Pin(task_id=task.id, changed=services.clock.now(), reason=reason)
+    services.registry.put_pin(pin)
+    return pin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolledBack:
+    task: Task
+    move: Move | None
+    unpinned: bool
+
+
+def rollback_task(services: Services, task_name: str) -> RolledBack:
+    """Sends the task's requests to the provider again, and removes its pin. Private requests stay pinned each."""
+    task = resolve_task(services.registry.tasks(), task_name)
+    current = next((move for move in services.registry.moves() if move.task_id == task.id), None)
+    pinned = any(pin.task_id == task.id for pin in services.registry.pins())
+    if current is None and not pinned:
+        raise UsageError(f"Task {task.name!r} was never moved.", next_step="`insource moves` lists what was.")
+    back = None
+    if current is not None:
+        back = replace(current, stage=Stage.ROLLED_BACK, changed=services.clock.now(), reason="rolled back by hand")
+        services.registry.put_move(back)
+    if pinned:
+        services.registry.remove_pin(task.id)
+    return RolledBack(task=task, move=back, unpinned=pinned)
