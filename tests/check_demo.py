@@ -1,7 +1,7 @@
 """Checks what `insource demo --no-serve --json` concluded: `python tests/check_demo.py FILE [FILE …]`.
 
-With several files it also checks that their verdicts are the same. The tasks are recognised by their examples' words, as a
-person would; nothing in the product knows these words.
+With several files it also checks that their verdicts are the same. The tasks are recognised by their
+examples' words, as a person would; nothing in the product knows these words.
 """
 
 from __future__ import annotations

@@ -5,15 +5,18 @@ from __future__ import annotations
 import shutil
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import typer
 
 from insource.cli.options import JsonOption
 from insource.cli.output import Output
 from insource.cli.session import load_settings
-from insource.config import Settings, secret
 from insource.core.errors import InsourceError
-from insource.workflows.services import Services
+
+if TYPE_CHECKING:
+    from insource.config import Settings
+    from insource.workflows.services import Services
 
 
 def doctor(as_json: JsonOption = False) -> None:
@@ -66,6 +69,8 @@ def _model(services: Services) -> str:
 def _provider(settings: Settings) -> str:
     if settings.provider_replay:
         return "replay of recorded exchanges"
+    from insource.config import secret
+
     held = "set" if secret(settings.provider_key_env) else "not set; the client's own key is passed on"
     return f"{settings.provider_url}, key {settings.provider_key_env} {held}"
 

@@ -47,9 +47,8 @@ def move(
             out.data(_move_json(moved))
         else:
             gate = f", gate {moved.gate:.3f}" if moved.gate > 0 else ""
-            out.text(
-                f"{moved.task_id} → {moved.candidate_id}, {moved.stage.value}{gate} ({moved.certificate_id or moved.reason})."
-            )
+            why = moved.certificate_id or moved.reason
+            out.text(f"{moved.task_id} → {moved.candidate_id}, {moved.stage.value}{gate} ({why}).")
             out.say(f"Back again: insource rollback {moved.task_id}")
 
 
