@@ -1,0 +1,158 @@
+"""The exchange log on a database. Order is (created, id)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, Select, delete, func, insert, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+
+from insource.core.errors import UsageError
+from insource.core.ports import ExchangeFilter
+from insource.core.values import Exchange, Route
+from insource.store import tables
+from insource.store.database import Database
+from insource.store.tables import from_microseconds, to_microseconds
+
+_PAGE = 500
+"""Rows read at once. Between pages no connection is held: a slow reader keeps neither a lock nor an old snapshot."""
+_MAX_LISTED = 500
+"""Ids written into a statement; of a larger set, the pages are sifted here (databases limit the parameters)."""
+_EVERYTHING = ExchangeFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    created_us: int
+    id: str
+
+
+class SqlExchangeStore:
+    """core.ports.ExchangeStore."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def append(self, exchanges: Iterable[Exchange]) -> int:
+        rows = [_row(exchange) for exchange in exchanges]
+        if not rows:
+            return 0
+        with self._database.writing() as connection:
+            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            statement = dialect.insert(tables.exchanges).on_conflict_do_nothing(index_elements=["id"])
+            return connection.execute(statement, rows, execution_options={"preserve_rowcount": True}).rowcount
+
+    def read(self, where: ExchangeFilter = _EVERYTHING) -> Iterator[Exchange]:
+        """What is appended while reading may or may not appear; nothing appears twice."""
+        statement = _select(where).order_by(tables.exchanges.c.created_us, tables.exchanges.c.id).limit(_PAGE)
+        after: _Key | None = None
+        while True:
+            page = self._page(statement, after)
+            for row in page:
+                if where.ids is None or row.id in where.ids:
+                    yield _exchange(row)
+            if len(page) < _PAGE:
+                return
+            after = _Key(page[-1].created_us, page[-1].id)
+
+    def _page(self, statement: Select[Any], after: _Key | None) -> list[Row[Any]]:
+        if after is not None:
+            statement = statement.where(
+                tuple_(tables.exchanges.c.created_us, tables.exchanges.c.id) > (after.created_us, after.id)
+            )
+        with self._database.reading() as connection:
+            return list(connection.execute(statement).all())
+
+    def count(self) -> int:
+        with self._database.reading() as connection:
+            return connection.execute(select(func.count()).select_from(tables.exchanges)).scalar_one()
+
+    def assign(self, task_of: Mapping[str, str]) -> None:
+        rows = [{"exchange_id": exchange_id, "task_id": task_id} for exchange_id, task_id in task_of.items()]
+        try:
+            with self._database.writing() as connection:
+                connection.execute(delete(tables.assignments))
+                if rows:
+                    connection.execute(insert(tables.assignments), rows)
+        except Exception as error:
+            if not isinstance(error.__cause__, IntegrityError):
+                raise
+            raise UsageError(
+                "An assignment names an exchange that is not in the log; nothing was changed.",
+                next_step="Assign only exchanges that were read from this store.",
+            ) from error
+
+    def assignments(self) -> dict[str, str]:
+        statement = select(tables.assignments.c.exchange_id, tables.assignments.c.task_id).order_by(
+            tables.assignments.c.exchange_id
+        )
+        with self._database.reading() as connection:
+            return {row.exchange_id: row.task_id for row in connection.execute(statement)}
+
+    def set_reference(self, exchange_id: str, *, reference: str, kind: str) -> None:
+        statement = (
+            update(tables.exchanges)
+            .where(tables.exchanges.c.id == exchange_id)
+            .values(reference=reference, reference_kind=kind)
+        )
+        with self._database.writing() as connection:
+            changed = connection.execute(statement).rowcount
+        if not changed:
+            raise UsageError(
+                f"There is no exchange {exchange_id!r} in the log.",
+                next_step="Look up its id: insource log export.",
+            )
+
+
+def _select(where: ExchangeFilter) -> Select[Any]:
+    statement = select(tables.exchanges)
+    if where.task_id is not None:
+        statement = statement.join(tables.assignments, tables.assignments.c.exchange_id == tables.exchanges.c.id)
+        statement = statement.where(tables.assignments.c.task_id == where.task_id)
+    if where.ids is not None and len(where.ids) <= _MAX_LISTED:
+        statement = statement.where(tables.exchanges.c.id.in_(sorted(where.ids)))
+    if where.since is not None:
+        statement = statement.where(tables.exchanges.c.created_us >= to_microseconds(where.since))
+    return statement
+
+
+def _row(exchange: Exchange) -> dict[str, Any]:
+    return {
+        "id": exchange.id,
+        "created_us": to_microseconds(exchange.created),
+        "request": exchange.request,
+        "response": exchange.response,
+        "status": exchange.status,
+        "latency_seconds": exchange.latency_seconds,
+        "cost_usd": exchange.cost_usd,
+        "cost_estimated": exchange.cost_estimated,
+        "reference": exchange.reference,
+        "reference_kind": exchange.reference_kind,
+        "reference_correct": exchange.reference_correct,
+        "private_kinds": exchange.private_kinds,
+        "route": exchange.route,
+        "metadata": exchange.metadata,
+    }
+
+
+def _exchange(row: Row[Any]) -> Exchange:
+    return Exchange(
+        id=row.id,
+        created=from_microseconds(row.created_us),
+        request=row.request,
+        response=row.response,
+        status=row.status,
+        latency_seconds=row.latency_seconds,
+        cost_usd=row.cost_usd,
+        cost_estimated=row.cost_estimated,
+        reference=row.reference,
+        reference_kind=row.reference_kind,
+        reference_correct=row.reference_correct,
+        private_kinds=None if row.private_kinds is None else tuple(row.private_kinds),
+        route=None if row.route is None else msgspec.convert(row.route, Route),
+        metadata=row.metadata,
+    )

@@ -1,0 +1,150 @@
+"""What was found, made and decided, on a database: whole values as documents, found by their key columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
+
+from insource.core.errors import StorageError
+from insource.core.hashing import sha256_hex
+from insource.core.values import Candidate, Certificate, Evaluation, Move, Outcome, Task
+from insource.store import tables
+from insource.store.database import Database
+from insource.store.documents import from_document, to_document
+from insource.store.tables import to_microseconds
+
+T = TypeVar("T")
+
+
+class SqlRegistry:
+    """core.ports.Registry."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put_tasks(self, tasks: Iterable[Task]) -> None:
+        rows = [
+            {"id": task.id, "position": position, "document": to_document(task)} for position, task in enumerate(tasks)
+        ]
+        with self._database.writing() as connection:
+            connection.execute(delete(tables.tasks))
+            if rows:
+                connection.execute(insert(tables.tasks), rows)
+            _next_revision(connection)
+
+    def tasks(self) -> list[Task]:
+        """In the order in which they were put."""
+        return self._documents(select(tables.tasks.c.document).order_by(tables.tasks.c.position), Task)
+
+    def put_candidate(self, candidate: Candidate) -> None:
+        row = {"id": candidate.id, "task_id": candidate.task_id, "document": to_document(candidate)}
+        with self._database.writing() as connection:
+            _replace(connection, tables.candidates, row)
+            _next_revision(connection)
+
+    def candidates(self, task_id: str | None = None) -> list[Candidate]:
+        """In the order of their ids."""
+        statement = select(tables.candidates.c.document).order_by(tables.candidates.c.id)
+        if task_id is not None:
+            statement = statement.where(tables.candidates.c.task_id == task_id)
+        return self._documents(statement, Candidate)
+
+    def put_evaluation(self, evaluation: Evaluation, outcomes: Sequence[Outcome]) -> None:
+        row = {
+            "id": evaluation.id,
+            "task_id": evaluation.task_id,
+            "created_us": to_microseconds(evaluation.created),
+            "document": to_document(evaluation),
+        }
+        rows = [
+            {"evaluation_id": evaluation.id, "position": position, "document": to_document(outcome)}
+            for position, outcome in enumerate(outcomes)
+        ]
+        with self._database.writing() as connection:
+            _replace(connection, tables.evaluations, row)  # the former outcomes go with the former row
+            if rows:
+                connection.execute(insert(tables.outcomes), rows)
+
+    def evaluations(self, task_id: str | None = None) -> list[Evaluation]:
+        """The oldest first."""
+        statement = select(tables.evaluations.c.document).order_by(
+            tables.evaluations.c.created_us, tables.evaluations.c.id
+        )
+        if task_id is not None:
+            statement = statement.where(tables.evaluations.c.task_id == task_id)
+        return self._documents(statement, Evaluation)
+
+    def outcomes(self, evaluation_id: str) -> list[Outcome]:
+        """In the order in which they were put."""
+        statement = select(tables.outcomes.c.document).where(tables.outcomes.c.evaluation_id == evaluation_id)
+        return self._documents(statement.order_by(tables.outcomes.c.position), Outcome)
+
+    def put_certificate(self, certificate: Certificate, evaluation_id: str) -> None:
+        row = {"id": certificate.id, "evaluation_id": evaluation_id, "document": to_document(certificate)}
+        with self._database.writing() as connection:
+            _replace(connection, tables.certificates, row)
+
+    def certificate(self, certificate_id: str) -> tuple[Certificate, str] | None:
+        statement = select(tables.certificates).where(tables.certificates.c.id == certificate_id)
+        with self._database.reading() as connection:
+            row = connection.execute(statement).one_or_none()
+        return None if row is None else (from_document(row.document, Certificate), row.evaluation_id)
+
+    def put_move(self, move: Move) -> None:
+        with self._database.writing() as connection:
+            connection.execute(insert(tables.moves), {"task_id": move.task_id, "document": to_document(move)})
+            _next_revision(connection)
+
+    def moves(self) -> list[Move]:
+        """In the order of their tasks' ids."""
+        last = select(func.max(tables.moves.c.sequence)).group_by(tables.moves.c.task_id)
+        return self._documents(
+            select(tables.moves.c.document).where(tables.moves.c.sequence.in_(last)).order_by(tables.moves.c.task_id),
+            Move,
+        )
+
+    def move_history(self, task_id: str) -> list[Move]:
+        """Every move of the task, the oldest first; the last one is in force."""
+        statement = (
+            select(tables.moves.c.document).where(tables.moves.c.task_id == task_id).order_by(tables.moves.c.sequence)
+        )
+        return self._documents(statement, Move)
+
+    def put_artifact(self, data: bytes) -> str:
+        sha256 = sha256_hex(data)
+        with self._database.writing() as connection:
+            _replace(connection, tables.artifacts, {"sha256": sha256, "data": data})
+        return sha256
+
+    def artifact(self, sha256: str) -> bytes:
+        """Raises StorageError when it is missing or its bytes are no longer those that were put."""
+        statement = select(tables.artifacts.c.data).where(tables.artifacts.c.sha256 == sha256)
+        with self._database.reading() as connection:
+            data: bytes | None = connection.execute(statement).scalar()
+        if data is None or sha256_hex(data) != sha256:
+            state = "is not in the store" if data is None else "is damaged"
+            raise StorageError(
+                f"The artifact {sha256!r} {state}.", next_step="Fit the recipe again: insource evaluate TASK."
+            )
+        return data
+
+    def revision(self) -> int:
+        with self._database.reading() as connection:
+            return connection.execute(select(tables.registry_revision.c.value)).scalar_one()
+
+    def _documents(self, statement: Select[Any], kind: type[T]) -> list[T]:
+        with self._database.reading() as connection:
+            return [from_document(text, kind) for text in connection.execute(statement).scalars()]
+
+
+def _replace(connection: Connection, table: Table, row: dict[str, Any]) -> None:
+    """Delete and insert: the same on every database, and it takes what hangs on the former row with it."""
+    (key,) = table.primary_key.columns
+    connection.execute(delete(table).where(key == row[key.name]))
+    connection.execute(insert(table), row)
+
+
+def _next_revision(connection: Connection) -> None:
+    connection.execute(update(tables.registry_revision).values(value=tables.registry_revision.c.value + 1))
