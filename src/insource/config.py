@@ -79,3 +79,8 @@ class Settings(BaseSettings):
 def secret(name: str) -> str | None:
     """The value of a secret's environment variable. It is never logged, stored or shown."""
     return os.environ.get(name) or None
+
+
+def child_environment(**changes: str) -> dict[str, str]:
+    """This process's environment for a subprocess, with changes."""
+    return {**os.environ, **changes}

@@ -1,0 +1,103 @@
+"""What a user calls a model file, and which file of a repository that means. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from insource.core.errors import UnknownModel, UsageError
+
+_HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?::(.+))?")
+_PACKAGE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_SHARD = re.compile(r"-\d{5}-of-(\d{5})\.gguf$", re.IGNORECASE)
+_USUAL_QUANT = "Q4_K_M"
+"""What `org/name` means where a repository has several files: the same choice as llama.cpp's -hf and Ollama's."""
+FORMS = "`org/name`, `org/name:QUANT`, `org/name:file.gguf`, `file:/path/file.gguf` or `wheel:package`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRef:
+    scheme: str
+    """`hub`, `file` or `wheel`."""
+    place: str
+    """`org/name`, a path, or a package's normalised name."""
+    selector: str = ""
+    """Hub only: a quant or a file name; empty: the repository's usual file."""
+
+
+def parse_ref(ref: str) -> ModelRef:
+    """Raises UsageError for anything that is not a reference; never touches the disk."""
+    scheme, colon, rest = ref.partition(":")
+    if colon and scheme == "file" and rest:
+        return ModelRef(scheme="file", place=rest)
+    if colon and scheme == "wheel" and _PACKAGE.fullmatch(rest):
+        return ModelRef(scheme="wheel", place=re.sub(r"[-_.]+", "-", rest).lower())
+    found = _HUB.fullmatch(ref)
+    if found and "--" not in found[1]:
+        return ModelRef(scheme="hub", place=found[1], selector=found[2] or "")
+    looks_like_path = ref.lower().endswith(".gguf") and not colon
+    raise UsageError(
+        f"{ref!r} is not a reference to a model file.",
+        next_step=f"Write `file:{ref}` for a file on disk." if looks_like_path else f"Write {FORMS}.",
+    )
+
+
+def is_gguf(name: str) -> bool:
+    return name.lower().endswith(".gguf")
+
+
+def safe_path(name: str) -> PurePosixPath | None:
+    """A file name from a stranger as a path below a folder of ours; None when it points elsewhere."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or not path.parts or ".." in path.parts or re.search(r'[\\:*?"<>|\x00-\x1f]', name):
+        return None
+    return path
+
+
+def pick_file(place: str, names: Sequence[str], selector: str) -> str:
+    """The one GGUF of a repository that is meant. Raises UnknownModel, and lists what there is."""
+    files = sorted(name for name in names if is_gguf(name))
+    whole = [name for name in files if not _SHARD.search(name)]
+    if is_gguf(selector):
+        found = [name for name in files if name == selector] or [
+            name for name in files if name.lower() == selector.lower()
+        ]
+    else:
+        models = [name for name in files if not PurePosixPath(name).name.lower().startswith(("mmproj", "imatrix"))]
+        found = [name for name in models if not selector or _has_quant(name, selector)]
+        if not selector and len(found) > 1:
+            found = [name for name in found if _has_quant(name, _USUAL_QUANT)]
+    if len(found) == 1 and not _SHARD.search(found[0]):
+        return found[0]
+    raise UnknownModel(
+        _why_not(place, selector, files, found),
+        next_step=f"Choose one file: {_listed(place, whole)}." if whole else "Choose another repository.",
+    )
+
+
+def _has_quant(name: str, quant: str) -> bool:
+    """`model-Q4_K_M.gguf`, `model.q4_k_m.gguf`, `Q4_K_M/model-Q4_K_M-00001-of-00002.gguf`; not `IQ4_1` for `Q4_1`."""
+    stem = _SHARD.sub(".gguf", name)[: -len(".gguf")].lower()
+    return stem.endswith(quant.lower()) and re.search(r"[-._/]$", stem[: -len(quant)] or "-") is not None
+
+
+def _why_not(place: str, selector: str, files: Sequence[str], found: Sequence[str]) -> str:
+    if not files:
+        return f"The repository {place!r} holds no GGUF file."
+    shards = [name for name in found if _SHARD.search(name)]
+    if shards:
+        return (
+            f"{selector or place!r} is split into {len(shards)} files or more in {place!r}; "
+            "insource runs a model from one file, whose one hash a certificate can name."
+        )
+    if not found:
+        wanted = f"no file for {selector!r}" if selector else f"several files and none is {_USUAL_QUANT}"
+        return f"The repository {place!r} has {wanted}."
+    return f"{selector or place!r} means more than one file of {place!r}: {', '.join(found)}."
+
+
+def _listed(place: str, names: Sequence[str]) -> str:
+    shown = ", ".join(f"`{place}:{name}`" for name in names[:20])
+    return shown if len(names) <= 20 else f"{shown} and {len(names) - 20} more"
