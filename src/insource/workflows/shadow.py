@@ -1,0 +1,79 @@
+"""Answers of shadow candidates: after the client has its own, never instead of it, never more than a few at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from insource.core.errors import InsourceError
+from insource.core.values import Route
+from insource.routing.decide import Decision
+from insource.workflows.answer_locally import Local, answer_locally, client_completion
+from insource.workflows.record_exchange import OpenExchange
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowFigures:
+    """Since the start."""
+
+    answered: int
+    skipped: int
+    """Because as many as allowed were being answered already."""
+    failed: int
+
+
+class Shadows:
+    def __init__(self, *, most: int = 4) -> None:
+        """`most` at once: more would only wait for each other in the engine, and make the live answers wait."""
+        self._most = most
+        self._running: set[asyncio.Task[None]] = set()
+        self._answered = self._skipped = self._failed = 0
+
+    @property
+    def figures(self) -> ShadowFigures:
+        return ShadowFigures(answered=self._answered, skipped=self._skipped, failed=self._failed)
+
+    def offer(self, shadowed: OpenExchange, local: Local, decision: Decision) -> None:
+        """Answers in the background, or skips when it is busy; returns at once."""
+        if len(self._running) >= self._most:
+            self._skipped += 1
+            return
+        task = asyncio.create_task(self._answer(shadowed, local, decision))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def close(self) -> None:
+        """What is still running is given up: nobody waits for it."""
+        for task in list(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _answer(self, shadowed: OpenExchange, local: Local, decision: Decision) -> None:
+        exchange = OpenExchange(
+            recorder=shadowed.recorder,
+            id=f"{shadowed.id}-shadow",
+            request=shadowed.request,
+            route=Route(
+                upstream=local.upstream,
+                model=local.model,
+                reason="stage shadow",
+                task_id=decision.task_id,
+                candidate_id=decision.shadow_candidate_id,
+            ),
+            private_kinds=shadowed.private_kinds,
+            metadata={"shadow_of": shadowed.id},
+        )
+        try:
+            answer = await answer_locally(local, exchange.request)
+        except InsourceError as error:
+            self._failed += 1
+            _LOG.warning("The shadow of %s failed. %s", shadowed.id, error)
+            exchange.finish(503, None)
+            return
+        self._answered += 1
+        exchange.reroute(confidence=answer.confidence)
+        created = int(exchange.created.timestamp())
+        exchange.finish(200, client_completion(answer, local, exchange.request, id=exchange.id, created=created))
