@@ -20,7 +20,6 @@ from insource.core.values import JsonObject, LocalAnswer, Route
 from insource.routing.decide import UNSCANNED, Decision, RequestFacts, after_answer, after_failure, decide
 from insource.workflows.answer_locally import (
     CHAT_PATH,
-    Local,
     ask_engine,
     client_completion,
     prepare,

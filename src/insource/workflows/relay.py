@@ -51,7 +51,9 @@ def relay_whole(
             exchange.finish(status, completion or _json_object(data))
             then()
 
-    return Reply(status=status, headers={**headers, "content-length": str(len(data))}, chunks=chunks(), close=close)
+    return Reply(
+        status=status, headers={**headers, "content-length": str(len(data))}, chunks=chunks(), close=_once(close)
+    )
 
 
 def relay_answer(exchange: OpenExchange, completion: JsonObject) -> Reply:
@@ -97,14 +99,14 @@ def relay_stream(exchange: OpenExchange, reply: Reply, *, then: Callable[[], Non
 
     async def close() -> None:
         await reply.close()
-        await _finish_stream(exchange, bytes(seen), ended)
-        if ended is True:
+        if await _finish_stream(exchange, bytes(seen), ended):
             then()
 
     return Reply(status=reply.status, headers=reply.headers, chunks=chunks(), close=_once(close))
 
 
-async def _finish_stream(exchange: OpenExchange, seen: bytes, ended: UpstreamError | bool) -> None:
+async def _finish_stream(exchange: OpenExchange, seen: bytes, ended: UpstreamError | bool) -> bool:
+    """True after a complete stream."""
     if len(seen) <= _LONG_STREAM_BYTES:
         stream = read_chat_stream(seen)
     else:
@@ -121,6 +123,7 @@ async def _finish_stream(exchange: OpenExchange, seen: bytes, ended: UpstreamErr
         exchange.finish(502, stream.completion, incomplete="the upstream sent an error")
     else:
         exchange.finish(200, stream.completion)
+    return ended is True and stream.complete
 
 
 def _must_be_complete(stream: ChatStream, upstream: str) -> None:
