@@ -9,8 +9,12 @@ from typing import Any
 
 
 def canonical_json(value: Any) -> bytes:
-    """The same bytes for equal values, whatever the key order (RFC 8785 in spirit: sorted keys, no spaces, UTF-8)."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    """The same bytes for equal values, whatever the key order (RFC 8785 in spirit: sorted keys, no spaces, UTF-8).
+
+    Lone surrogates, which a JSON body from outside may spell, are hashed as they are instead of failing.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "surrogatepass")
 
 
 def sha256_hex(data: bytes) -> str:

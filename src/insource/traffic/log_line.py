@@ -1,0 +1,268 @@
+"""insource's own log line (DESIGN §8), both ways: `parse(write(x)) == x` for every exchange.
+
+Beside the fields of DESIGN §8 a line carries what an exchange needs to come back whole, each only where it says
+something: `status` (absent: 200), `cost_estimated` (absent: false), `private_kinds`, `route`.
+
+Reading is generous with what strangers leave out and loses nothing of what they add:
+* no `id`: one made of the line's content and of how often the same content came before it in the file, so that a
+  second import of the file adds nothing, and repeated requests stay as many as they were;
+* no `created`: the response's own `created` (Unix seconds), else 1970-01-01 plus the line's number in seconds. Not the
+  time of the import: verdicts must repeat;
+* no `reference_kind` beside a reference: `label`;
+* other fields: kept in `metadata` under `line_fields`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import msgspec
+
+from insource.core.hashing import canonical_json, sha256_hex
+from insource.core.values import Exchange, JsonObject, ReferenceKind, Route
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST_ID = 200
+_REFERENCE_KINDS = ("hosted", "label", "feedback")
+_ASKED_AND_ANSWERED = {"id", "created", "request", "response", "status", "route"}
+_MEASURED = {"latency_seconds", "cost_usd", "cost_estimated"}
+_JUDGED = {"reference", "reference_kind", "reference_correct", "private_kinds"}
+_FIELDS = frozenset(_ASKED_AND_ANSWERED | _MEASURED | _JUDGED | {"metadata"})
+
+
+class BadField(ValueError):
+    """Why a line is not an exchange, as the end of a sentence."""
+
+
+# --------------------------------------------------------------------------------------------------- writing
+
+
+def to_line(exchange: Exchange) -> JsonObject:
+    line: JsonObject = {
+        "id": exchange.id,
+        "created": exchange.created.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "request": exchange.request,
+        "response": exchange.response,
+        "latency_seconds": exchange.latency_seconds,
+        "cost_usd": exchange.cost_usd,
+    }
+    if exchange.reference is not None or exchange.reference_kind is not None:
+        line["reference"] = exchange.reference
+        line["reference_kind"] = exchange.reference_kind
+    if exchange.reference_correct is not None:
+        line["reference_correct"] = exchange.reference_correct
+    if exchange.status != 200:
+        line["status"] = exchange.status
+    if exchange.cost_estimated:
+        line["cost_estimated"] = True
+    if exchange.private_kinds is not None:
+        line["private_kinds"] = list(exchange.private_kinds)
+    if exchange.route is not None:
+        line["route"] = msgspec.to_builtins(exchange.route)
+    line["metadata"] = exchange.metadata
+    return line
+
+
+def encode(line: JsonObject) -> str:
+    """One line of JSON without its end; UTF-8 safe whatever the strings hold."""
+    try:
+        return msgspec.json.encode(line).decode()
+    except UnicodeEncodeError:  # lone surrogates: JSON can spell them, UTF-8 can't
+        return json.dumps(line, separators=(",", ":"))
+
+
+# --------------------------------------------------------------------------------------------------- reading
+
+
+def decode(line: bytes) -> JsonObject:
+    """The JSON object that a line holds; raises BadField."""
+    try:
+        value = msgspec.json.decode(line)
+    except RecursionError:
+        raise BadField("it is nested too deeply") from None
+    except msgspec.DecodeError as error:
+        value = _decode_rest(line, str(error))
+    if not isinstance(value, dict):
+        raise BadField(f"it is not a JSON object but {_kind(value)}")
+    return cast("JsonObject", value)
+
+
+def _decode_rest(line: bytes, reason: str) -> Any:
+    """Lone surrogates are valid JSON that msgspec refuses; numbers without a finite value are refused here too."""
+    try:
+        return json.loads(line, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError):
+        raise BadField(f"it is not JSON ({reason[:1].lower()}{reason[1:]})") from None
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(constant)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(digits)
+    return number
+
+
+class LineParser:
+    """Turns the decoded lines of one file into exchanges. Holds how often each content without an id was seen."""
+
+    def __init__(self) -> None:
+        self._seen: dict[bytes, int] = {}
+
+    def parse(self, line: JsonObject, *, line_number: int) -> Exchange:
+        """Raises BadField."""
+        request = _object(line, "request")
+        if request is None:
+            raise BadField("it has no request" if "request" not in line else "its request is null")
+        response = _object(line, "response")
+        reference = _reference(line)
+        return Exchange(
+            id=_id(line["id"]) if line.get("id") is not None else self._content_id(line),
+            created=_created(line, response, line_number),
+            request=request,
+            response=response,
+            status=_status(line),
+            latency_seconds=_amount(line, "latency_seconds"),
+            cost_usd=_amount(line, "cost_usd"),
+            cost_estimated=_flag(line, "cost_estimated") or False,
+            reference=reference,
+            reference_kind=_reference_kind(line, reference),
+            reference_correct=_flag(line, "reference_correct"),
+            private_kinds=_private_kinds(line),
+            route=_route(line),
+            metadata=_metadata(line),
+        )
+
+    def _content_id(self, line: JsonObject) -> str:
+        key = bytes.fromhex(sha256_hex(canonical_json(line)))[:16]
+        times = self._seen[key] = self._seen.get(key, 0) + 1
+        return "line-" + (key.hex() if times == 1 else sha256_hex(key + str(times).encode())[:32])
+
+
+def _id(value: Any) -> str:
+    number = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18
+    text = str(value) if number else value
+    if not isinstance(text, str):
+        raise BadField(f"its id is {_kind(value)}, not a text")
+    if not 0 < len(text) <= _LONGEST_ID:
+        raise BadField(f"its id has {len(text):,} characters; 1 to {_LONGEST_ID} are allowed")
+    if any(ord(character) < 32 or 0xD800 <= ord(character) <= 0xDFFF for character in text):
+        raise BadField("its id holds control characters")
+    return text
+
+
+def _created(line: JsonObject, response: JsonObject | None, line_number: int) -> datetime:
+    value = line.get("created")
+    try:
+        if isinstance(value, str):
+            moment = datetime.fromisoformat(value)
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        if value is not None:
+            return _from_unix(value)
+        stated = (response or {}).get("created")
+        if isinstance(stated, int | float) and not isinstance(stated, bool) and stated > 0:
+            return _from_unix(stated)
+    except (ValueError, OverflowError):
+        raise BadField(f"its created {_short(value)} is not a time (ISO 8601, or seconds since 1970)") from None
+    return _EPOCH + timedelta(seconds=line_number)
+
+
+def _from_unix(value: Any) -> datetime:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(value)
+    return _EPOCH + timedelta(seconds=value)
+
+
+def _reference(line: JsonObject) -> str | None:
+    value = line.get("reference")
+    return value if value is None or isinstance(value, str) else encode(value)
+
+
+def _reference_kind(line: JsonObject, reference: str | None) -> ReferenceKind | None:
+    kind = line.get("reference_kind", None if reference is None else "label")
+    if kind is None or kind in _REFERENCE_KINDS:
+        return kind
+    raise BadField(f"its reference_kind is {_short(kind)}, not hosted, label or feedback")
+
+
+def _status(line: JsonObject) -> int:
+    value = line.get("status")
+    if value is None:
+        return 200
+    if isinstance(value, bool) or not isinstance(value, int) or not 100 <= value <= 599:
+        raise BadField(f"its status is {_short(value)}, not an HTTP status")
+    return value
+
+
+def _amount(line: JsonObject, name: str) -> float | None:
+    value = line.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e15:
+        raise BadField(f"its {name} is {_short(value)}, not an amount")
+    return float(value)
+
+
+def _flag(line: JsonObject, name: str) -> bool | None:
+    value = line.get(name)
+    if value is None or isinstance(value, bool):
+        return value
+    raise BadField(f"its {name} is {_short(value)}, not true or false")
+
+
+def _private_kinds(line: JsonObject) -> tuple[str, ...] | None:
+    value = line.get("private_kinds")
+    if value is None:
+        return None
+    if isinstance(value, list) and all(isinstance(kind, str) for kind in value):
+        return tuple(value)
+    raise BadField(f"its private_kinds is {_kind(value)}, not a list of texts")
+
+
+def _route(line: JsonObject) -> Route | None:
+    value = line.get("route")
+    if value is None:
+        return None
+    try:
+        return msgspec.convert(value, Route)
+    except msgspec.ValidationError as error:
+        raise BadField(f"its route can't be read ({error})") from None
+
+
+def _object(line: JsonObject, name: str) -> JsonObject | None:
+    value = line.get(name)
+    if value is None or isinstance(value, dict):
+        return value
+    raise BadField(f"its {name} is {_kind(value)}, not an object")
+
+
+def _metadata(line: JsonObject) -> JsonObject:
+    metadata = _object(line, "metadata") or {}
+    others = {name: value for name, value in line.items() if name not in _FIELDS}
+    if not others:
+        return metadata
+    name = "line_fields"
+    while name in metadata:
+        name += "_"
+    return {**metadata, name: others}
+
+
+def _kind(value: Any) -> str:
+    kinds: tuple[tuple[type, str], ...] = (
+        (bool, "true or false"),
+        (str, "a text"),
+        (list, "a list"),
+        (dict, "an object"),
+    )
+    return next((words for kind, words in kinds if isinstance(value, kind)), "null" if value is None else "a number")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
