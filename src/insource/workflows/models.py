@@ -170,7 +170,7 @@ def _present(file: ModelFile | None, cache: ModelCache) -> ModelFile | None:
 def _known_file(known: KnownModel, cache: ModelCache) -> ModelFile | None:
     for ref in known.refs:
         found = cache.find(parse_ref(ref))
-        if found is not None and found.sha256 == known.sha256 and found.size_bytes == known.size_bytes:
+        if found is not None and found.sha256 == known.sha256:
             return replace(found, license=found.license or known.license)
     return None
 

@@ -152,10 +152,13 @@ class HubSource:
             why = f"it answered {error.response.status_code}"
         else:
             why = (str(error).splitlines() or [""])[0] or type(error).__name__
+        refused = isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403)
         resumed = f" {kept} are kept; the same command resumes." if kept else ""
         return DownloadFailed(
             f"{place} did not deliver {what!r}: {why}.{resumed}",
-            next_step="Check the network and `hub_url`, or use a file that you have: `file:/path/model.gguf`.",
+            next_step="Check your token (`hf auth login`), or choose another model."
+            if refused
+            else "Check the network and `hub_url`, or use a file that you have: `file:/path/model.gguf`.",
         )
 
 
