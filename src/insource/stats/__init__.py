@@ -1,1 +1,4 @@
-"""Pure mathematics. Every formula names its source; nothing here knows of models or traffic."""
+"""Pure mathematics of evidence: intervals, paired tests, risk control, sequential tests, agreement (DESIGN §6).
+
+Nothing here knows what an exchange or a candidate is. Every function is pure; every formula names its source.
+"""
