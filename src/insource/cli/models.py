@@ -19,7 +19,7 @@ RefArgument = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="org/name, org/name:QUANT, org/name:file.gguf, file:/path or wheel:package; default: the small model that insource comes with.",
+        help="org/name, org/name:QUANT, org/name:file.gguf, file:/path, wheel:package; default: a small one.",
     ),
 ]
 

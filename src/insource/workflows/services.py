@@ -18,6 +18,8 @@ from insource.core.ports import (
     Upstream,
 )
 from insource.core.values import EngineSettings, Exchange, ModelFile
+from insource.engines.models.cache import ModelCache
+from insource.store.writer import WriterHealth
 
 Progress = Callable[[str, int, "int | None"], None]
 """(what, done, total or None): called often; whoever shows it throttles."""
@@ -38,9 +40,11 @@ class Services:
     recipes: Mapping[str, Recipe]
     scorers: Mapping[str, Scorer]
     sources: Mapping[str, ModelSource]
+    model_cache: ModelCache
     find_model: Callable[[str], ModelFile]
     """The model file on disk for a reference ("" is the default model); raises UnknownModel with the pull command."""
     make_engine: Callable[[ModelFile, EngineSettings], Engine]
     """A stopped engine for a model file (or the external one when `engine_url` is set)."""
     record: Callable[[Exchange], None]
     """Hands an exchange to the batching writer; returns at once, never raises."""
+    writer_health: Callable[[], WriterHealth]

@@ -1,0 +1,139 @@
+"""Settings -> Services: the only file that names concrete classes. Nothing is opened before it is used."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from insource import plugins
+from insource.config import Settings, secret
+from insource.core.ports import Call, Engine, ExchangeStore, ModelSource, Reply, Upstream
+from insource.core.values import EngineSettings, Exchange, ModelFile
+from insource.engines.external import ExternalEngine
+from insource.engines.llamacpp import LlamaCppEngine
+from insource.engines.models.cache import ModelCache
+from insource.engines.models.hub import HubSource
+from insource.engines.models.local import FileSource
+from insource.engines.models.wheel import WheelSource
+from insource.providers.openai_compatible import OpenAICompatible
+from insource.providers.replay import Replay
+from insource.store.database import open_database
+from insource.store.exchanges import SqlExchangeStore
+from insource.store.registry import SqlRegistry
+from insource.store.writer import BatchingWriter, WriterHealth
+from insource.workflows.models import find
+from insource.workflows.services import Services
+
+
+class SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Models:
+    cache: ModelCache
+    sources: Mapping[str, ModelSource]
+
+
+def open_models(settings: Settings) -> Models:
+    """Model files need no database: `insource models` works before anything else does."""
+    cache = ModelCache(settings.model_cache)
+    sources = (HubSource(cache, hub_url=settings.hub_url), WheelSource(cache), FileSource(cache))
+    return Models(cache=cache, sources={source.scheme: source for source in sources})
+
+
+class _Writer:
+    """The batching writer, whose thread starts with the first exchange: most commands record none."""
+
+    def __init__(self, store: ExchangeStore, flush_seconds: float) -> None:
+        self._store = store
+        self._flush_seconds = flush_seconds
+        self._writer: BatchingWriter | None = None
+
+    def record(self, exchange: Exchange) -> None:
+        if self._writer is None:
+            self._writer = BatchingWriter(self._store, flush_seconds=self._flush_seconds)
+        self._writer.record(exchange)
+
+    def health(self) -> WriterHealth:
+        if self._writer is None:
+            return WriterHealth(written=0, waiting=0, dropped=0, error=None)
+        return self._writer.health()
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+class _DeferredReplay:
+    """A replay reads the whole log, so it waits for the first call; most commands make none."""
+
+    name = "provider:replay"
+
+    def __init__(self, exchanges: ExchangeStore, *, latency: bool) -> None:
+        self._exchanges = exchanges
+        self._latency = latency
+        self._opening: asyncio.Task[Replay] | None = None
+
+    async def send(self, call: Call) -> Reply:
+        if self._opening is None:
+            self._opening = asyncio.create_task(asyncio.to_thread(self._open))
+        return await (await asyncio.shield(self._opening)).send(call)
+
+    def _open(self) -> Replay:
+        return Replay(self._exchanges.read(), latency=self._latency)
+
+    async def close(self) -> None:
+        if self._opening is not None:
+            await (await self._opening).close()
+
+
+def _provider(settings: Settings, exchanges: ExchangeStore) -> Upstream:
+    if settings.provider_replay:
+        return _DeferredReplay(exchanges, latency=settings.replay_latency)
+    return OpenAICompatible(settings.provider_url, key=secret(settings.provider_key_env))
+
+
+def _engine(settings: Settings, model: ModelFile, wanted: EngineSettings) -> Engine:
+    if settings.engine_url:
+        return ExternalEngine(settings.engine_url, model=settings.model or None, key=None)
+    return LlamaCppEngine(
+        model, wanted, restarts=settings.engine_restarts, start_seconds=settings.engine_start_seconds
+    )
+
+
+@contextmanager
+def open_services(settings: Settings) -> Iterator[Services]:
+    """Everything a command needs; at the end what was recorded is written and the store is closed."""
+    database = open_database(settings.store_url)
+    exchanges = SqlExchangeStore(database)
+    writer = _Writer(exchanges, settings.flush_seconds)
+    models = open_models(settings)
+    try:
+        yield Services(
+            settings=settings,
+            clock=SystemClock(),
+            exchanges=exchanges,
+            registry=SqlRegistry(database),
+            detector=plugins.load("detectors", settings.privacy_detector),
+            provider=_provider(settings, exchanges),
+            recipes={name: plugins.load("recipes", name) for name in plugins.names("recipes")},
+            scorers={name: plugins.load("scorers", name) for name in plugins.names("scorers")},
+            sources=models.sources,
+            model_cache=models.cache,
+            find_model=lambda ref: find(ref, cache=models.cache),
+            make_engine=lambda model, wanted: _engine(settings, model, wanted),
+            record=writer.record,
+            writer_health=writer.health,
+        )
+    finally:
+        writer.close()
+        database.close()
