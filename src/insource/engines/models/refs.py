@@ -72,7 +72,7 @@ def pick_file(place: str, names: Sequence[str], selector: str) -> str:
     if len(found) == 1 and not _SHARD.search(found[0]):
         return found[0]
     raise UnknownModel(
-        _why_not(place, selector, files, found),
+        _why_not(place, selector, files=files, found=found),
         next_step=f"Choose one file: {_listed(place, whole)}." if whole else "Choose another repository.",
     )
 
@@ -83,7 +83,7 @@ def _has_quant(name: str, quant: str) -> bool:
     return stem.endswith(quant.lower()) and re.search(r"[-._/]$", stem[: -len(quant)] or "-") is not None
 
 
-def _why_not(place: str, selector: str, files: Sequence[str], found: Sequence[str]) -> str:
+def _why_not(place: str, selector: str, *, files: Sequence[str], found: Sequence[str]) -> str:
     if not files:
         return f"The repository {place!r} holds no GGUF file."
     shards = [name for name in found if _SHARD.search(name)]
