@@ -18,6 +18,7 @@ from insource.core.errors import BadInput, EngineFailed, InsourceError, PinnedUn
 from insource.core.ports import Call, Reply, Upstream
 from insource.core.values import JsonObject, LocalAnswer, Route
 from insource.routing.decide import UNSCANNED, Decision, RequestFacts, after_answer, after_failure, decide
+from insource.traffic.matcher import declared_task
 from insource.workflows.answer_locally import (
     CHAT_PATH,
     ask_engine,
@@ -129,7 +130,7 @@ class RequestHandler:
         """Both may fail, and then say so: an unscanned request is private, an unmatched one perhaps pinned."""
         request, task_id, task_known = exchange.request, None, True
         try:
-            task_id = state.match(request, exchange.metadata)
+            task_id = state.match(request, declared_task(request, exchange.metadata))
         except Exception:
             _LOG.exception("The task of exchange %s could not be found.", exchange.id)
             task_known = False

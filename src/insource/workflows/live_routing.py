@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from insource.core.errors import InsourceError
 from insource.core.ports import Clock, Engine
@@ -18,8 +17,11 @@ _LOG = logging.getLogger(__name__)
 _RESTART_PAUSE_SECONDS = 5.0
 """Between two attempts to start a dead engine: an engine that can't start must not be tried at every request."""
 
-Match = Callable[[JsonObject, Mapping[str, Any]], str | None]
-"""(request, metadata) -> task id or None; pure."""
+_RETIRE_SECONDS = 30.0
+"""How long an engine that no move uses any more may finish what it is answering."""
+
+Match = Callable[[JsonObject, str | None], str | None]
+"""(request, the task that the application declared) -> task id or None; pure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +47,9 @@ class LiveRouting:
         self._clock = clock
         self._warm = warm
         self._current = load()
+        self._known: dict[int, Engine] = {}
         self._starts: dict[int, asyncio.Task[None]] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
         self._tried: dict[int, float] = {}
 
     @property
@@ -57,11 +61,13 @@ class LiveRouting:
         try:
             if await asyncio.to_thread(self._revision) == self._current.revision:
                 return False
+            former = self.engines()
             self._current = await asyncio.to_thread(self._load)
         except InsourceError as error:
             _LOG.error("The routing table could not be reloaded; the former one stays. %s", error)
             return False
         self.start_engines()
+        self._retire({id(engine): engine for engine in former})
         return True
 
     async def watch(self, *, every_seconds: float = 0.5) -> None:
@@ -76,8 +82,9 @@ class LiveRouting:
         return list(found.values())
 
     def start_engines(self) -> None:
-        if self._warm:
-            for engine in self.engines():
+        for engine in self.engines():
+            self._known[id(engine)] = engine
+            if self._warm:
                 self.wake(engine)
 
     def wake(self, engine: Engine) -> None:
@@ -93,10 +100,25 @@ class LiveRouting:
         task.add_done_callback(lambda _: self._starts.pop(id(engine), None))
 
     async def close(self) -> None:
-        for task in list(self._starts.values()):
+        tasks = [*self._starts.values(), *self._retiring]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._starts.values(), return_exceptions=True)
-        await asyncio.gather(*(engine.stop() for engine in self.engines()))
+        await asyncio.gather(*tasks, return_exceptions=True)
+        engines = {**self._known, **{id(engine): engine for engine in self.engines()}}
+        await asyncio.gather(*(engine.stop() for engine in engines.values()))
+
+    def _retire(self, former: Mapping[int, Engine]) -> None:
+        in_use = {id(engine) for engine in self.engines()}
+        for key, engine in former.items():
+            if key not in in_use:
+                task = asyncio.create_task(self._stop_unused(engine))
+                self._retiring.add(task)
+                task.add_done_callback(self._retiring.discard)
+
+    async def _stop_unused(self, engine: Engine) -> None:
+        await asyncio.sleep(_RETIRE_SECONDS)
+        if all(engine is not used for used in self.engines()):
+            await engine.stop()
 
 
 async def _start(engine: Engine) -> None:

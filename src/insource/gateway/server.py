@@ -1,0 +1,146 @@
+"""The process that serves: a socket, uvicorn, an orderly end. Loopback unless told otherwise."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import socket
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import uvicorn
+
+from insource.config import secret
+from insource.core.errors import UsageError
+from insource.core.values import Exchange, JsonObject
+from insource.gateway.app import Asgi, Surface, build_app
+from insource.gateway.metrics import Metrics
+from insource.providers.prices import price_usd
+from insource.workflows.handle_request import Joints, RequestHandler
+from insource.workflows.load_routing import live_routing
+from insource.workflows.record_exchange import Recorder
+from insource.workflows.scan_request import private_kinds
+from insource.workflows.services import Services
+from insource.workflows.shadow import Shadows
+
+_GRACE_SECONDS = 10
+"""How long answers under way may take after the signal to end."""
+
+
+class GatewayServer(uvicorn.Server):
+    """uvicorn, which says when it listens and leaves the rest of the shutdown to us instead of dying of its signal."""
+
+    def __init__(self, config: uvicorn.Config, *, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        former = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening address, taken before anything is loaded. Raises UsageError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise UsageError(
+                f"Port {port} on {host} is in use.", next_step="End what uses it, or take any free port: `--port 0`."
+            ) from error
+        raise UsageError(
+            f"Can't listen on {host!r} port {port}: {error}.", next_step="Use 127.0.0.1 and a free port: `--port 0`."
+        ) from error
+    return listener
+
+
+def make_server(app: Asgi, *, on_ready: Callable[[], None] = lambda: None) -> GatewayServer:
+    """Run it with `run(sockets=[bind(...)])`; end it by a signal, or by setting `should_exit`."""
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    return GatewayServer(config, on_ready=on_ready)
+
+
+def serve(app: Asgi, *, host: str, port: int, on_ready: Callable[[str], None]) -> None:
+    """Blocks until SIGINT or SIGTERM; `on_ready` gets the base URL. Raises UsageError when the port is taken."""
+    listener = bind(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{listener.getsockname()[1]}"
+    make_server(app, on_ready=lambda: on_ready(url)).run(sockets=[listener])
+
+
+def gateway_app(
+    services: Services,
+    *,
+    page: Callable[[], str | None] = lambda: None,
+    log_health: Callable[[], JsonObject] = dict,
+    on_stop: Callable[[], None] = lambda: None,
+) -> Asgi:
+    """The gateway over a set of services."""
+    settings = services.settings
+    metrics = Metrics(waiting=lambda: int(log_health().get("waiting") or 0))
+
+    def record(exchange: Exchange) -> None:
+        services.record(exchange)
+        metrics.observe(exchange)
+
+    routing = live_routing(services)
+    forward_key = secret(settings.provider_key_env) is None
+    # The first price loads 1.6 MB of tables, which no request shall wait for.
+    price_usd("gpt-4o", input_tokens=0, output_tokens=0, when=services.clock.now())
+    handler = RequestHandler(
+        Joints(
+            provider=services.provider,
+            routing=routing,
+            recorder=Recorder(clock=services.clock, record=record, price=price_usd, bodies=settings.log_bodies),
+            scan=lambda request: private_kinds(services.detector, request),
+            scan_seconds=settings.privacy_seconds,
+            forward_key=forward_key,
+            shadows=Shadows(most=settings.slots),
+        )
+    )
+    return build_app(
+        Surface(
+            handler=handler,
+            routing=routing,
+            provider=services.provider,
+            metrics=metrics,
+            log_health=log_health,
+            page=page,
+            forward_key=forward_key,
+            on_stop=on_stop,
+        )
+    )
+
+
+def serve_until_stopped(services: Services, *, page: str | None, on_ready: Callable[[str], None]) -> None:
+    """The gateway and one page at `/`, until interrupted."""
+    settings = services.settings
+    serve(gateway_app(services, page=lambda: page), host=settings.host, port=settings.port, on_ready=on_ready)

@@ -1,0 +1,117 @@
+"""What the registry holds, made ready to answer: moves and pins as a table, tasks as a matcher, candidates with their
+recipe and engine.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from insource.core.errors import InsourceError
+from insource.core.ports import Engine
+from insource.core.values import Candidate, EngineSettings, ModelFile, Move, Stage
+from insource.routing.decide import RoutingTable
+from insource.traffic.matcher import compile_matchers
+from insource.workflows.answer_locally import Local
+from insource.workflows.live_routing import LiveRouting, RoutingState
+from insource.workflows.services import Services
+
+_LOG = logging.getLogger(__name__)
+_TEXT_AS_IT_COMES = "prompt"
+"""The recipe whose `read` gives the engine's text back unchanged, so that the engine's stream may be the answer."""
+
+
+@dataclass(slots=True, kw_only=True)
+class EnginePool:
+    """One engine for equal model files and settings, whichever candidates use it."""
+
+    make: Callable[[ModelFile, EngineSettings], Engine]
+    _engines: dict[tuple[str, EngineSettings], Engine] = field(
+        default_factory=dict[tuple[str, EngineSettings], Engine], init=False
+    )
+
+    def get(self, file: ModelFile, settings: EngineSettings) -> Engine:
+        key = (file.sha256, settings)
+        if key not in self._engines:
+            self._engines[key] = self.make(file, settings)
+        return self._engines[key]
+
+
+def live_routing(services: Services, *, warm: bool = True) -> LiveRouting:
+    pool = EnginePool(make=services.make_engine)
+    return LiveRouting(
+        lambda: load_routing(services, pool), revision=services.registry.revision, clock=services.clock, warm=warm
+    )
+
+
+def load_routing(services: Services, pool: EnginePool) -> RoutingState:
+    """A candidate that can't be loaded is left out and said in the log: its requests go to the provider, and the other
+    tasks are served as before. Raises StorageError."""
+    registry = services.registry
+    revision = registry.revision()  # read first: a change made while the rest is read is seen the next time
+    moves: dict[str, Move] = {move.task_id: move for move in registry.moves()}
+    candidates = {candidate.id: candidate for candidate in registry.candidates()}
+    locals_: dict[str | None, Local] = {}
+    for move in moves.values():
+        candidate = candidates.get(move.candidate_id)
+        if move.stage is Stage.ROLLED_BACK or candidate is None:
+            continue
+        try:
+            locals_[candidate.id] = _load(services, pool, candidate)
+        except InsourceError as error:
+            _LOG.error("The candidate %s of %s can't be loaded. %s", candidate.id, move.task_id, error)
+    default = _default(services, pool)
+    if default is not None:
+        locals_[None] = default
+    return RoutingState(
+        revision=revision,
+        table=RoutingTable(
+            moves=moves,
+            pinned_tasks=frozenset(pin.task_id for pin in registry.pins()),
+            local_default=None if default is None else default.model,
+        ),
+        match=compile_matchers(registry.tasks()),
+        locals=locals_,
+    )
+
+
+def _load(services: Services, pool: EnginePool, candidate: Candidate) -> Local:
+    recipe = services.recipes.get(candidate.recipe)
+    if recipe is None:
+        raise InsourceError(
+            f"The recipe {candidate.recipe!r} is not installed.", next_step="Install the package that provides it."
+        )
+    fitted = recipe.load(services.registry.artifact(candidate.artifact_sha256))
+    if candidate.model_ref is None:
+        return Local(model=candidate.id, engine=None, fitted=fitted, recipe=candidate.recipe)
+    file = services.find_model(candidate.model_ref)
+    if candidate.model_sha256 not in (None, file.sha256):
+        raise InsourceError(
+            f"The model file {candidate.model_ref!r} is not the one that was evaluated ({file.sha256[:12]}).",
+            next_step="Evaluate the task again with the file that is on disk.",
+        )
+    return Local(
+        model=file.ref,
+        engine=pool.get(file, candidate.settings or engine_settings(services)),
+        fitted=fitted,
+        recipe=candidate.recipe,
+        streams=candidate.recipe == _TEXT_AS_IT_COMES,
+    )
+
+
+def _default(services: Services, pool: EnginePool) -> Local | None:
+    """None when its file is not on disk: serving never downloads."""
+    try:
+        file = services.find_model(services.settings.model)
+    except InsourceError as error:
+        _LOG.warning("No local model for private requests: they will get a 503. %s", error)
+        return None
+    return Local(model=file.ref, engine=pool.get(file, engine_settings(services)), streams=True)
+
+
+def engine_settings(services: Services) -> EngineSettings:
+    settings = services.settings
+    return EngineSettings(
+        context_tokens=settings.context_tokens, slots=settings.slots, threads=settings.threads or None
+    )
