@@ -31,6 +31,7 @@ class Database:
 
     def __init__(self, engine: Engine, url: URL) -> None:
         self._engine = engine
+        self.url = url.render_as_string(hide_password=False)
         self.shown_url = url.render_as_string(hide_password=True)
 
     @contextmanager
