@@ -15,6 +15,7 @@ _SPACE = re.compile(r"\s+")
 _NUMBER = re.compile(r"[-+]?\$?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _BOXED = re.compile(r"\\boxed\s*\{([^{}]*)\}")
 _MARKED = re.compile(r"####\s*([^\n]+)")
+_BRACKETS = "[](){}<> "
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
 
 
@@ -26,26 +27,39 @@ def normalise(text: str) -> str:
 def find_label(text: str, labels: Sequence[str]) -> str | None:
     """The one of `labels` that the text gives as its answer.
 
-    The whole text, or its beginning, or the label that is mentioned last (reasoning comes first, the answer after);
-    bracketed labels such as `[Yes]` and `(A)` are found with their brackets. None when no label occurs.
+    The whole text, or its beginning, or the label that is mentioned last (reasoning comes first, the answer after).
+    A label inside a longer one that matches is no mention of it. Bracketed labels such as `[Yes]` and `(A)` are found
+    with their brackets; where none is, a text that is one bare label counts, if bare labels stay distinct.
+    None when no label occurs.
     """
-    by_form = {normalise(label): label for label in labels}
+    by_form = {form: label for label in labels if (form := normalise(label))}
     whole = normalise(text)
     if whole in by_form:
         return by_form[whole]
     spaced = _SPACE.sub(" ", text).casefold()
-    starts: list[tuple[int, str]] = []
-    last: tuple[int, int, str] | None = None
-    for form, label in by_form.items():
-        pattern = re.compile(rf"(?<![\w]){re.escape(form)}(?![\w])")
-        for match in pattern.finditer(spaced):
-            if match.start() == 0 or not spaced[: match.start()].strip(" \"'`*[("):
-                starts.append((len(form), label))
-            if last is None or (match.start(), len(form)) > (last[0], last[1]):
-                last = (match.start(), len(form), label)
-    if starts:
-        return max(starts)[1]
-    return last[2] if last else None
+    mentions = _mentions(spaced, by_form)
+    if not mentions:
+        bare = {form.strip(_BRACKETS): label for form, label in by_form.items()}
+        return bare.get(whole.strip(_BRACKETS)) if len(bare) == len(by_form) and "" not in bare else None
+    starts = [mention for mention in mentions if not spaced[: mention[0]].strip(" \"'`*[(")]
+    return max(starts or mentions)[2]
+
+
+def _mentions(text: str, by_form: dict[str, str]) -> list[tuple[int, int, str]]:
+    """(start, end, label) of each label in the text that no longer one covers."""
+    found = sorted(
+        (
+            (match.start(), match.end(), label)
+            for form, label in by_form.items()
+            for match in re.finditer(rf"(?<!\w){re.escape(form)}(?!\w)", text)
+        ),
+        key=lambda mention: (mention[0], -mention[1]),
+    )
+    kept: list[tuple[int, int, str]] = []
+    for mention in found:
+        if not kept or mention[1] > kept[-1][1]:
+            kept.append(mention)
+    return kept
 
 
 def find_number(text: str) -> float | None:

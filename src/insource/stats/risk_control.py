@@ -21,7 +21,6 @@ import numpy as np
 
 from insource.core.errors import BadInput
 from insource.stats.arrays import Clusters, Floats, Integers, Numbers, check_level, checked, cluster_codes
-from insource.stats.intervals import mean_lower
 from insource.stats.non_inferiority import upper_bound
 from insource.stats.power import n_needed_binary_errors, n_needed_for_zero_loss
 
@@ -151,13 +150,14 @@ def _zero_loss_upper(codes: Integers | None, covered: int, delta: float) -> floa
 
 def _try_gate(scores: Floats, values: Floats, codes: Integers | None, *, covered: int, delta: float) -> GateTry:
     chosen = values[:covered]
-    bound = upper_bound(chosen, clusters=None if codes is None else codes[:covered], alpha=delta)
+    groups = None if codes is None else codes[:covered]
+    bound = upper_bound(chosen, clusters=groups, alpha=delta)
     return GateTry(
         threshold=_threshold(scores, covered),
         coverage=covered / len(scores),
         covered=covered,
         loss_mean=float(chosen.mean()),
-        loss_lower=mean_lower(chosen, alpha=delta),
+        loss_lower=-upper_bound(-chosen, clusters=groups, alpha=delta).upper,
         loss_upper=bound.upper,
     )
 
