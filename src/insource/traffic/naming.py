@@ -29,10 +29,15 @@ _COMMON = frozenset(
 )
 
 
-def clean(text: str) -> str:
-    """One line without control, invisible or markup characters."""
+def one_line(text: str) -> str:
+    """Without control and invisible characters, which can forge a line or hide a direction."""
     visible = "".join(" " if unicodedata.category(character)[0] in "CZ" else character for character in text)
-    return _SPACE.sub(" ", _MARKUP.sub(" ", visible)).strip()
+    return _SPACE.sub(" ", visible).strip()
+
+
+def clean(text: str) -> str:
+    """One line without markup."""
+    return _SPACE.sub(" ", _MARKUP.sub(" ", one_line(text))).strip()
 
 
 def shorten(text: str, limit: int = NAME_CHARACTERS) -> str:
