@@ -95,7 +95,7 @@ def _decode_rest(line: bytes, reason: str) -> Any:
     try:
         return json.loads(line, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
-        raise BadField(f"it is not JSON ({reason[:1].lower()}{reason[1:]})") from None
+        raise BadField(f"it is not JSON: {reason}") from None
 
 
 def _refuse(constant: str) -> Any:

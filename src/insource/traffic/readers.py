@@ -152,16 +152,13 @@ def _example(line: JsonObject) -> JsonObject:
 
 
 def _batch(line: JsonObject) -> JsonObject:
-    """A line that holds at least the request of a batch exchange, and perhaps its answer."""
+    """A line that holds at least the request of a batch exchange, and perhaps its answer.
+
+    Its id is the service's own, if any: a custom_id (`request-1`) comes back in the next batch for something else.
+    """
     request = line["request"] if "request" in line else line.get("body")
-    others = {
-        name: value
-        for name, value in line.items()
-        if name not in ("custom_id", "id", "request", "body", "response", "error", "metadata")
-    }
-    whole: JsonObject = {"id": line["custom_id"], "request": request, "metadata": line.get("metadata"), **others}
-    if "id" in line:
-        whole["batch_id"] = line["id"]
+    others = {name: value for name, value in line.items() if name not in ("request", "body", "response", "error")}
+    whole: JsonObject = {"request": request, **others}
     error = line.get("error")
     answer = line.get("response")
     if isinstance(answer, dict) and ("body" in answer or "status_code" in answer):
