@@ -34,7 +34,7 @@ def demo(
     with session(as_json=as_json, home=home, database_url="", provider_replay=True, port=port) as (services, out):
         with out.progress() as progress:
             if not services.settings.engine_url and not services.settings.model:
-                pull_default(services, progress=progress)
+                pull_default(services.sources, cache=services.model_cache, progress=progress)
             import_traffic(services, traffic_path(), progress=progress)
             plan = asyncio.run(make_plan(services, progress=progress))
         report = write_report(plan, home / "plan.html")

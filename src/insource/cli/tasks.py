@@ -1,0 +1,123 @@
+"""`insource tasks`: what the traffic is made of, and corrections to what was found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from insource.cli.options import JsonOption, TaskArgument
+from insource.cli.output import Output
+from insource.cli.session import session
+from insource.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from insource.workflows.find_tasks import TaskReport
+
+app = typer.Typer(help="What the traffic is made of: volume, cost, latency, privacy, kind of answer.")
+
+
+@app.callback(invoke_without_command=True)
+def tasks(
+    context: typer.Context,
+    assignments: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Also write exchange_id,task_id of every exchange.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the recurring kinds of work in the log. The same log gives the same tasks."""
+    if context.invoked_subcommand is not None:
+        return
+    from insource.workflows.find_tasks import find_tasks, task_json, write_assignments
+
+    with session(as_json=as_json) as (services, out):
+        with out.progress() as progress:
+            reports = find_tasks(services, progress=progress)
+        if assignments is not None:
+            out.say(f"{write_assignments(services, assignments):,} assignments written to {assignments}.")
+        if as_json:
+            out.data({"tasks": [task_json(report) for report in reports]})
+        else:
+            show_tasks(reports, out)
+            out.say("Next: insource plan")
+
+
+def show_tasks(reports: list[TaskReport], out: Output) -> None:
+    rows: list[tuple[str, ...]] = []
+    for report in reports:
+        figures = report.figures
+        estimated = " est." if figures.cost_estimated_share > 0 else ""
+        latency = "–" if figures.latency_p50_seconds is None else f"{figures.latency_p50_seconds:.2f}"
+        rows.append(
+            (
+                report.task.id,
+                report.task.name,
+                f"{figures.exchanges:,}",
+                report.task.output.kind.value,
+                f"{figures.cost_usd:,.2f}{estimated}",
+                latency,
+                f"{figures.private_share:.1%}",
+            )
+        )
+    out.table("Tasks", ["id", "name", ">exchanges", "answers", ">cost $", ">latency p50 s", ">private"], rows)
+
+
+@app.command("rename")
+def rename(task: TaskArgument, name: Annotated[str, typer.Argument(help="The new name.")]) -> None:
+    """Give a task another name."""
+    from insource.workflows.edit_tasks import rename_task
+
+    with session() as (services, out):
+        renamed = rename_task(services, task, name)
+        out.text(f"{renamed.id}: {renamed.name}")
+
+
+@app.command("merge")
+def merge(tasks: Annotated[list[str], typer.Argument(metavar="TASK TASK [TASK …]", help="The first stays.")]) -> None:
+    """Make one task of several that are the same kind of work."""
+    from insource.workflows.edit_tasks import merge_tasks
+
+    with session() as (services, out):
+        report = merge_tasks(services, tasks)
+        out.text(f"{report.task.id}: {report.task.name}, {report.figures.exchanges:,} exchanges")
+
+
+@app.command("split")
+def split(
+    task: TaskArgument,
+    contains: Annotated[str, typer.Option(help="A text that the new task's requests contain.")],
+    name: Annotated[str | None, typer.Option(help="Name of the new task.")] = None,
+) -> None:
+    """Take the requests that contain a text out of a task, as a task of their own."""
+    from insource.workflows.edit_tasks import split_task
+
+    with session() as (services, out):
+        report = split_task(services, task, contains=contains, name=name)
+        out.text(f"{report.task.id}: {report.task.name}, {report.figures.exchanges:,} exchanges")
+
+
+@app.command("label")
+def label(
+    exchange: Annotated[str | None, typer.Argument(help="An exchange's id.")] = None,
+    reference: Annotated[str | None, typer.Argument(help="What its answer should be.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE.csv", help="Many at once: exchange_id,reference.")
+    ] = None,
+) -> None:
+    """Say what the right answer is: of one exchange, or of many from a CSV file."""
+    from insource.workflows.edit_tasks import label_exchange, label_file
+
+    with session() as (services, out):
+        if file is not None:
+            report = label_file(services, file)
+            out.text(f"{report.labelled:,} exchanges labelled.")
+            if report.unknown:
+                out.say(f"Not in the log: {', '.join(report.unknown[:10])}{' …' if len(report.unknown) > 10 else ''}")
+        elif exchange is not None and reference is not None:
+            label_exchange(services, exchange, reference)
+            out.text(f"{exchange} labelled.")
+        else:
+            raise UsageError(
+                "Nothing was labelled.", next_step="`insource tasks label EXCHANGE REFERENCE`, or `--from FILE.csv`."
+            )
