@@ -66,6 +66,7 @@ class Reply:
 
     status: int
     headers: Mapping[str, str]
+    """Names in lower case."""
     chunks: AsyncIterator[bytes]
     close: Callable[[], Awaitable[None]] = _nothing
 

@@ -265,21 +265,25 @@ async def _lifespan(surface: Surface, receive: Receive, send: Send) -> None:
 
 
 async def _read_body(headers: Mapping[str, str], receive: Receive, most_bytes: int) -> bytes | None:
-    """None: larger than `most_bytes`."""
-    declared = headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared) > most_bytes:
-        return None
+    """None: larger than `most_bytes`. Up to as much again is read and thrown away, because a client that is still
+    sending does not see an answer."""
     message = await receive()
     if not message.get("more_body"):
         body: bytes = message.get("body", b"")
         return body if len(body) <= most_bytes else None
+    declared = headers.get("content-length", "0")
+    size = len(message.get("body", b""))
+    too_large = declared.isdecimal() and int(declared) > most_bytes
     whole = bytearray(message.get("body", b""))
-    while message.get("more_body"):
+    while message.get("more_body") and size <= 2 * most_bytes:
         message = await receive()
-        whole += message.get("body", b"")
-        if len(whole) > most_bytes:
-            return None
-    return bytes(whole)
+        size += len(message.get("body", b""))
+        if too_large or size > most_bytes:
+            too_large = True
+            whole.clear()
+        else:
+            whole += message.get("body", b"")
+    return None if too_large else bytes(whole)
 
 
 def _exchange_headers(exchange_id: str, route: Route | None) -> Headers:

@@ -54,7 +54,7 @@ class Client:
         async def close() -> None:
             response.close() if not response.content.at_eof() else response.release()
 
-        kept = {k: v for k, v in response.headers.items() if k.lower() not in _RESPONSE_HEADERS_DROPPED}
+        kept = {k.lower(): v for k, v in response.headers.items() if k.lower() not in _RESPONSE_HEADERS_DROPPED}
         return Reply(status=response.status, headers=kept, chunks=_chunks(response, self._base_url), close=close)
 
     async def close(self) -> None:

@@ -265,8 +265,7 @@ def forwarded_headers(headers: Mapping[str, str], *, with_key: bool) -> dict[str
 
 
 def is_stream(reply: Reply) -> bool:
-    found = next((value for name, value in reply.headers.items() if name.lower() == "content-type"), "")
-    return reply.status == 200 and found.lower().startswith("text/event-stream")
+    return reply.status == 200 and reply.headers.get("content-type", "").lower().startswith("text/event-stream")
 
 
 def error_status(error: InsourceError) -> int:
