@@ -11,7 +11,7 @@ from sqlalchemy import Row, Select, delete, func, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from insource.core.errors import UsageError
+from insource.core.errors import StorageError, UsageError
 from insource.core.ports import ExchangeFilter
 from insource.core.values import Exchange, Route
 from insource.store import tables
@@ -78,7 +78,7 @@ class SqlExchangeStore:
                 connection.execute(delete(tables.assignments))
                 if rows:
                     connection.execute(insert(tables.assignments), rows)
-        except Exception as error:
+        except StorageError as error:
             if not isinstance(error.__cause__, IntegrityError):
                 raise
             raise UsageError(

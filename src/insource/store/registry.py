@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, Table, delete, func, insert, select, 
 
 from insource.core.errors import StorageError
 from insource.core.hashing import sha256_hex
-from insource.core.values import Candidate, Certificate, Evaluation, Move, Outcome, Task
+from insource.core.values import Candidate, Certificate, Evaluation, Move, Outcome, Pin, Task
 from insource.store import tables
 from insource.store.database import Database
 from insource.store.documents import from_document, to_document
@@ -111,6 +111,20 @@ class SqlRegistry:
             select(tables.moves.c.document).where(tables.moves.c.task_id == task_id).order_by(tables.moves.c.sequence)
         )
         return self._documents(statement, Move)
+
+    def put_pin(self, pin: Pin) -> None:
+        with self._database.writing() as connection:
+            _replace(connection, tables.pins, {"task_id": pin.task_id, "document": to_document(pin)})
+            _next_revision(connection)
+
+    def remove_pin(self, task_id: str) -> None:
+        with self._database.writing() as connection:
+            connection.execute(delete(tables.pins).where(tables.pins.c.task_id == task_id))
+            _next_revision(connection)
+
+    def pins(self) -> list[Pin]:
+        """In the order of their tasks' ids."""
+        return self._documents(select(tables.pins.c.document).order_by(tables.pins.c.task_id), Pin)
 
     def put_artifact(self, data: bytes) -> str:
         sha256 = sha256_hex(data)

@@ -138,6 +138,13 @@ moves = Table(
     sqlite_autoincrement=True,
 )
 
+pins = Table(
+    "pins",
+    metadata,
+    Column("task_id", Key, primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
 artifacts = Table(
     "artifacts",
     metadata,

@@ -135,6 +135,13 @@ def _decisions() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_moves_task", "moves", ["task_id", "sequence"])
+    op.create_table(
+        # Apart from the moves: a pin outranks whatever move its task has, and outlives it.
+        "pins",
+        Column("task_id", Key, nullable=False),
+        Column("document", Text, nullable=False),
+        PrimaryKeyConstraint("task_id"),
+    )
     revision_table = op.create_table(
         # One row (id 1) that grows with every change of tasks, candidates or moves: what a gateway polls.
         "registry_revision",
