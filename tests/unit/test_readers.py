@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from insource.core.errors import BadInput
@@ -28,6 +28,7 @@ JSON_VALUE = st.recursive(
 JSON_OBJECT = st.dictionaries(ANY_TEXT, JSON_VALUE, max_size=4)
 AMOUNT = st.none() | st.floats(min_value=0, max_value=1e9)
 SHARE = st.floats(min_value=0, max_value=1)
+UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 READERS: list[Reader] = [InsourceReader(), OpenAIReader()]
 
 
@@ -55,6 +56,7 @@ def exchanges(draw: st.DrawFn) -> Exchange:
     )
 
 
+@UNTIMED
 @given(exchanges())
 def test_a_log_line_brings_the_exchange_back_whole(exchange: Exchange) -> None:
     line = encode(to_line(exchange))
@@ -64,6 +66,7 @@ def test_a_log_line_brings_the_exchange_back_whole(exchange: Exchange) -> None:
     assert encode(to_line(again)) == line
 
 
+@UNTIMED
 @given(st.lists(st.binary(max_size=60) | JSON_VALUE.map(lambda value: json.dumps(value).encode()), max_size=5))
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
 def test_no_line_brings_a_reader_down(reader: Reader, lines: list[bytes]) -> None:
@@ -93,6 +96,7 @@ KEYS = [
 ]
 
 
+@UNTIMED
 @given(st.lists(st.dictionaries(st.sampled_from(KEYS), JSON_VALUE, max_size=6), max_size=4))
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
 def test_no_field_brings_a_reader_down_and_no_line_vanishes(reader: Reader, lines: list[dict[str, Any]]) -> None:

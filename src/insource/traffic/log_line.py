@@ -27,10 +27,10 @@ from insource.core.values import Exchange, JsonObject, ReferenceKind, Route
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_ID = 200
 _REFERENCE_KINDS = ("hosted", "label", "feedback")
-_ASKED_AND_ANSWERED = {"id", "created", "request", "response", "status", "route"}
-_MEASURED = {"latency_seconds", "cost_usd", "cost_estimated"}
-_JUDGED = {"reference", "reference_kind", "reference_correct", "private_kinds"}
-_FIELDS = frozenset(_ASKED_AND_ANSWERED | _MEASURED | _JUDGED | {"metadata"})
+_ASKED_AND_ANSWERED = frozenset({"id", "created", "request", "response", "status", "route"})
+_MEASURED = frozenset({"latency_seconds", "cost_usd", "cost_estimated"})
+_JUDGED = frozenset({"reference", "reference_kind", "reference_correct", "private_kinds"})
+_FIELDS = _ASKED_AND_ANSWERED | _MEASURED | _JUDGED | {"metadata"}
 
 
 class BadField(ValueError):
