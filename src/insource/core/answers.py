@@ -16,7 +16,7 @@ _NUMBER = re.compile(r"[-+]?\$?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _BOXED = re.compile(r"\\boxed\s*\{([^{}]*)\}")
 _MARKED = re.compile(r"####\s*([^\n]+)")
 _BRACKETS = "[](){}<> "
-_FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
+_FENCE = re.compile(r"```(?:json)?(.*?)```", re.DOTALL)
 
 
 def normalise(text: str) -> str:
@@ -84,6 +84,6 @@ def find_json(text: str) -> Any | None:
     for candidate in candidates:
         try:
             return json.loads(candidate)
-        except ValueError:
+        except (ValueError, RecursionError):  # hostile nesting is no JSON that anybody can use
             continue
     return None

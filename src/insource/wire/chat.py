@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from insource.core.answers import find_json
+from insource.core.hashing import canonical_json
 from insource.core.values import JsonObject
 
 
@@ -74,6 +76,21 @@ def answer_message(completion: JsonObject | None) -> JsonObject | None:
         return None
     message = choices[0].get("message")
     return message if isinstance(message, dict) else None
+
+
+def answer_or_calls(completion: JsonObject | None) -> str | None:
+    """What is compared with a reference: the text, or the tool calls as canonical JSON `[{"name", "arguments"}]`."""
+    calls = (answer_message(completion) or {}).get("tool_calls")
+    if not isinstance(calls, list) or not calls:
+        return answer_text(completion)
+    said: list[JsonObject] = []
+    for call in calls:
+        function = call.get("function") if isinstance(call, dict) else None
+        function = function if isinstance(function, dict) else {}
+        arguments = function.get("arguments")
+        parsed = find_json(arguments) if isinstance(arguments, str) else arguments
+        said.append({"name": function.get("name"), "arguments": arguments if parsed is None else parsed})
+    return canonical_json(said).decode()
 
 
 def usage_tokens(completion: JsonObject | None) -> tuple[int, int] | None:

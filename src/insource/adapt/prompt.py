@@ -1,0 +1,39 @@
+"""The recipe `prompt`: the request as it is, to the local model. No effort, and the baseline of every other recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from insource.adapt.asking import artifact_header, mean_confidence, read_header, whole_completion
+from insource.core.ports import Ask, Fitted
+from insource.core.values import Example, JsonObject, LocalAnswer, OutputProfile
+from insource.wire.chat import answer_or_calls
+
+
+class PromptFitted:
+    def prepare(self, request: JsonObject) -> Ask:
+        return whole_completion(request)
+
+    def read(self, completion: JsonObject) -> LocalAnswer:
+        return LocalAnswer(
+            text=answer_or_calls(completion) or "", confidence=mean_confidence(completion), completion=completion
+        )
+
+    def artifact(self) -> bytes:
+        return artifact_header("prompt", {})
+
+
+class PromptRecipe:
+    name = "prompt"
+    effort = 0
+    needs_engine = True
+
+    def refusal(self, output: OutputProfile, references: int) -> str | None:
+        return None
+
+    def fit(self, output: OutputProfile, examples: Sequence[Example], *, seed: int) -> Fitted:
+        return PromptFitted()
+
+    def load(self, artifact: bytes) -> Fitted:
+        read_header(artifact, "prompt")
+        return PromptFitted()
