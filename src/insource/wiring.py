@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ from insource.store.writer import BatchingWriter, WriterHealth
 from insource.workflows.models import find
 from insource.workflows.services import Services
 
+_LOG = logging.getLogger(__name__)
+
 
 class SystemClock:
     def now(self) -> datetime:
@@ -50,6 +53,10 @@ def open_models(settings: Settings) -> Models:
     return Models(cache=cache, sources={source.scheme: source for source in sources})
 
 
+def _tell(error: Exception) -> None:
+    _LOG.error("An exchange could not be written yet. %s", error)
+
+
 class _Writer:
     """The batching writer, whose thread starts with the first exchange: most commands record none."""
 
@@ -60,7 +67,7 @@ class _Writer:
 
     def record(self, exchange: Exchange) -> None:
         if self._writer is None:
-            self._writer = BatchingWriter(self._store, flush_seconds=self._flush_seconds)
+            self._writer = BatchingWriter(self._store, flush_seconds=self._flush_seconds, on_error=_tell)
         self._writer.record(exchange)
 
     def health(self) -> WriterHealth:

@@ -23,6 +23,7 @@ from insource.core.values import (
     Matcher,
     Move,
     Outcome,
+    Pin,
     OutputKind,
     OutputProfile,
     Route,
@@ -345,6 +346,17 @@ def test_the_last_move_of_a_task_is_in_force(registry: SqlRegistry) -> None:
     assert registry.move_history("c") == []
 
 
+def test_a_pin_is_replaced_and_removed_and_no_move_touches_it(registry: SqlRegistry) -> None:
+    first, second = (Pin(task_id=task_id, changed=START, reason="by hand") for task_id in ("b", "a"))
+    for pin in (first, second, first):
+        registry.put_pin(pin)
+    registry.put_move(_move("a", Stage.ROLLED_BACK))
+    assert registry.pins() == [second, first]
+    registry.remove_pin("a")
+    registry.remove_pin("never pinned")
+    assert registry.pins() == [first]
+
+
 def test_artifacts_are_found_by_their_hash(registry: SqlRegistry) -> None:
     sha256 = registry.put_artifact(b"\x00\xff fitted")
     assert registry.put_artifact(b"\x00\xff fitted") == sha256
@@ -361,12 +373,14 @@ def test_a_damaged_artifact_is_never_handed_out(registry: SqlRegistry, database:
         registry.artifact(sha256)
 
 
-def test_the_revision_grows_with_tasks_candidates_and_moves_alone(registry: SqlRegistry) -> None:
+def test_the_revision_grows_with_tasks_candidates_moves_and_pins_alone(registry: SqlRegistry) -> None:
     seen = [registry.revision()]
     for change in (
         lambda: registry.put_tasks([_task("a")]),
         lambda: registry.put_candidate(_candidate("1", "a")),
         lambda: registry.put_move(_move("a", Stage.LIVE)),
+        lambda: registry.put_pin(Pin(task_id="a", changed=START, reason="by hand")),
+        lambda: registry.remove_pin("a"),
     ):
         change()
         seen.append(registry.revision())

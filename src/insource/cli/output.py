@@ -22,7 +22,9 @@ class Output:
         self.as_json = as_json
         self._quiet = quiet
         self._talk = Console(stderr=True, highlight=False)
-        self._data = Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+        # Nobody's terminal: wide enough that a table's words stay whole.
+        width = None if sys.stdout.isatty() else 160
+        self._data = Console(file=sys.stdout, highlight=False, width=width)
 
     def say(self, sentence: str) -> None:
         """A sentence for the person who waits; stderr. The text is shown as it is, never read as markup."""
