@@ -197,6 +197,10 @@ def test_odd_bodies_are_discovered_too() -> None:
     assert discover([]).tasks == ()
 
 
+def test_one_word_said_more_or_less_often_is_one_task() -> None:
+    assert groups(discover(rows(*(chat("word " * n) for n in range(1, 80))))) == [79]
+
+
 def test_a_deeply_branching_trie_ends() -> None:
     texts = [" ".join(["word"] * n) for n in range(1, 1_500)]
     assert len(find_templates(texts, least=10)) <= len(texts)

@@ -25,6 +25,7 @@ from insource.traffic.naming import (
         ("You are a careful translator from French into German", "A careful translator from French into German"),
         ("# Role\nYour task is to <b>summarise</b> mail.", "Role"),
         ("\x1b[31mSort\x1b[0m the \u202email", "Sort the mail"),
+        ("You sort messages. Answer with a label.", "Sort messages"),
         ("", ""),
     ],
 )

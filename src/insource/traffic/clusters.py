@@ -88,6 +88,14 @@ def cluster(shapes: Mapping[str, str], *, least: int) -> list[Cluster]:
 def _by_form(texts: list[str], least: int) -> list[list[str]]:
     if len(texts) < 2 * least:
         return [texts]
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
+    # One thread: on shared cores the threads of BLAS and OpenMP wait for each other longer than they work.
+    with threadpool_limits(limits=1):
+        return _split_by_form(texts, least)
+
+
+def _split_by_form(texts: list[str], least: int) -> list[list[str]]:
     sample = sorted(sorted(texts, key=lambda text: sha256_hex(text.encode()))[:SAMPLE])
     space = _Space(sample)
     points = space.place(sample)
@@ -110,13 +118,16 @@ class _Space:
 
         self._words: Any = TfidfVectorizer(sublinear_tf=True, max_features=4_000, token_pattern=r"(?u)\w+|[^\w\s]")
         weights = self._words.fit_transform(texts)
-        topics = max(1, min(TOPICS, weights.shape[1] - 1, weights.shape[0] - 1))
-        self._topics: Any = TruncatedSVD(topics, random_state=0).fit(weights)
+        topics = min(TOPICS, weights.shape[1] - 1, weights.shape[0] - 1)
+        self._topics: Any = TruncatedSVD(topics, random_state=0).fit(weights) if topics > 0 else None
 
     def place(self, texts: Sequence[str]) -> Floats:
+        forms = np.array([_form(text) for text in texts])
+        if self._topics is None:  # one word, said more or less often
+            return np.hstack([np.zeros((len(texts), 1)), forms])
         topics = np.asarray(self._topics.transform(self._words.transform(texts)), dtype=np.float64)
         topics /= np.linalg.norm(topics, axis=1, keepdims=True) + 1e-9
-        return np.hstack([topics, np.array([_form(text) for text in texts])])
+        return np.hstack([topics, forms])
 
 
 def _form(text: str) -> list[float]:

@@ -90,7 +90,7 @@ def discover(
     match = compile_matchers(tasks)
     task_of = {item.id: found for item in requests if (found := match(item.request, item.declared)) is not None}
     rest = [item for item in requests if item.id not in task_of]
-    tasks, rest_of = _clustered(rest, tasks, views, assigned or {})
+    tasks, rest_of = _clustered(rest, tasks, views=views, assigned=assigned or {})
     task_of |= rest_of
     sizes = Counter(task_of.values())
     tasks = [task for task in tasks if sizes[task.id] or task.id in keep]
@@ -229,7 +229,7 @@ def _falls_apart(group: Sequence[View], least: int) -> bool:
 
 
 def _clustered(
-    rest: Sequence[DiscoveryInput], tasks: list[Task], views: Mapping[str, View], assigned: Mapping[str, str]
+    rest: Sequence[DiscoveryInput], tasks: list[Task], *, views: Mapping[str, View], assigned: Mapping[str, str]
 ) -> tuple[list[Task], dict[str, str]]:
     """Assigns the rest to clusters; a cluster takes over the `shape` task that most of its exchanges had."""
     if not rest:

@@ -15,7 +15,8 @@ NAMED_TEXTS = 2_000
 _MARKUP = re.compile(r"<[^<>]{0,200}>|[<>`*#|\[\]{}\\]+")
 _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_ROLE = re.compile(r"(?:you are|you're|act as|your (?:task|job) is to)\s+", re.IGNORECASE)
+_ROLE = re.compile(r"^(?:you are|you're|act as|your (?:task|job) is to)\s+", re.IGNORECASE)
+_YOU = re.compile(r"^you (?:will |must |should |can )?(?=[a-z]{3})", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.!?:])\s+|\n+")
 _COMMON = frozenset(
     re.findall(
@@ -68,7 +69,7 @@ def name_from_system(system: str) -> str:
     if not sentences:
         return ""
     asks = next((sentence for sentence in sentences if not _ROLE.match(sentence)), sentences[0])
-    asks = _ROLE.sub("", asks).rstrip(" .:;,")
+    asks = _YOU.sub("", _ROLE.sub("", asks, count=1), count=1).rstrip(" .:;,")
     return shorten(asks[:1].upper() + asks[1:])
 
 

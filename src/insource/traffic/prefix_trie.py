@@ -41,9 +41,9 @@ def find_templates(texts: Iterable[str], *, least: int, scope: Scope = "user") -
     first."""
     left = set(texts)
     groups: list[tuple[list[str], str]] = []
-    forward = _chains(sorted(left), 0, least, 0)
+    forward = _chains(sorted(left), least=least)
     left.difference_update(*forward)
-    backward = [_reverse(group) for group in _chains(_reverse(left), 0, least, 0)]
+    backward = [_reverse(group) for group in _chains(_reverse(left), least=least)]
     left.difference_update(*backward)
     groups += [(part, "") for group in forward for part in _apart(group, least, backward=True)]
     groups += [(part, "") for group in backward for part in _apart(group, least, backward=False)]
@@ -60,7 +60,7 @@ def _is_constant(path: str) -> bool:
     return len(path) >= CHAIN_CHARACTERS and len(_WORD.findall(path)) >= CHAIN_WORDS
 
 
-def _chains(texts: Sequence[str], start: int, least: int, depth: int) -> list[list[str]]:
+def _chains(texts: Sequence[str], *, least: int, start: int = 0, depth: int = 0) -> list[list[str]]:
     """The groups below one node: `texts` are sorted and share their first `start` characters."""
     if len(texts) < least or depth > MAX_DEPTH:
         return []
@@ -70,7 +70,9 @@ def _chains(texts: Sequence[str], start: int, least: int, depth: int) -> list[li
         token = _TOKEN.match(text, end)
         if token is not None:
             branches[token.group()].append(text)
-    narrower = [group for branch in branches.values() for group in _chains(branch, end, least, depth + 1)]
+    narrower = [
+        group for branch in branches.values() for group in _chains(branch, least=least, start=end, depth=depth + 1)
+    ]
     if not _is_constant(texts[0][start:end]):
         return narrower
     covered = sum(map(len, narrower))
@@ -108,7 +110,7 @@ def _common(first: str, last: str, start: int) -> int:
 
 def _apart(group: list[str], least: int, *, backward: bool) -> list[list[str]]:
     """The group, or what it falls apart into when it is walked from its other end."""
-    parts = _chains(_reverse(group) if backward else sorted(group), 0, least, 0)
+    parts = _chains(_reverse(group) if backward else sorted(group), least=least)
     if len(parts) < 2 or sum(map(len, parts)) < COVERED_SHARE * len(group):
         return [group]
     return [_reverse(part) for part in parts] if backward else parts
