@@ -11,7 +11,7 @@ from insource.core.errors import BadInput
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-Numbers = Sequence[float] | Floats
+Numbers = Sequence[float] | Floats | npt.NDArray[np.bool_]
 Clusters = Sequence[Hashable] | Integers
 
 _ROUNDING = 1e-9

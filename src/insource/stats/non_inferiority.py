@@ -13,7 +13,7 @@ from scipy.special import stdtrit
 
 from insource.stats.arrays import Clusters, Floats, Integers, Numbers, check_level, checked, cluster_codes, is_binary
 from insource.stats.intervals import betting_upper, mean_upper
-from insource.stats.paired import clustered_standard_error
+from insource.stats.paired import jackknife_standard_error
 
 BoundMethod = Literal["exact", "betting", "clustered"]
 
@@ -66,12 +66,13 @@ def _clustered_upper(array: Floats, codes: Integers, alpha: float) -> float:
     """The larger of a finite-sample bound and the t bound with cluster-robust error and G - 1 degrees of freedom.
 
     The observations are the clusters, taken as independent draws of (size, mean of d); the target is the mean over
-    requests, E[size * mean] / E[size]. A betting bound on cluster means with weight size/s is valid for it when sizes
+    requests, E[size * mean] / E[size], in traffic with the observed mix of sizes: no sample speaks for clusters larger
+    than all it holds. A betting bound on cluster means with weight size/s is valid for it when sizes
     are <= s, also where large clusters are the bad ones, which an unweighted mean of clusters would miss and which a
     variance estimate can't see before the first bad one shows. One huge cluster would drown the others, so sizes are
     cut at s, and the share of requests beyond the cut counts as wholly lost (d = 1). s is chosen by the sizes alone,
-    never by the losses, so as to give the lowest bound if nothing were lost. The t bound (Liang & Zeger 1986; Cameron
-    & Miller 2015 §VI) promises nothing in finite samples, but others would quote it: none may undercut it.
+    never by the losses, so as to give the lowest bound if nothing were lost. The t bound (Liang & Zeger 1986;
+    Cameron & Miller 2015 §VI) promises nothing in finite samples, but others would quote it: none may undercut it.
     """
     sizes = np.bincount(codes).astype(np.float64)
     groups = len(sizes)
@@ -86,7 +87,7 @@ def _clustered_upper(array: Floats, codes: Integers, alpha: float) -> float:
     else:
         within = 2.0 * betting_upper((means + 1.0) / 2.0, alpha=alpha, weights=kept / cut) - 1.0
     betting = (1.0 - lost) * within + lost
-    t_bound = float(array.mean()) + float(stdtrit(groups - 1, 1 - alpha)) * clustered_standard_error(array, codes)
+    t_bound = float(array.mean()) + float(stdtrit(groups - 1, 1 - alpha)) * jackknife_standard_error(array, codes)
     return min(1.0, max(betting, t_bound))
 
 

@@ -23,7 +23,7 @@ from insource.stats.arrays import Floats, check_level
 
 _STAKES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
 """Shares of the largest stake that can't go broke: small ones find small effects, 0.95 drops the hopeless at once (with
-d = 1 throughout, margin 0.02 and alpha 0.05, after 8 values)."""
+d = 1 throughout, margin 0.02 and alpha 0.05, after 7 values)."""
 _EDGE = 1e-12
 _TOLERANCE = 1e-7
 
