@@ -53,8 +53,6 @@ class Surface:
     forward_key: bool = False
     max_body_bytes: int = 64 * 2**20
     refresh_seconds: float = 0.5
-    on_stop: Callable[[], None] = lambda: None
-    """After the last request and before the process ends: drains the log. May block."""
 
 
 def build_app(surface: Surface) -> Asgi:
@@ -257,7 +255,6 @@ async def _lifespan(surface: Surface, receive: Receive, send: Send) -> None:
     await surface.handler.close()
     await surface.routing.close()
     await surface.provider.close()
-    await asyncio.to_thread(surface.on_stop)
     await send({"type": "lifespan.shutdown.complete"})
 
 

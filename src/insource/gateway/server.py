@@ -19,11 +19,15 @@ from insource.gateway.metrics import Metrics
 from insource.providers.prices import price_usd
 from insource.workflows.handle_request import Joints, RequestHandler
 from insource.workflows.load_routing import live_routing
+from insource.workflows.price_rates import PriceRates
 from insource.workflows.record_exchange import Recorder
 from insource.workflows.scan_request import private_kinds
 from insource.workflows.services import Services
 from insource.workflows.shadow import Shadows
 
+_LINEAR_DETECTOR = "patterns"
+_SCAN_HERE_BYTES = 16 * 1024
+"""At most some milliseconds of the built-in detector."""
 _GRACE_SECONDS = 10
 """How long answers under way may take after the signal to end."""
 
@@ -100,12 +104,16 @@ def gateway_app(
     services: Services,
     *,
     page: Callable[[], str | None] = lambda: None,
-    log_health: Callable[[], JsonObject] = dict,
-    on_stop: Callable[[], None] = lambda: None,
+    extra: Asgi | None = None,
 ) -> Asgi:
-    """The gateway over a set of services."""
+    """The gateway over a set of services; `extra` gets the paths that are not the gateway's own."""
     settings = services.settings
-    metrics = Metrics(waiting=lambda: int(log_health().get("waiting") or 0))
+    metrics = Metrics(waiting=lambda: services.writer_health().waiting)
+
+    def log_health() -> JsonObject:
+        health = services.writer_health()
+        error = None if health.error is None else health.error.message
+        return {"written": health.written, "waiting": health.waiting, "dropped": health.dropped, "error": error}
 
     def record(exchange: Exchange) -> None:
         services.record(exchange)
@@ -113,15 +121,17 @@ def gateway_app(
 
     routing = live_routing(services)
     forward_key = secret(settings.provider_key_env) is None
+    price = PriceRates(price_usd)
     # The first price loads 1.6 MB of tables, which no request shall wait for.
-    price_usd("gpt-4o", input_tokens=0, output_tokens=0, when=services.clock.now())
+    price("gpt-4o", input_tokens=0, output_tokens=0, when=services.clock.now())
     handler = RequestHandler(
         Joints(
             provider=services.provider,
             routing=routing,
-            recorder=Recorder(clock=services.clock, record=record, price=price_usd, bodies=settings.log_bodies),
+            recorder=Recorder(clock=services.clock, record=record, price=price, bodies=settings.log_bodies),
             scan=lambda request: private_kinds(services.detector, request),
             scan_seconds=settings.privacy_seconds,
+            scan_here_bytes=_SCAN_HERE_BYTES if settings.privacy_detector == _LINEAR_DETECTOR else 0,
             forward_key=forward_key,
             shadows=Shadows(most=settings.slots),
         )
@@ -134,13 +144,13 @@ def gateway_app(
             metrics=metrics,
             log_health=log_health,
             page=page,
+            extra=extra,
             forward_key=forward_key,
-            on_stop=on_stop,
         )
     )
 
 
 def serve_until_stopped(services: Services, *, page: str | None, on_ready: Callable[[str], None]) -> None:
-    """The gateway and one page at `/`, until interrupted."""
+    """The gateway and one page at `/`, until interrupted. Closing the services then writes what was recorded."""
     settings = services.settings
     serve(gateway_app(services, page=lambda: page), host=settings.host, port=settings.port, on_ready=on_ready)

@@ -71,6 +71,9 @@ class Joints:
     scan: Callable[[JsonObject], tuple[str, ...]]
     """Kinds of private data in a request. Slow or raising counts as private."""
     scan_seconds: float = 0.25
+    scan_here_bytes: int = 0
+    """Bodies up to this size are scanned on the event loop, because handing over to a thread costs several times the
+    scan. Only for a detector whose time is known to be linear in the text: any other could stop the gateway."""
     forward_key: bool = False
     """Hand the client's own key to the provider: only when no provider key is configured. Never to an engine."""
     shadows: Shadows
@@ -90,7 +93,7 @@ class RequestHandler:
         state = self._joints.routing.current
         exchange = self._open(incoming, request)
         try:
-            facts = await self._facts(exchange, state)
+            facts = await self._facts(exchange, state, len(incoming.body))
             decision = decide(facts, state.table)
             exchange.private_kinds = facts.private_kinds
             exchange.reroute(
@@ -126,7 +129,7 @@ class RequestHandler:
             metadata={} if declared is None else {"task": declared},
         )
 
-    async def _facts(self, exchange: OpenExchange, state: RoutingState) -> RequestFacts:
+    async def _facts(self, exchange: OpenExchange, state: RoutingState, size_bytes: int) -> RequestFacts:
         """Both may fail, and then say so: an unscanned request is private, an unmatched one perhaps pinned."""
         request, task_id, task_known = exchange.request, None, True
         try:
@@ -135,9 +138,7 @@ class RequestHandler:
             _LOG.exception("The task of exchange %s could not be found.", exchange.id)
             task_known = False
         try:
-            scanning = asyncio.get_running_loop().run_in_executor(self._scanners, self._joints.scan, request)
-            async with asyncio.timeout(self._joints.scan_seconds):
-                private_kinds = tuple(await scanning)
+            private_kinds = await self._scan(request, size_bytes)
         except Exception as error:
             # Without the traceback: a detector's frames and messages may quote what it found.
             _LOG.error("Exchange %s was not scanned (%s), so it is pinned.", exchange.id, type(error).__name__)
@@ -150,6 +151,13 @@ class RequestHandler:
             private_kinds=private_kinds,
             demands=demands(request),
         )
+
+    async def _scan(self, request: JsonObject, size_bytes: int) -> tuple[str, ...]:
+        if size_bytes <= self._joints.scan_here_bytes:
+            return self._joints.scan(request)
+        scanning = asyncio.get_running_loop().run_in_executor(self._scanners, self._joints.scan, request)
+        async with asyncio.timeout(self._joints.scan_seconds):
+            return await scanning
 
     async def _answer(
         self, incoming: Incoming, exchange: OpenExchange, decision: Decision, state: RoutingState
