@@ -1,0 +1,126 @@
+"""The llama.cpp worker: `python -m insource.engines.worker`. One process, one model, one port on loopback.
+
+It reads one JSON line of parameters from stdin (not from argv, which every user of the machine can read: the line
+holds the key), reports `{"port": …}` as the only line of its stdout once the model is loaded, and lives until SIGTERM
+or the end of its stdin. It imports the engine and the standard library, nothing else: a start costs the load alone.
+
+No orphans: on Linux the kernel kills it with its parent; everywhere else the end of stdin does, at the latest when
+the load is over (xllamacpp holds the interpreter lock while it loads). SIGTERM keeps its default action for the same
+reason: a Python handler would have to wait for that lock.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+CANNOT_LOAD = 3
+"""Exit code: llama.cpp refused the model file or the parameters; the reason is on stderr."""
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerParameters:
+    """What a worker is told; the line on its stdin."""
+
+    model_path: str
+    alias: str
+    """The model's name in answers, so that no path of this machine leaves it."""
+    context_tokens: int
+    slots: int
+    threads: int | None
+    seed: int
+    key: str
+    """Every request needs it as a bearer token: other users and web pages reach loopback ports too."""
+    lora_paths: tuple[str, ...] = ()
+
+    def line(self) -> bytes:
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+
+def parse_parameters(line: bytes) -> WorkerParameters:
+    given: dict[str, Any] = json.loads(line)
+    given["lora_paths"] = tuple(given["lora_paths"])
+    return WorkerParameters(**given)
+
+
+def die_with_parent() -> None:
+    """Linux: SIGKILL from the kernel when the thread that started this process ends. Called by the child itself,
+    because code between fork and exec (`preexec_fn`) can deadlock in a parent that has threads."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def usable_cores() -> int:
+    """Physical cores that this process may use: its CPU affinity, hyper-threads counted once, within the cgroup's
+    quota. More threads than that make llama.cpp slower, not faster."""
+    cpus = os.sched_getaffinity(0) if sys.platform == "linux" else set(range(os.cpu_count() or 1))
+    cores = len({_siblings(cpu) for cpu in cpus})
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        cores = min(cores, int(quota) // int(period))
+    except (OSError, ValueError):  # no cgroup v2, or no limit ("max")
+        pass
+    return max(1, cores)
+
+
+def _siblings(cpu: int) -> str:
+    try:
+        return Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text()
+    except OSError:
+        return str(cpu)
+
+
+def common_params(parameters: WorkerParameters, llama: Any) -> Any:
+    """`llama` is the xllamacpp module. What is not set here keeps llama.cpp's default."""
+    params = llama.CommonParams()
+    params.model.path = parameters.model_path
+    params.model_alias = {parameters.alias}
+    params.n_ctx = parameters.context_tokens
+    params.n_parallel = parameters.slots
+    params.cpuparams.n_threads = parameters.threads or usable_cores()
+    params.sampling.seed = parameters.seed
+    params.lora_adapters = [llama.CommonAdapterLoraInfo(path, 1.0) for path in parameters.lora_paths]
+    params.ctx_shift = False  # an overflow is the engine's 400, never a truncation
+    params.cache_ram_mib = 0  # slots keep their prefix; the second cache would grow to 8 GiB beside what `fit` predicts
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.api_keys = [parameters.key]
+    params.offline = True
+    params.ui = False
+    params.endpoint_slots = False  # it shows other requests
+    params.server_tools = []
+    return params
+
+
+def main() -> int:
+    die_with_parent()
+    report = os.dup(1)
+    os.dup2(2, 1)  # whatever the library prints is talk, not the report
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return 0
+    parameters = parse_parameters(line)
+    import xllamacpp
+
+    llama: Any = xllamacpp  # a compiled module without types
+    try:
+        server = llama.Server(common_params(parameters, llama))
+    except RuntimeError as error:
+        sys.stderr.write(f"{error}\n")
+        return CANNOT_LOAD
+    port = int(server.listening_address.rsplit(":", 1)[1])
+    os.write(report, json.dumps({"port": port}).encode() + b"\n")
+    os.close(report)
+    sys.stdin.buffer.read()
+    os._exit(0)  # no tear-down: a request still in work must not keep the process
+
+
+if __name__ == "__main__":
+    sys.exit(main())
