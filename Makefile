@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
+BENCHES := discovery privacy gateway
+
 .PHONY: demo test check bench docs build clean
 
 .venv/base: pyproject.toml constraints.txt
@@ -31,7 +33,7 @@ check: .venv/dev
 
 # Speed, memory and quality figures as tables of ratios; each script also writes bench/results/.
 bench: .venv/dev
-	for script in bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	for name in $(BENCHES); do echo "== $$name"; $(BIN)/python bench/$$name.py || exit 1; done
 
 # The generated pages: commands, settings, errors, API.
 docs: .venv/dev

@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("shared-machine", deadline=None)  # a busy core is no failure
+settings.load_profile("shared-machine")
 
 _REAL_MODEL = os.environ.get("INSOURCE_TEST_MODEL", "")
 _DATA = Path(os.environ.get("INSOURCE_DATA") or Path(__file__).parents[2] / "shared" / "data")
