@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import random
 import sys
 import tempfile
 import time
@@ -38,7 +39,7 @@ from insource.workflows.handle_request import Joints, RequestHandler
 from insource.workflows.live_routing import LiveRouting, RoutingState
 from insource.workflows.price_rates import PriceRates
 from insource.workflows.record_exchange import Recorder
-from insource.workflows.scan_request import private_kinds
+from insource.workflows.scan_request import RequestScanner
 from insource.workflows.shadow import Shadows
 
 OUT = Path(__file__).parent / "results" / "gateway.txt"
@@ -52,9 +53,10 @@ REQUEST: JsonObject = {
     "temperature": 0,
     "messages": [
         {"role": "system", "content": PROMPT + INTENTS * 3},
-        {"role": "user", "content": "I ordered my new card over a week ago and it has still not come. Where is it?"},
+        {"role": "user", "content": "I ordered my new card over a week ago and it has not come yet. Yours, unchanged"},
     ],
 }
+VARIED = b"unchanged"
 ANSWER = msgspec.json.encode(
     chat.completion(
         id="chatcmpl-bench",
@@ -107,7 +109,7 @@ def gateway(port: Any, provider_url: str, folder: str) -> None:
             provider=provider,
             routing=routing,
             recorder=Recorder(clock=RealClock(), record=record, price=PriceRates(price_usd)),
-            scan=lambda request: private_kinds(detector, request),
+            scan=RequestScanner(detector),
             scan_here_bytes=16 * 1024,
             shadows=Shadows(),
         )
@@ -162,7 +164,9 @@ class Connection:
         self._request = head.encode() + b"content-type: application/json\r\nauthorization: Bearer x\r\n\r\n" + body
 
     async def ask(self) -> None:
-        self._writer.write(self._request)
+        """No two customers write the same: a text that was scanned before would be too easy."""
+        name = "".join(random.choices("abcdefghijklmnopqrstuvwxyz", k=len(VARIED)))
+        self._writer.write(self._request.replace(VARIED, name.encode()))
         head = await self._reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200"), head
         length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -58,7 +58,7 @@ class Setup:
 
 
 @contextmanager
-def gateway(**more: Any) -> Iterator[Setup]:
+def gateway(**more: Any) -> Generator[Setup]:
     provider = FakeProvider(answer=hosted)
     with ServerThread(provider) as upstream:
         given: dict[str, Any] = {"provider": OpenAICompatible(upstream.url), "forward_key": True, **more}
@@ -125,6 +125,7 @@ def test_a_move_is_taken_up_while_serving() -> None:
             reason="test",
         )
         setup.bench.table, setup.bench.revision = RoutingTable(moves={"task-a": move}), 2
+        answer = setup.ask()
         for _ in range(200):  # the gateway looks every 10 ms here
             answer = setup.ask()
             if answer.model == "small":
@@ -207,6 +208,7 @@ def test_a_client_that_hangs_up_closes_the_upstream_and_is_recorded(plain: Setup
 
 
 def test_models_are_the_providers_and_ours(plain: Setup) -> None:
+    names: list[str] = []
     for _ in range(200):
         names = [model.id for model in plain.sdk.models.list()]
         if len(names) == 2:

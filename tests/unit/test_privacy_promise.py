@@ -16,7 +16,7 @@ from insource.core.ports import Reply
 from insource.core.values import JsonObject, Move, Stage
 from insource.routing.decide import RoutingTable
 from insource.workflows.answer_locally import Local
-from insource.workflows.scan_request import private_kinds
+from insource.workflows.scan_request import RequestScanner
 from tests.fakes.serving import Answerer, Bench, FixedRecipe, cut_stream, fails, request, says, stream_reply
 
 DEAD = EngineFailed("The worker died.", next_step="It is restarted.")
@@ -34,7 +34,7 @@ ENGINES: dict[str, Answerer | None] = {
 
 
 def found(request: JsonObject) -> tuple[str, ...]:
-    return private_kinds(FakeDetector("secret"), request)
+    return RequestScanner(FakeDetector("secret"))(request)
 
 
 def moved(stage: Stage, *, share: float = 1.0, gate: float = 0.99) -> RoutingTable:

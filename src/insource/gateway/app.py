@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import uuid
+import random
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -97,7 +97,7 @@ class _Chat:
             message = f"The body is larger than {limit} bytes. Send less, or raise the limit of the gateway."
             await _send_json(send, 413, error_body(message, status=413, code="body_too_large"), close=True)
             return
-        incoming = Incoming(exchange_id=f"ex-{uuid.uuid4().hex}", body=body, headers=headers)
+        incoming = Incoming(exchange_id=f"ex-{random.getrandbits(128):032x}", body=body, headers=headers)
         client = _Client(receive)
         try:
             await self._exchange(incoming, client, send)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -10,6 +11,16 @@ from insource.core.values import Exchange
 from insource.wire.chat import usage_tokens
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Children:
+    """The counters of one upstream and status; looking them up by label takes longer than counting."""
+
+    requests: Counter
+    seconds: Histogram
+    prompt: Counter
+    completion: Counter
 
 
 class Metrics:
@@ -31,6 +42,7 @@ class Metrics:
         self._shadows = Counter("insource_shadow_answers", "Answers that no client saw.", registry=r)
         self._rejected = Counter("insource_rejected", "Requests refused unread.", ("status",), registry=r)
         Gauge("insource_writer_waiting", "Exchanges not written yet.", registry=r).set_function(waiting)
+        self._children: dict[tuple[str, int], _Children] = {}
         self.exchanges = 0
 
     def observe(self, exchange: Exchange) -> None:
@@ -41,12 +53,20 @@ class Metrics:
             return
         self.exchanges += 1
         kind = "provider" if upstream.startswith("provider:") else "none" if upstream == "none" else "local"
-        self._requests.labels(kind, upstream, str(exchange.status)).inc()
-        self._seconds.labels(upstream).observe(exchange.latency_seconds or 0.0)
+        children = self._children.get((upstream, exchange.status))
+        if children is None:
+            children = self._children[upstream, exchange.status] = _Children(
+                requests=self._requests.labels(kind, upstream, str(exchange.status)),
+                seconds=self._seconds.labels(upstream),
+                prompt=self._tokens.labels(upstream, "prompt"),
+                completion=self._tokens.labels(upstream, "completion"),
+            )
+        children.requests.inc()
+        children.seconds.observe(exchange.latency_seconds or 0.0)
         tokens = usage_tokens(exchange.response)
         if tokens is not None:
-            self._tokens.labels(upstream, "prompt").inc(tokens[0])
-            self._tokens.labels(upstream, "completion").inc(tokens[1])
+            children.prompt.inc(tokens[0])
+            children.completion.inc(tokens[1])
         self._cost.inc(exchange.cost_usd or 0.0)
         if exchange.metadata.get("escalated"):
             self._escalations.inc()

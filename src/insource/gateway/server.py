@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import gc
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -21,10 +23,11 @@ from insource.workflows.handle_request import Joints, RequestHandler
 from insource.workflows.load_routing import live_routing
 from insource.workflows.price_rates import PriceRates
 from insource.workflows.record_exchange import Recorder
-from insource.workflows.scan_request import private_kinds
+from insource.workflows.scan_request import RequestScanner
 from insource.workflows.services import Services
 from insource.workflows.shadow import Shadows
 
+_SWITCH_SECONDS = 0.0005
 _LINEAR_DETECTOR = "patterns"
 _SCAN_HERE_BYTES = 16 * 1024
 """At most some milliseconds of the built-in detector."""
@@ -40,6 +43,10 @@ class GatewayServer(uvicorn.Server):
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        # Python lets a thread run 5 ms before another may; the log's writer must not hold up answers for that long.
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        # What is loaded now stays; the collector need not look at it again while requests wait.
+        gc.freeze()
         await super().startup(sockets)
         self._on_ready()
 
@@ -129,7 +136,7 @@ def gateway_app(
             provider=services.provider,
             routing=routing,
             recorder=Recorder(clock=services.clock, record=record, price=price, bodies=settings.log_bodies),
-            scan=lambda request: private_kinds(services.detector, request),
+            scan=RequestScanner(services.detector),
             scan_seconds=settings.privacy_seconds,
             scan_here_bytes=_SCAN_HERE_BYTES if settings.privacy_detector == _LINEAR_DETECTOR else 0,
             forward_key=forward_key,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from insource.core.ports import PrivacyDetector
 from insource.core.values import JsonObject
 from insource.wire.chat import strings
@@ -13,9 +15,28 @@ _DIALECT = frozenset(
     }
 )
 """Words of the dialect itself, which every request holds and which are nobody's data."""
+_REMEMBERED = 512
+_LONGEST_REMEMBERED = 8192
+"""Characters. System prompts, tool descriptions and the earlier turns of a session come again with every request; what
+is remembered stays under 4 M characters."""
 
 
-def private_kinds(detector: PrivacyDetector, request: JsonObject) -> tuple[str, ...]:
-    """Sorted, each once. Raises what the detector raises: the caller counts that as private."""
-    found = {span.kind for text in strings(request) if text not in _DIALECT for span in detector.scan(text)}
-    return tuple(sorted(found))
+class RequestScanner:
+    """Remembers the kinds of the last strings. A scan that raised is not remembered."""
+
+    def __init__(self, detector: PrivacyDetector) -> None:
+        """The detector must answer equal texts equally."""
+
+        def kinds(text: str) -> frozenset[str]:
+            return frozenset(span.kind for span in detector.scan(text))
+
+        self._kinds = kinds
+        self._remembered = lru_cache(maxsize=_REMEMBERED)(kinds)
+
+    def __call__(self, request: JsonObject) -> tuple[str, ...]:
+        """Sorted, each once. Raises what the detector raises: the caller counts that as private."""
+        found: set[str] = set()
+        for text in strings(request):
+            if text not in _DIALECT:
+                found |= (self._remembered if len(text) <= _LONGEST_REMEMBERED else self._kinds)(text)
+        return tuple(sorted(found))
