@@ -1,0 +1,90 @@
+"""The deciding parts of the engines: pure functions, no process and no server."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from insource.engines.external import choose_model, offered_models, with_model
+from insource.engines.llamacpp import context_overflow, load_failure
+from insource.engines.worker import WorkerParameters, parse_parameters
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(), _JSON, max_size=4), st.text())
+def test_with_model_sets_the_model_and_nothing_else(fields: dict[str, Any], model: str) -> None:
+    body = json.dumps(fields).encode()
+    changed = with_model(body, model)
+    assert json.loads(changed) == {**fields, "model": model}
+    assert with_model(changed, model) is changed
+
+
+@given(st.binary())
+def test_with_model_leaves_what_is_no_object(body: bytes) -> None:
+    try:
+        is_object = isinstance(json.loads(body), dict)
+    except (ValueError, RecursionError):
+        is_object = False
+    if not is_object:
+        assert with_model(body, "m") == body
+
+
+def test_with_model_keeps_how_values_are_written() -> None:
+    assert with_model(b'{"model": "a", "t": 1.0, "n": 12345678901234567890123}', "b") == (
+        b'{"model":"b","t":1.0,"n":12345678901234567890123}'
+    )
+
+
+@given(_JSON)
+def test_offered_models_reads_any_json(listing: Any) -> None:
+    assert offered_models(listing) == [] or isinstance(listing, dict)
+
+
+def test_choose_model() -> None:
+    assert choose_model(None, ["a", "b"]) == "a"
+    assert choose_model("b", ["a", "b"]) == "b"
+    assert choose_model("b", ["a", "b:latest"]) == "b:latest"
+    assert choose_model("c", ["a"]) is None
+    assert choose_model(None, []) is None
+
+
+@given(st.integers(0, 600), st.binary())
+def test_context_overflow_reads_any_answer(status: int, body: bytes) -> None:
+    assert context_overflow(status, body) is None
+    assert context_overflow(400, b'{"error": {"type": "exceed_context_size_error"' + body) is None
+
+
+def test_load_failure_takes_the_most_telling_line() -> None:
+    log = [
+        "0.00.003 E gguf_init_from_reader: failed to read key-value pairs",
+        "0.00.004 E llama_model_load: error loading model: llama_model_loader: failed to load model",
+        "0.00.005 I srv: cleaning up",
+    ]
+    assert load_failure(log) == "failed to read key-value pairs"
+    assert load_failure(log[1:]) == "error loading model: llama_model_loader: failed to load model"
+    assert load_failure(["Killed"]) is None
+
+
+@given(st.text(), st.integers(1, 10**6), st.none() | st.integers(1, 64))
+def test_parameters_survive_their_line(text: str, number: int, threads: int | None) -> None:
+    parameters = WorkerParameters(
+        model_path=text,
+        alias=text,
+        context_tokens=number,
+        slots=number,
+        threads=threads,
+        seed=number,
+        key=text,
+        lora_paths=(text,),
+    )
+    line = parameters.line()
+    assert line.count(b"\n") == 1
+    assert parse_parameters(line) == parameters
