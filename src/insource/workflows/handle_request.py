@@ -163,7 +163,10 @@ class RequestHandler:
         self, incoming: Incoming, exchange: OpenExchange, decision: Decision, state: RoutingState
     ) -> Reply:
         if decision.route == "refuse":
-            raise pinned_unavailable(decision.reason, "no local model is there")
+            raise PinnedUnavailable(
+                f"This request must stay on this machine ({decision.reason}), and no local model is there.",
+                next_step="Get one with `insource models pull`, and restart the gateway.",
+            )
         if decision.route == "local":
             try:
                 reply = await self._locally(exchange, decision, state)
