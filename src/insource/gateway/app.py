@@ -22,7 +22,7 @@ from insource.core.ports import Call, Reply, Upstream
 from insource.core.values import JsonObject, Route
 from insource.gateway.errors import body_of, error_body, error_event, status_of
 from insource.gateway.metrics import Metrics
-from insource.workflows.handle_request import Answer, Incoming, RequestHandler, forwarded_headers
+from insource.workflows.handle_request import Incoming, RequestHandler, forwarded_headers
 from insource.workflows.live_routing import LiveRouting
 
 _LOG = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class _Chat:
             limit = self._surface.max_body_bytes
             self._surface.metrics.reject(413)
             message = f"The body is larger than {limit} bytes. Send less, or raise the limit of the gateway."
-            await _send_json(send, 413, error_body(message, status=413, code="body_too_large"), close=True)
+            await _send_json(send, 413, body=error_body(message, status=413, code="body_too_large"), close=True)
             return
         incoming = Incoming(exchange_id=f"ex-{random.getrandbits(128):032x}", body=body, headers=headers)
         client = _Client(receive)
@@ -115,15 +115,15 @@ class _Chat:
         except Exception:
             _LOG.exception("Exchange %s failed by a fault of the gateway.", incoming.exchange_id)
             message = "The gateway failed. This is a bug: report it with the gateway's log."
-            await _send_json(send, 500, error_body(message, status=500, code="internal_error"))
+            await _send_json(send, 500, body=error_body(message, status=500, code="internal_error"))
             return
         extra = _exchange_headers(incoming.exchange_id, answer.route)
         if isinstance(answer.reply, InsourceError):
             if answer.route is None:
                 self._surface.metrics.reject(status_of(answer.reply))
-            await _send_json(send, status_of(answer.reply), body_of(answer.reply), extra)
+            await _send_json(send, status_of(answer.reply), body=body_of(answer.reply), headers=extra)
             return
-        await _relay(answer, answer.reply, client, send, extra)
+        await _relay(answer.reply, client, send, extra=extra)
 
 
 class _Client:
@@ -152,7 +152,7 @@ class _Client:
             self._working.uncancel()
 
 
-async def _relay(answer: Answer, reply: Reply, client: _Client, send: Send, extra: Headers) -> None:
+async def _relay(reply: Reply, client: _Client, send: Send, *, extra: Headers) -> None:
     try:
         await send({"type": "http.response.start", "status": reply.status, "headers": _headers(reply) + extra})
         try:
@@ -186,16 +186,16 @@ def _models(surface: Surface) -> Asgi:
             data = await reply.read()
         except InsourceError as error:
             if ours:
-                await _send_json(send, 200, {"object": "list", "data": ours})
+                await _send_json(send, 200, body={"object": "list", "data": ours})
             else:
-                await _send_json(send, status_of(error), body_of(error))
+                await _send_json(send, status_of(error), body=body_of(error))
             return
         listed: Any = None
         with suppress(msgspec.DecodeError):
             listed = msgspec.json.decode(data)
         if reply.status == 200 and isinstance(listed, dict) and isinstance(listed.get("data"), list):
             data = msgspec.json.encode({**listed, "data": [*listed["data"], *ours]})
-        await _send_bytes(send, reply.status, data, _JSON)
+        await _send_bytes(send, reply.status, data=data, content_type=_JSON)
 
     return models
 
@@ -215,14 +215,16 @@ def _health(surface: Surface) -> Asgi:
                 "pinned_tasks": sorted(state.table.pinned_tasks),
             },
         }
-        await _send_json(send, 200, body)
+        await _send_json(send, 200, body=body)
 
     return health
 
 
 def _metrics(surface: Surface) -> Asgi:
     async def metrics(scope: Scope, receive: Receive, send: Send) -> None:
-        await _send_bytes(send, 200, surface.metrics.text(), b"text/plain; version=0.0.4; charset=utf-8")
+        await _send_bytes(
+            send, 200, data=surface.metrics.text(), content_type=b"text/plain; version=0.0.4; charset=utf-8"
+        )
 
     return metrics
 
@@ -233,7 +235,7 @@ def _page(surface: Surface) -> Asgi:
         if html is None:
             await _unknown(scope, send, {"/v1/chat/completions", "/v1/models", "/health", "/metrics"})
         else:
-            await _send_bytes(send, 200, html.encode(), b"text/html; charset=utf-8")
+            await _send_bytes(send, 200, data=html.encode(), content_type=b"text/html; charset=utf-8")
 
     return page
 
@@ -242,7 +244,7 @@ async def _unknown(scope: Scope, send: Send, paths: set[str]) -> None:
     method, path = scope["method"], scope["path"][:_LONGEST_IN_HEADER]
     status, code = (405, "method_not_allowed") if path in paths else (404, "unknown_path")
     message = f"There is no {method} {path!r} here. Use one of: {', '.join(sorted(paths))}."
-    await _send_json(send, status, error_body(message, status=status, code=code), close=True)
+    await _send_json(send, status, body=error_body(message, status=status, code=code), close=True)
 
 
 async def _lifespan(surface: Surface, receive: Receive, send: Send) -> None:
@@ -306,13 +308,15 @@ def _headers(reply: Reply) -> Headers:
 
 
 async def _send_json(
-    send: Send, status: int, body: JsonObject, headers: Headers | None = None, *, close: bool = False
+    send: Send, status: int, *, body: JsonObject, headers: Headers | None = None, close: bool = False
 ) -> None:
     extra = [*(headers or []), *([(b"connection", b"close")] if close else [])]
-    await _send_bytes(send, status, msgspec.json.encode(body), _JSON, extra)
+    await _send_bytes(send, status, data=msgspec.json.encode(body), content_type=_JSON, extra=extra)
 
 
-async def _send_bytes(send: Send, status: int, data: bytes, content_type: bytes, extra: Headers | None = None) -> None:
+async def _send_bytes(
+    send: Send, status: int, *, data: bytes, content_type: bytes, extra: Headers | None = None
+) -> None:
     headers = [(b"content-type", content_type), (b"content-length", str(len(data)).encode()), *(extra or [])]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": data, "more_body": False})

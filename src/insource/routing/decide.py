@@ -63,7 +63,7 @@ def decide(facts: RequestFacts, table: RoutingTable) -> Decision:
     pin = _pin_reason(facts, table)
     move = table.moves.get(facts.task_id) if facts.task_id is not None else None
     if pin is not None:
-        return _stay_local(facts, table, move, pin)
+        return _stay_local(facts, table, move=move, reason=pin)
     if table.local_default is not None and facts.model == table.local_default:
         return Decision(route="local", reason="the local model was asked for", task_id=facts.task_id, local_only=True)
     if move is None:
@@ -93,7 +93,7 @@ def _pin_reason(facts: RequestFacts, table: RoutingTable) -> str | None:
     return None
 
 
-def _stay_local(facts: RequestFacts, table: RoutingTable, move: Move | None, reason: str) -> Decision:
+def _stay_local(facts: RequestFacts, table: RoutingTable, *, move: Move | None, reason: str) -> Decision:
     """The task's candidate answers whatever its stage, since the other choice is a model without a recipe; not a
     candidate that was rolled back, because that one was measured to be bad."""
     usable = move is not None and move.stage is not Stage.ROLLED_BACK and not facts.demands

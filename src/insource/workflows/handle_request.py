@@ -103,7 +103,7 @@ class RequestHandler:
                 certificate_id=decision.certificate_id,
                 pinned=decision.pinned,
             )
-            reply = await self._answer(incoming, exchange, decision, state)
+            reply = await self._answer(incoming, exchange, decision=decision, state=state)
         except InsourceError as error:
             exchange.finish(error_status(error), None)
             return Answer(reply=error, route=exchange.route)
@@ -160,7 +160,7 @@ class RequestHandler:
             return await scanning
 
     async def _answer(
-        self, incoming: Incoming, exchange: OpenExchange, decision: Decision, state: RoutingState
+        self, incoming: Incoming, exchange: OpenExchange, *, decision: Decision, state: RoutingState
     ) -> Reply:
         if decision.route == "refuse":
             raise PinnedUnavailable(
@@ -178,7 +178,7 @@ class RequestHandler:
                 reply = None
             if reply is not None:
                 return reply
-        return await self._by_provider(incoming, exchange, decision, state)
+        return await self._by_provider(incoming, exchange, decision=decision, state=state)
 
     async def _locally(self, exchange: OpenExchange, decision: Decision, state: RoutingState) -> Reply | None:
         """None: the answer is below the gate."""
@@ -215,7 +215,7 @@ class RequestHandler:
         return relay_answer(exchange, client_completion(prepared, local, request, id=exchange.id, created=created))
 
     async def _by_provider(
-        self, incoming: Incoming, exchange: OpenExchange, decision: Decision, state: RoutingState
+        self, incoming: Incoming, exchange: OpenExchange, *, decision: Decision, state: RoutingState
     ) -> Reply:
         if decision.pinned:  # decide() and after_failure() have seen to it; a bug there must not become a leak
             raise pinned_unavailable(decision.reason, "it may not leave this machine")
