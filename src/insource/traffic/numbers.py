@@ -18,10 +18,10 @@ from insource.traffic.rules import compact
 
 _CARDS = re.compile(
     r"(?:(?<![0-9A-Za-z_])|(?<=card)|(?<=CARD)|(?<=cc)|(?<=CC)|(?<=pan))(?=("
-    r"\d{12,19}(?!\d)"
+    r"\d{12,19}(?!\w)"
     r"|\d{4}([ .\-]{1,2})\d{4}\2\d{4}\2\d{1,7}(?:\2\d{1,3})?(?!\d)"
     r"|\d{4}([ .\-]{1,2})\d{6}\3\d{4,5}(?!\d)"
-    r"|\d(?:[ .\-]{0,2}\d){11,18}(?![ .\-]{0,2}\d)"
+    r"|\d(?:[ .\-]{0,2}\d){11,18}(?!\w|[ .\-]{1,2}\d)"
     r"))\d"
 )
 _ISSUERS = re.compile(
@@ -31,12 +31,15 @@ _ISSUERS = re.compile(
     r"|35(?:2[89]|[3-8]\d)\d{12}|(?:2131|1800)\d{11}|62\d{14,17}|(?:50|5[6-9]|6[0-9])\d{10,17}|220[0-4]\d{12}"
 )
 _CARD_WORDS = ("card", "cc ", "credit", "debit", "visa", "mastercard", "amex", "maestro", "karte", "carte", "tarjeta")
+_CARD_TALK = 300
+"""Characters on both sides in which a card may be spoken of; bounded, so that many numbers cost no square."""
 
 
 def cards(text: str, lowered: str, *, window: tuple[int, int]) -> Iterator[PrivacySpan]:
-    """Luhn and a known issuer; Luhn alone where the text speaks of cards. A last group that belongs to something else
-    (an expiry date) is tried with and without."""
-    spoken_of = any(word in lowered for word in _CARD_WORDS)
+    """Luhn and a known issuer; Luhn alone where the text around speaks of cards. A last group that belongs to something
+    else (an expiry date) is tried with and without."""
+    around = lowered[max(0, window[0] - _CARD_TALK) : window[1] + _CARD_TALK]
+    spoken_of = any(word in around for word in _CARD_WORDS)
     end_of_last = 0
     for match in _CARDS.finditer(text, *window):
         if match.start() < end_of_last:

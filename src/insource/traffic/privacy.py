@@ -22,7 +22,7 @@ from insource.traffic.secret_rules import SECRET_RULES
 # --------------------------------------------------------------------------------------------------- folding
 
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
-_ESCAPE = re.compile(r"\\+(?:[nrtbf]|u[0-9A-Fa-f]{4}|/)")
+_ESCAPE = re.compile(r"(?<!\\)\\++(?:[nrtbf]|u[0-9A-Fa-f]{4}|/)")
 _DROP = "\x00"
 """Stands for a character that is taken out; a NUL in the text is taken out too."""
 
@@ -70,9 +70,10 @@ def fold(text: str) -> tuple[str, Sequence[int] | None]:
 # ----------------------------------------------------------------------------------------------------- e-mail
 
 _AT = re.compile(
-    r"@|%40|&#64;|&#x40;|\s?[\[({<]\s?at\s?[\])}>]\s?|\s\(?at\)?\s(?=[\w-]{1,63}\s?[\[({]\s?dot)", re.IGNORECASE
+    r"@|%40|&#64;|&#x40;|\s?[\[({<]\s?at\s?[\])}>]\s?|\sat\s(?=[\w-]{1,63}(?:\s?[\[({]\s?|\s)dot\b)",
+    re.IGNORECASE,
 )
-_LOCAL_REVERSED = re.compile(r"[\w.+!#$%&'*/=?^`{|}~-]{1,64}+")
+_LOCAL_REVERSED = re.compile(r"[\w.+!#%&'~-]{1,64}+")
 _DOT = r"(?:\.|\s?[\[({<]\s?(?:dot|\.)\s?[\])}>]\s?|\sdot\s)"
 _DOMAIN = re.compile(
     rf"(?:[\w-]{{1,63}}+{_DOT}){{1,8}}(?:xn--[a-z0-9-]{{2,59}}|[^\W\d_]{{2,63}})|\[\d{{1,3}}(?:\.\d{{1,3}}){{3}}\]",
@@ -89,7 +90,7 @@ def _emails(text: str) -> Iterator[PrivacySpan]:
             name = left.group()[::-1]
             start = at.start() - len(name.lstrip(".'&#!%"))
             if start < at.start():
-                yield PrivacySpan(start=start, end=right.end(), kind="email", confidence=1.0)
+                yield PrivacySpan(start=start, end=right.end(), kind="email", confidence=0.98)
 
 
 # --------------------------------------------------------------------------------------------------- detector

@@ -29,7 +29,7 @@ def is_random(value: str) -> bool:
 
 def is_assigned_password(value: str) -> bool:
     """A value after `password=`: anything but a type's name, a placeholder or code that fetches it."""
-    return value.casefold() not in _NOT_A_VALUE and not _PLACEHOLDER.fullmatch(value)
+    return value.rstrip(")]}>.:!?").casefold() not in _NOT_A_VALUE and not _PLACEHOLDER.fullmatch(value)
 
 
 def is_said_password(value: str) -> bool:
@@ -99,7 +99,7 @@ SECRET_RULES: tuple[Rule, ...] = (
         kind="secret",
         markers=("://",),
         pattern=re.compile(r"://([^\s/:@?#]{0,128}+:[^\s/@?#]{1,256}+)@"),
-        confidence=0.95,
+        confidence=1.0,
         group=1,
     ),
     Rule(

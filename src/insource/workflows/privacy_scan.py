@@ -1,0 +1,161 @@
+"""Scanning whole requests, and files of texts, for personal data and secrets. Fails closed: what was not read to its
+end, for whatever reason, is `unscanned`, and whoever sees that treats it as private.
+
+Not here: what a request with findings may do (routing/), and how spans are found (the detector).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from insource.core.ports import Clock, PrivacyDetector
+from insource.core.values import JsonObject
+from insource.traffic.lines import LogFile
+from insource.wire import chat
+
+UNSCANNED = "unscanned"
+MOST_CHARACTERS = 2_000_000
+"""Of a request; a longer one is not scanned. No hosted model takes a longer text."""
+_PIECE, _OVERLAP = 20_000, 512
+"""A long string is scanned in pieces, so that the time is looked at between them; no span that matters is longer than
+the overlap (of a longer one, a key block, its beginning is enough)."""
+_BASE64 = re.compile(r"[A-Za-z0-9+/_=\r\n-]{512,}+")
+_DIALECT = frozenset(
+    {
+        *("model", "messages", "role", "content", "type", "text", "input", "instructions", "arguments", "parameters"),
+        *("description", "name", "id", "tool_call_id", "call_id"),
+    }
+)
+"""Keys of the dialects whose value stands for itself: the key gives it no meaning."""
+
+
+def request_kinds(request: JsonObject, detector: PrivacyDetector, *, seconds: float, clock: Clock) -> tuple[str, ...]:
+    """The kinds of private data in a request, sorted; with `unscanned` where the detector raised, `seconds` ran out,
+    the request is too large or holds something that is not text (images, audio). () only after everything was read.
+
+    A detector that never returns can't be ended from here: run this where waiting for it may be given up.
+    """
+    kinds: set[str] = set()
+    started, characters = clock.monotonic(), 0
+    try:
+        for text in texts(request):
+            characters += len(text)
+            if characters > MOST_CHARACTERS:
+                kinds.add(UNSCANNED)
+                break
+            if is_opaque(text):
+                kinds.add(UNSCANNED)
+                continue
+            for piece in _pieces(text):
+                kinds.update(span.kind for span in detector.scan(piece))
+                if clock.monotonic() - started > seconds:
+                    return tuple(sorted({*kinds, UNSCANNED}))
+    except Exception:  # whatever went wrong, the request was not read to its end
+        kinds.add(UNSCANNED)
+    return tuple(sorted(kinds))
+
+
+def is_opaque(text: str) -> bool:
+    """Encoded bytes, in which nothing can be found: a data URL, or hundreds of characters of base64."""
+    return ";base64," in text or (len(text) >= 512 and _BASE64.search(text) is not None)
+
+
+def texts(request: JsonObject) -> Iterator[str]:
+    """Everything in a request that somebody may have written, as texts to scan.
+
+    All strings and keys; a value together with its key, which often says what it is (`"password": "…"`); numbers below
+    the top level, where only settings stand; the texts of a list once more joined, because a card number may be
+    split over parts; JSON inside strings decoded, because escapes hide.
+    """
+    stack: list[tuple[Any, bool]] = [(request, True)]
+    while stack:
+        item, top = stack.pop()
+        if isinstance(item, str):
+            yield item
+            stack.extend((inner, False) for inner in _decoded(item))
+        elif isinstance(item, dict):
+            stack.extend(_entries(item, top=top))
+        elif isinstance(item, list):
+            parts = [text for text in map(_part_text, item) if text]
+            if len(parts) > 1:
+                yield "".join(parts)
+            stack.extend((inner, False) for inner in item)
+        elif isinstance(item, int | float) and not isinstance(item, bool):
+            yield str(item)
+
+
+def _entries(item: JsonObject, *, top: bool) -> Iterator[tuple[Any, bool]]:
+    for key, value in item.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if key in _DIALECT or (top and number):
+            if not (top and number):
+                yield value, False
+        elif isinstance(value, str) or number:
+            yield f"{key}: {value}", False
+            if isinstance(value, str):
+                yield from ((inner, False) for inner in _decoded(value))
+        else:
+            yield key, False
+            yield value, False
+
+
+def _part_text(item: Any) -> str | None:
+    """Of a content part or of a plain string; None for a whole message."""
+    if isinstance(item, dict):
+        return None if "role" in item else chat.content_text([item])
+    return item if isinstance(item, str) else None
+
+
+def _decoded(text: str) -> list[Any]:
+    """The JSON value that a string holds, if it holds escapes: without them its text says the same."""
+    if "\\" not in text or text.lstrip()[:1] not in ("{", "[", '"'):
+        return []
+    try:
+        return [json.loads(text)]
+    except ValueError:
+        return []
+
+
+def _pieces(text: str) -> Iterator[str]:
+    for start in range(0, max(len(text), 1), _PIECE):
+        yield text[start : start + _PIECE + _OVERLAP]
+
+
+# ------------------------------------------------------------------------------------------------------ files
+
+
+def scan_lines(lines: Iterable[bytes | str], detector: PrivacyDetector) -> Iterator[JsonObject]:
+    """Of lines `{"id", "text"}`: `{"id", "spans"}` (DESIGN §8), or `{"line", "error"}` where one could not be read or
+    scanned; empty lines are skipped. The others are not affected."""
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            yield {"line": number, "error": f"it is not JSON ({error})"}
+            continue
+        if not isinstance(value, dict) or "id" not in value or not isinstance(value.get("text"), str):
+            yield {"line": number, "error": 'it is not an object with "id" and a "text" that is a string'}
+            continue
+        try:
+            spans = detector.scan(value["text"])
+        except Exception as error:  # the text may be private: only the kind of failure is said
+            yield {"line": number, "id": value["id"], "error": f"the detector failed ({type(error).__name__})"}
+            continue
+        yield {
+            "id": value["id"],
+            "spans": [{"start": s.start, "end": s.end, "kind": s.kind, "confidence": s.confidence} for s in spans],
+        }
+
+
+def scan_file(path: Path, detector: PrivacyDetector) -> Iterator[JsonObject]:
+    """As `scan_lines`, of a file, gzipped or not; one that breaks off ends with an error. Raises BadInput."""
+    with LogFile(path) as file:
+        yield from scan_lines(file, detector)
+        if file.broken:
+            yield {"line": file.line_number, "error": file.broken}
