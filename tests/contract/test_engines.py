@@ -204,6 +204,9 @@ async def test_killed_mid_stream_the_answer_is_an_error_and_the_engine_comes_bac
     await engine.start()
     pid = engine.pid
     assert pid is not None
+    if sys.platform == "linux":
+        adjustment = await asyncio.to_thread(Path(f"/proc/{pid}/oom_score_adj").read_text)
+        assert int(adjustment) == 1000, "out of memory ends the worker first"
     reply = await engine.send(chat("Write a long story.", stream=True, max_tokens=200))
     assert await first_chunk(reply)
     os.kill(pid, signal.SIGKILL)

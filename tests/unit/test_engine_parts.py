@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from insource.engines.external import choose_model, offered_models, with_model
 from insource.engines.llamacpp import context_overflow, load_failure
-from insource.engines.worker import WorkerParameters, parse_parameters
+from insource.engines.worker import WorkerParameters, parse_parameters, usable_cores
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -88,3 +89,7 @@ def test_parameters_survive_their_line(text: str, number: int, threads: int | No
     line = parameters.line()
     assert line.count(b"\n") == 1
     assert parse_parameters(line) == parameters
+
+
+def test_usable_cores_are_some_and_no_more_than_there_are() -> None:
+    assert 1 <= usable_cores() <= (os.cpu_count() or 1)

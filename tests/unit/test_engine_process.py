@@ -265,6 +265,16 @@ async def test_a_worker_killed_during_a_stream_is_an_error_not_an_end() -> None:
         await client.close()
 
 
+async def test_a_connection_cut_during_a_stream_is_an_error_too() -> None:
+    async with worker("--cut-after-chunks", "2") as process:
+        await process.start()
+        client = Client(process.url or "")
+        reply = await client.send(_STREAM)
+        with pytest.raises(UpstreamError, match="was cut"):
+            await asyncio.wait_for(reply.read(), _DEADLINE_SECONDS)
+        await client.close()
+
+
 async def test_a_worker_that_dies_before_its_status_line_fails_the_request() -> None:
     async with worker("--die-after-chunks", "0") as process:
         await process.start()
@@ -357,7 +367,8 @@ def test_crashes_count_in_a_row(before: int, ready_seconds: float) -> None:
 
 
 def test_the_end_of_a_process_in_words() -> None:
-    assert how_it_ended(-9) == "was killed by signal 9 (Killed)"
+    assert how_it_ended(-9) == "was killed by signal 9 (the kernel does that when memory runs out)"
+    assert how_it_ended(-6) == "was killed by signal 6 (Aborted)"
     assert how_it_ended(3) == "ended with exit code 3"
     assert how_it_ended(-64).startswith("was killed by signal 64")
     assert how_it_ended(None) == "closed its output"

@@ -86,6 +86,8 @@ class Ring:
 def how_it_ended(code: int | None) -> str:
     if code is None:
         return "closed its output"
+    if code == -signal.SIGKILL:
+        return "was killed by signal 9 (the kernel does that when memory runs out)"
     if code < 0:
         return f"was killed by signal {-code} ({signal.strsignal(-code)})"
     return f"ended with exit code {code}"
@@ -155,7 +157,7 @@ class WorkerProcess:
         return self._failure
 
     def log(self) -> list[str]:
-        """The last lines of stderr, over all restarts."""
+        """The last lines of stderr since `start`, over all restarts by itself."""
         return self._ring.lines()
 
     async def start(self) -> None:
@@ -165,6 +167,7 @@ class WorkerProcess:
         async with self._orders:
             if self._state not in (EngineState.STARTING, EngineState.READY):
                 await self._dismiss()
+                self._ring = Ring()
                 self._begin()
                 self._supervisor = asyncio.create_task(self._supervise(), name="engine worker")
             attempt = self._attempt

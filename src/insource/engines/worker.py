@@ -11,6 +11,7 @@ reason: a Python handler would have to wait for that lock.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -57,6 +58,13 @@ def die_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def die_first() -> None:
+    """Linux: when memory runs out, the kernel ends this process and not the gateway or a neighbour. A context that is
+    far too large is taken without complaint and only then filled, so it is a whole machine that runs out."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
 def usable_cores() -> int:
     """Physical cores that this process may use: its CPU affinity, hyper-threads counted once, within the cgroup's
     quota. More threads than that make llama.cpp slower, not faster."""
@@ -101,6 +109,7 @@ def common_params(parameters: WorkerParameters, llama: Any) -> Any:
 
 def main() -> int:
     die_with_parent()
+    die_first()
     report = os.dup(1)
     os.dup2(2, 1)  # whatever the library prints is talk, not the report
     line = sys.stdin.buffer.readline()
