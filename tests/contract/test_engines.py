@@ -168,6 +168,13 @@ async def test_a_stream_ends_with_done(case: Case) -> None:
     assert text
 
 
+async def test_a_request_right_after_a_stream_is_answered(case: Case) -> None:
+    for _ in range(5):
+        status, body = await answer(case.ready, chat(stream=True, max_tokens=1))
+        assert status == 200
+        assert body.rstrip().endswith(b"data: [DONE]")
+
+
 async def test_a_client_that_leaves_mid_stream_does_not_break_the_next_request(case: Case) -> None:
     for _ in range(3):  # more than there are slots
         reply = await case.ready.send(chat("Count to one hundred.", stream=True, max_tokens=200))

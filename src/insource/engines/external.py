@@ -56,7 +56,9 @@ class ExternalEngine:
         self._base_url = base_url.rstrip("/").removesuffix("/v1")
         self._wanted = model
         self._model = model or ""
-        self._authorization = {"authorization": f"Bearer {key}"} if key else {}
+        # llama.cpp announces keep-alive and hangs up right after a stream, so that the next request on the same
+        # connection fails (60 of 60 times); a connection each costs little beside an answer.
+        self._headers = {"connection": "close", **({"authorization": f"Bearer {key}"} if key else {})}
         self._client: Client | None = None
         self._state = EngineState.STOPPED
         self._orders = asyncio.Lock()
@@ -109,9 +111,9 @@ class ExternalEngine:
                 f"The engine at {self._base_url} is {self._state}, not ready.",
                 next_step="Start it first." if self._state is EngineState.STOPPED else "Check that its server runs.",
             )
-        headers = {name: value for name, value in call.headers.items() if name.lower() not in self._authorization}
+        headers = {name: value for name, value in call.headers.items() if name.lower() not in self._headers}
         body = with_model(call.body, self._model) if call.body else call.body
-        return await client.send(replace(call, body=body, headers={**headers, **self._authorization}))
+        return await client.send(replace(call, body=body, headers={**headers, **self._headers}))
 
     async def _pick(self, client: Client) -> str:
         status, body = await self._get(client, "/v1/models")
@@ -135,7 +137,7 @@ class ExternalEngine:
     async def _get(self, client: Client, path: str) -> tuple[int, bytes]:
         try:
             async with asyncio.timeout(_CHECK_SECONDS):
-                reply = await client.send(Call(path=path, body=b"", headers=self._authorization, method="GET"))
+                reply = await client.send(Call(path=path, body=b"", headers=self._headers, method="GET"))
                 return reply.status, await reply.read()
         except UpstreamError as error:
             raise self._failed(f"does not answer: {error.message}", "Start its server, or correct the URL.") from error

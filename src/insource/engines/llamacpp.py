@@ -118,8 +118,8 @@ class LlamaCppEngine:
         if url is None:
             raise self._not_ready()
         client = await self._client_of(url)
-        # An idle kept-alive connection would occupy one of the worker's few HTTP threads, and a new one on loopback
-        # costs next to nothing beside an answer.
+        # llama.cpp hangs up right after a stream although it announces keep-alive, and an idle connection occupies one
+        # of its few HTTP threads; a new one on loopback costs next to nothing beside an answer.
         ours = {"authorization": f"Bearer {self._key}", "connection": "close"}
         headers = {name: value for name, value in call.headers.items() if name.lower() not in ours}
         return await client.send(replace(call, headers={**headers, **ours}))
