@@ -159,7 +159,8 @@ def _regression(matrix: Any, targets: Integers, labels: int) -> tuple[Floats, Fl
     model = LogisticRegression(C=_INVERSE_REGULARISATION, max_iter=300, tol=1e-3)
     with threadpool_limits(1):  # two BLAS threads on two busy cores took twelve times as long as one
         model.fit(matrix, targets)
-    weights, bias = model.coef_.T, model.intercept_
+    weights: Any = model.coef_.T
+    bias: Any = model.intercept_
     if labels == 2:  # sklearn keeps one column for two classes: the log-odds of the second
         weights, bias = np.hstack([np.zeros_like(weights), weights]), np.array([0.0, bias[0]])
     return weights, bias

@@ -1,4 +1,4 @@
-"""Certificates: an evaluation's bound with the hashes of everything it was derived from. Pure; `verify` derives again."""
+"""Certificates: an evaluation's bound with the hashes of everything it rests on. Pure; `verify` derives it again."""
 
 from __future__ import annotations
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from insource.stats.sequential import FutilityTest
 
 SCREEN_ANSWERS = 96
-"""Answers at most: a candidate that is wrong half of the time is dropped after about 60, one that always is after 40."""
-SCREEN_TOKENS = 12_000
-"""Answer tokens at most, whatever the machine: about 50 long answers, under two minutes of a small model on two cores.
+"""Answers at most: one that is wrong half of the time is dropped after about 60, an always wrong one after 40."""
+SCREEN_TOKENS = 6_000
+"""Answer tokens at most, whatever the machine: about 25 long answers, under a minute of a small model on two cores.
 A budget in tokens, not in seconds, because verdicts must repeat on a busy machine."""
 BATCH = 8
 _THRESHOLDS_FROM = 16
@@ -38,7 +38,7 @@ class Screened:
 class Screen:
     def __init__(self, *, margin: float, alpha: float, min_coverage: float) -> None:
         self._margin = margin
-        self._coverages = tuple(c for c in _COVERAGES if c > min_coverage) + (min_coverage,)
+        self._coverages = (*(c for c in _COVERAGES if c > min_coverage), min_coverage)
         self._tests = [FutilityTest(margin, alpha) for _ in range(1 + len(self._coverages))]
         self._first: list[float] = []
         self._thresholds: tuple[float, ...] = ()

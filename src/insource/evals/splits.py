@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import pairwise
 
 from insource.core.hashing import canonical_json, sha256_hex, unit_interval
@@ -63,12 +64,27 @@ def split_warnings(
         said.extend(_category_warnings(examples, [categories[i] for i in order], categories))
     losses = [hosted_losses[i] for i in order]
     half = len(losses) // 2
-    if half and mean_shift(losses[:half], losses[half:]) < _SURPRISE:
+    if _drifted(losses):
         before, after = 1 - sum(losses[:half]) / half, 1 - sum(losses[half:]) / (len(losses) - half)
         said.append(
-            f"The hosted quality drifted: {before:.1%} in the first half of the time, {after:.1%} in the second."
+            f"The hosted quality drifted: {before:.1%} in the first half of the time, {after:.1%} in the second. "
+            "Only the second half is compared with."
         )
     return tuple(said)
+
+
+def _drifted(losses_by_time: Sequence[float]) -> bool:
+    half = len(losses_by_time) // 2
+    return half > 0 and mean_shift(losses_by_time[:half], losses_by_time[half:]) < _SURPRISE
+
+
+def compared_since(examples: Sequence[Example], hosted_losses: Sequence[float]) -> datetime | None:
+    """The time from which exchanges are compared with, where the hosted quality drifted: a move replaces the hosted
+    model as it is now, not the average of its past. None: it did not drift, and all count."""
+    order = sorted(range(len(examples)), key=lambda i: (examples[i].created, examples[i].exchange_id))
+    if not _drifted([hosted_losses[i] for i in order]):
+        return None
+    return examples[order[len(order) // 2]].created
 
 
 def _category_warnings(examples: Sequence[Example], by_time: Sequence[str], categories: Sequence[str]) -> list[str]:
