@@ -21,7 +21,7 @@ _WHERE_COLOURS = ("#1b7f5c", "#5b4b9a", "#b9bec7")
 
 
 def _label(row: PlanRow) -> str:
-    return row.task.name if len(row.task.name) <= 34 else row.task.name[:33] + "…"
+    return row.report.task.name if len(row.report.task.name) <= 34 else row.report.task.name[:33] + "…"
 
 
 def _svg(chart: alt.TopLevelMixin) -> str:
@@ -36,7 +36,7 @@ def requests_chart(plan: Plan) -> str:
     """Where each task's requests go after the plan, as shares of all exchanges."""
     data: list[Row] = []
     for row in plan.rows:
-        here, private = row.share_answered_here, row.share_private
+        here, private = row.share_moved, row.share_private
         for where, share in zip(WHERE, (here, private, 1 - here - private), strict=True):
             data.append({"task": _label(row), "where": where, "exchanges": share * row.exchanges})
     chart = (
@@ -97,7 +97,7 @@ def spend_chart(plan: Plan) -> str:
     """What each task's hosted calls cost now and after the moves."""
     data: list[Row] = []
     for row in plan.rows:
-        data.append({"task": _label(row), "when": "now", "usd": row.spend_usd})
+        data.append({"task": _label(row), "when": "now", "usd": row.spend.total_usd})
         data.append({"task": _label(row), "when": "after", "usd": row.spend_after_usd})
     chart = (
         alt.Chart(alt.Data(values=data))

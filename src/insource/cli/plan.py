@@ -1,0 +1,83 @@
+"""`insource plan`: tasks x candidates -> verdicts, as a table, as JSON, and as one HTML file."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from insource.cli.options import JsonOption, QuietOption
+from insource.cli.output import Output
+from insource.cli.session import session
+
+if TYPE_CHECKING:
+    from insource.workflows.plan import Plan, PlanRow
+
+
+def plan(
+    html: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Where the report goes too.")] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Find the tasks, measure what can be measured, and say for each what to do with it, and why."""
+    from insource.workflows.plan import make_plan, plan_json
+
+    with session(as_json=as_json, quiet=quiet) as (services, out):
+        with out.progress() as progress:
+            made = asyncio.run(make_plan(services, progress=progress))
+        report = write_report(made, services.settings.home / "plan.html")
+        if html is not None:
+            write_report(made, html)
+        if as_json:
+            out.data(plan_json(made))
+        else:
+            show_plan(made, out)
+            out.say(f"Report: {html or report}")
+
+
+def write_report(made: Plan, path: Path) -> Path:
+    from insource.core.errors import StorageError
+    from insource.web.report import render
+
+    try:
+        path.write_text(render(made), "utf-8")
+    except OSError as error:
+        raise StorageError(
+            f"The report can't be written to {str(path)!r}: {error.strerror}.",
+            next_step="Name another file with --html; `--json` prints the plan.",
+        ) from error
+    return path
+
+
+def show_plan(made: Plan, out: Output) -> None:
+    columns = ["task", ">exchanges", "verdict", "recipe", ">covers", ">quality (n)", ">loses at most", "why"]
+    out.table(f"{made.exchanges:,} exchanges, {len(made.rows)} tasks, {made.model}", columns, map(_cells, made.rows))
+    estimated = f" (${made.spend_estimated_usd:,.2f} of it at list price)" if made.spend_estimated_usd else ""
+    out.text(
+        f"Spent on hosted calls ${made.spend_usd:,.2f}{estimated}; after the moves ${made.spend_after_usd:,.2f}. "
+        f"{made.moved_share:.1%} of the requests answered here by certificate, {made.private_share:.1%} stay private."
+    )
+    for row in made.rows:
+        if row.coverage > 0:
+            out.say(f"Next: insource move {row.report.task.id}")
+        elif row.verdict.value == "PIN":
+            out.say(f"Next: insource move {row.report.task.id} --pin")
+
+
+def _cells(row: PlanRow) -> tuple[str, ...]:
+    evaluation = row.evaluation
+    shown = (evaluation.covered or evaluation.overall) if evaluation else None
+    labels = "label" in row.report.figures.reference_kinds
+    bound = evaluation.loss_upper if evaluation else None
+    return (
+        f"{row.report.task.id}\n{row.report.task.name}",
+        f"{row.exchanges:,}",
+        row.verdict.value,
+        row.recipe or "–",
+        f"{row.coverage:.1%}" if row.coverage else "–",
+        f"{shown.quality:.1%} ({shown.n})" if shown else "–",
+        f"{bound:.2%}" if bound is not None else "–",
+        row.reason + (" Against labels, not hosted answers." if labels and shown else ""),
+    )

@@ -1,0 +1,240 @@
+"""The plan: every task of the log with its verdict, what is spent now, and what would be spent after the moves.
+
+Privacy comes before quality: a pinned task is not a question of figures. Everything else is evaluated.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from insource.core.ports import Engine
+from insource.core.values import Evaluation, Exchange, JsonObject, Verdict
+from insource.routing.pinning import pin_reason
+from insource.workflows.evaluate import TaskEvaluation, evaluate_task
+from insource.workflows.find_tasks import TaskReport, find_tasks
+from insource.workflows.load_routing import engine_settings
+from insource.workflows.services import Progress, Services, quiet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spend:
+    """Of one task's hosted calls, in US dollars, for the exchanges in the log."""
+
+    total_usd: float = 0.0
+    estimated_usd: float = 0.0
+    """Part of the total: priced from the list, because the record held no cost."""
+    private_usd: float = 0.0
+    """Part of the total: of requests that must not leave the machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRow:
+    """One task and what to do with it."""
+
+    report: TaskReport
+    spend: Spend
+    private: int
+    """Exchanges whose request holds personal data or secrets, or could not be scanned."""
+    verdict: Verdict
+    reason: str
+    recipe: str | None = None
+    evaluation: Evaluation | None = None
+    """The certified one, else the one that came nearest; None: nothing was measured."""
+    n_needed: int | None = None
+
+    @property
+    def exchanges(self) -> int:
+        return self.report.figures.exchanges
+
+    @property
+    def coverage(self) -> float:
+        """Share of the requests that a certified candidate may answer."""
+        moved = self.verdict in (Verdict.MOVE, Verdict.MOVE_PART) and self.evaluation is not None
+        return self.evaluation.coverage if moved and self.evaluation is not None else 0.0
+
+    @property
+    def share_private(self) -> float:
+        return 1.0 if self.verdict is Verdict.PIN else self.private / self.exchanges
+
+    @property
+    def share_moved(self) -> float:
+        return self.coverage * (1 - self.share_private)
+
+    @property
+    def spend_after_usd(self) -> float:
+        if self.verdict is Verdict.PIN:
+            return 0.0
+        return (self.spend.total_usd - self.spend.private_usd) * (1 - self.coverage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    created: datetime
+    model: str
+    rows: tuple[PlanRow, ...]
+
+    @property
+    def exchanges(self) -> int:
+        return sum(row.exchanges for row in self.rows)
+
+    @property
+    def spend_usd(self) -> float:
+        return sum(row.spend.total_usd for row in self.rows)
+
+    @property
+    def spend_estimated_usd(self) -> float:
+        return sum(row.spend.estimated_usd for row in self.rows)
+
+    @property
+    def spend_after_usd(self) -> float:
+        return sum(row.spend_after_usd for row in self.rows)
+
+    @property
+    def private_share(self) -> float:
+        """Share of the exchanges that stay on this machine because they, or their task, are private."""
+        return sum(row.share_private * row.exchanges for row in self.rows) / max(self.exchanges, 1)
+
+    @property
+    def moved_share(self) -> float:
+        """Share of the exchanges that a certified candidate answers here."""
+        return sum(row.share_moved * row.exchanges for row in self.rows) / max(self.exchanges, 1)
+
+
+async def make_plan(services: Services, *, progress: Progress = quiet) -> Plan:
+    """Finds the tasks, evaluates those that privacy does not decide. Raises EmptyLog, UnknownModel."""
+    reports = find_tasks(services, progress=progress)
+    spend, private = _sums(services)
+    model = services.find_model(services.settings.model)
+    rows: list[PlanRow] = []
+    async with _shared_engine(services) as engine:
+        for done, report in enumerate(reports):
+            progress("Evaluating tasks", done, len(reports))
+            task_id = report.task.id
+            row = await _row(services, report, engine=engine, private=private[task_id], spend=spend[task_id])
+            rows.append(row)
+    progress("Evaluating tasks", len(reports), len(reports))
+    return Plan(created=services.clock.now(), model=model.ref, rows=tuple(rows))
+
+
+async def _row(services: Services, report: TaskReport, *, engine: Engine, private: int, spend: Spend) -> PlanRow:
+    settings = services.settings
+    pinned = pin_reason(
+        private=private,
+        exchanges=report.figures.exchanges,
+        pin_share=settings.privacy_pin_share,
+        confidence=settings.confidence,
+    )
+    if pinned is not None:
+        return PlanRow(report=report, spend=spend, private=private, verdict=Verdict.PIN, reason=pinned)
+    found = await evaluate_task(services, report.task, engine=engine)
+    return PlanRow(
+        report=report,
+        spend=spend,
+        private=private,
+        verdict=found.verdict,
+        reason=found.reason,
+        recipe=found.decision.recipe,
+        evaluation=nearest(found),
+        n_needed=found.n_needed,
+    )
+
+
+def nearest(found: TaskEvaluation) -> Evaluation | None:
+    """The evaluation to show for a task: the certified one, else the one that lost least on all it was asked. Pure."""
+    measured = [e for e in found.evaluations if e.overall is not None]
+    least = min(measured, key=lambda e: e.overall.difference if e.overall else 1.0, default=None)
+    return found.best or least
+
+
+@asynccontextmanager
+async def _shared_engine(services: Services) -> AsyncGenerator[Engine]:
+    """One engine for all tasks: loading the model once is enough."""
+    engine = services.make_engine(services.find_model(services.settings.model), engine_settings(services))
+    try:
+        await engine.start()
+        yield engine
+    finally:
+        await engine.stop()
+
+
+def _sums(services: Services) -> tuple[defaultdict[str, Spend], defaultdict[str, int]]:
+    """Spend and private exchanges by task id, in one pass over the log."""
+    task_of = services.exchanges.assignments()
+    members: defaultdict[str, list[Exchange]] = defaultdict(list)
+    for exchange in services.exchanges.read():
+        if exchange.id in task_of:
+            members[task_of[exchange.id]].append(exchange)
+    spend: defaultdict[str, Spend] = defaultdict(Spend)
+    spend.update({task_id: spend_of(exchanges) for task_id, exchanges in members.items()})
+    private: defaultdict[str, int] = defaultdict(int)
+    private.update({task_id: sum(map(_is_private, exchanges)) for task_id, exchanges in members.items()})
+    return spend, private
+
+
+def _is_private(exchange: Exchange) -> bool:
+    """Not scanned counts as private (promise 1)."""
+    return exchange.private_kinds != ()
+
+
+def spend_of(exchanges: Sequence[Exchange]) -> Spend:
+    def total(chosen: Sequence[Exchange]) -> float:
+        return sum(exchange.cost_usd or 0.0 for exchange in chosen)
+
+    return Spend(
+        total_usd=total(exchanges),
+        estimated_usd=total([e for e in exchanges if e.cost_estimated]),
+        private_usd=total([e for e in exchanges if _is_private(e)]),
+    )
+
+
+def plan_json(plan: Plan) -> JsonObject:
+    """DESIGN §8: fields are added, never renamed."""
+    return {
+        "created": plan.created.isoformat(),
+        "model": plan.model,
+        "exchanges": plan.exchanges,
+        "tasks": [_row_json(row) for row in plan.rows],
+        "spend_usd": plan.spend_usd,
+        "spend_estimated_usd": plan.spend_estimated_usd,
+        "spend_after_usd": plan.spend_after_usd,
+        "private_share": plan.private_share,
+        "moved_share": plan.moved_share,
+    }
+
+
+def _row_json(row: PlanRow) -> JsonObject:
+    task, evaluation = row.report.task, row.evaluation
+    shown = (evaluation.covered or evaluation.overall) if evaluation else None
+    return {
+        "id": task.id,
+        "name": task.name,
+        "exchanges": row.exchanges,
+        "output_kind": task.output.kind.value,
+        "verdict": row.verdict.value,
+        "recipe": row.recipe,
+        "candidate": evaluation.candidate_id if evaluation else None,
+        "coverage": row.coverage,
+        "quality": shown.quality if shown else None,
+        "quality_interval": [shown.quality_interval.low, shown.quality_interval.high] if shown else None,
+        "hosted_quality": shown.hosted_quality if shown else None,
+        "difference": shown.difference if shown else None,
+        "difference_interval": [shown.difference_interval.low, shown.difference_interval.high] if shown else None,
+        "loss_upper": evaluation.loss_upper if evaluation else None,
+        "margin": evaluation.margin if evaluation else None,
+        "confidence": evaluation.confidence if evaluation else None,
+        "n_test": shown.n if shown else 0,
+        "certificate": evaluation.certificate_id if evaluation else None,
+        "reason": row.reason,
+        "n_needed": row.n_needed,
+        "reference_kinds": list(row.report.figures.reference_kinds),
+        "private_share": row.private / row.exchanges,
+        "routable": row.report.routable,
+        "spend_usd": row.spend.total_usd,
+        "spend_after_usd": row.spend_after_usd,
+        "warnings": list(evaluation.warnings) if evaluation else [],
+        "examples": list(row.report.figures.examples),
+    }
