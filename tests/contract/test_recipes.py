@@ -1,0 +1,118 @@
+"""What every recipe promises, whoever wrote it (core/ports.py: Recipe, Fitted)."""
+
+from __future__ import annotations
+
+import copy
+import random
+from datetime import UTC, datetime
+
+import pytest
+
+from insource import plugins
+from insource.core.errors import BadInput
+from insource.core.hashing import sha256_hex
+from insource.core.ports import Ask, Recipe
+from insource.core.values import Example, JsonObject, LocalAnswer, OutputKind, OutputProfile
+
+LABELS = ("card", "refund", "transfer")
+OUTPUT = OutputProfile(kind=OutputKind.LABEL, labels=LABELS)
+WORDS = {
+    "card": ["card", "chip", "contactless", "pin", "plastic"],
+    "refund": ["refund", "money back", "return", "reimburse", "charged twice"],
+    "transfer": ["transfer", "send", "wire", "iban", "abroad"],
+}
+
+
+def request(text: str) -> JsonObject:
+    return {
+        "model": "m",
+        "temperature": 0.7,
+        "stream": True,
+        "x-unknown": {"kept": [1]},
+        "messages": [{"role": "system", "content": "Sort it."}, {"role": "user", "content": text}],
+    }
+
+
+def examples() -> list[Example]:
+    drawn = random.Random(4)
+    made: list[Example] = []
+    for n in range(120):
+        label = LABELS[n % 3]
+        text = f"my {drawn.choice(WORDS[label])} and the {drawn.choice(WORDS[label])} number {n}"
+        made.append(
+            Example(
+                exchange_id=f"e{n}",
+                created=datetime(2026, 1, 1, tzinfo=UTC),
+                request=request(text),
+                input_sha256=sha256_hex(text.encode()),
+                cluster=str(n),
+                reference=label,
+                reference_kind="label",
+                hosted_text=None,
+                hosted_correct=None,
+            )
+        )
+    return made
+
+
+COMPLETION: JsonObject = {
+    "choices": [
+        {
+            "message": {"role": "assistant", "content": "card"},
+            "finish_reason": "stop",
+            "logprobs": {"content": [{"token": "ca", "logprob": -0.5}, {"token": "rd", "logprob": -0.1}]},
+        }
+    ]
+}
+
+
+@pytest.fixture(params=plugins.names("recipes"))
+def recipe(request: pytest.FixtureRequest) -> Recipe:
+    return plugins.load("recipes", request.param)
+
+
+def test_a_loaded_recipe_answers_as_the_fitted_one(recipe: Recipe) -> None:
+    fitted = recipe.fit(OUTPUT, examples(), seed=0)
+    loaded = recipe.load(fitted.artifact())
+    assert loaded.artifact() == fitted.artifact()
+    for text in ("my card and pin", "send it abroad", "zzz qqq", ""):
+        assert loaded.prepare(request(text)) == fitted.prepare(request(text))
+
+
+def test_the_order_of_examples_does_not_matter(recipe: Recipe) -> None:
+    shuffled = examples()
+    random.Random(1).shuffle(shuffled)
+    assert recipe.fit(OUTPUT, shuffled, seed=0).artifact() == recipe.fit(OUTPUT, examples(), seed=0).artifact()
+
+
+def test_preparing_and_reading_change_nothing(recipe: Recipe) -> None:
+    fitted = recipe.fit(OUTPUT, examples(), seed=0)
+    asked, answered = request("my card"), copy.deepcopy(COMPLETION)
+    before = copy.deepcopy(asked)
+    prepared = fitted.prepare(asked)
+    assert asked == before
+    assert fitted.prepare(asked) == prepared
+    if isinstance(prepared, Ask):
+        read = fitted.read(answered)
+        assert answered == COMPLETION
+        assert read.text == "card"
+        assert 0 < read.confidence <= 1
+    else:
+        assert not recipe.needs_engine
+
+
+def test_what_the_client_sent_reaches_the_engine(recipe: Recipe) -> None:
+    prepared = recipe.fit(OUTPUT, examples(), seed=0).prepare(request("my card"))
+    if isinstance(prepared, LocalAnswer):
+        assert prepared.text in LABELS
+        return
+    sent = request("my card")
+    assert {key: prepared.body[key] for key in sent if key != "stream"} == {k: v for k, v in sent.items() if k != "stream"}
+    assert "stream" not in prepared.body
+    assert prepared.body["logprobs"] is True
+
+
+@pytest.mark.parametrize("damaged", [b"", b"{}", b"\x80\x04K\x01.", b'{"recipe":"other","version":1}', b"[" * 100_000])
+def test_other_bytes_are_no_artifact(recipe: Recipe, damaged: bytes) -> None:
+    with pytest.raises(BadInput):
+        recipe.load(damaged)
