@@ -38,8 +38,8 @@ from insource.wire import chat
 from insource.workflows.handle_request import Joints, RequestHandler
 from insource.workflows.live_routing import LiveRouting, RoutingState
 from insource.workflows.price_rates import PriceRates
+from insource.workflows.privacy_scan import live_scan
 from insource.workflows.record_exchange import Recorder
-from insource.workflows.scan_request import RequestScanner
 from insource.workflows.shadow import Shadows
 
 OUT = Path(__file__).parent / "results" / "gateway.txt"
@@ -109,7 +109,7 @@ def gateway(port: Any, provider_url: str, folder: str) -> None:
             provider=provider,
             routing=routing,
             recorder=Recorder(clock=RealClock(), record=record, price=PriceRates(price_usd)),
-            scan=RequestScanner(detector),
+            scan=live_scan(detector, seconds=1.0, clock=RealClock()),
             scan_here_bytes=16 * 1024,
             shadows=Shadows(),
         )

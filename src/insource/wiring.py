@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -112,13 +112,11 @@ def _provider(settings: Settings, exchanges: ExchangeStore) -> Upstream:
 def _engine(settings: Settings, model: ModelFile, wanted: EngineSettings) -> Engine:
     if settings.engine_url:
         return ExternalEngine(settings.engine_url, model=settings.model or None, key=None)
-    return LlamaCppEngine(
-        model, wanted, restarts=settings.engine_restarts, start_seconds=settings.engine_start_seconds
-    )
+    return LlamaCppEngine(model, wanted, restarts=settings.engine_restarts, start_seconds=settings.engine_start_seconds)
 
 
 @contextmanager
-def open_services(settings: Settings) -> Iterator[Services]:
+def open_services(settings: Settings) -> Generator[Services]:
     """Everything a command needs; at the end what was recorded is written and the store is closed."""
     database = open_database(settings.store_url)
     exchanges = SqlExchangeStore(database)

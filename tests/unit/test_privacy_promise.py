@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from insource.core.errors import EngineFailed, PinnedUnavailable, UpstreamError
-from insource.core.fakes import FakeDetector, FakeEngine, json_reply
+from insource.core.fakes import FakeClock, FakeDetector, FakeEngine, json_reply
 from insource.core.ports import Reply
 from insource.core.values import JsonObject, Move, Stage
 from insource.routing.decide import RoutingTable
 from insource.workflows.answer_locally import Local
-from insource.workflows.scan_request import RequestScanner
+from insource.workflows.privacy_scan import live_scan
 from tests.fakes.serving import Answerer, Bench, FixedRecipe, cut_stream, fails, request, says, stream_reply
 
 DEAD = EngineFailed("The worker died.", next_step="It is restarted.")
@@ -34,7 +34,7 @@ ENGINES: dict[str, Answerer | None] = {
 
 
 def found(request: JsonObject) -> tuple[str, ...]:
-    return RequestScanner(FakeDetector("secret"))(request)
+    return live_scan(FakeDetector("secret"), seconds=1.0, clock=FakeClock())(request)
 
 
 def moved(stage: Stage, *, share: float = 1.0, gate: float = 0.99) -> RoutingTable:

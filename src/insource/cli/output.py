@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 
@@ -54,8 +54,8 @@ class Output:
         self._data.print(shown)
 
     @contextmanager
-    def progress(self) -> Iterator[ProgressReport]:
-        """Bars on stderr for as long as the block runs; nothing when quiet, or when nobody looks at a terminal."""
+    def progress(self) -> Generator[ProgressReport]:
+        """Bars on stderr for as long as the block runs; one line for each thing where nobody looks at a terminal."""
         bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -63,20 +63,23 @@ class Output:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             console=self._talk,
-            disable=self._quiet or self.as_json,
+            disable=self._quiet or not self._talk.is_terminal,
         )
         with bars:
-            yield ProgressReport(bars)
+            yield ProgressReport(bars, say=self.say if bars.disable else None)
 
 
 class ProgressReport:
-    """A `workflows.services.Progress`: one bar for each thing that is being done."""
+    """A `workflows.services.Progress`: one bar, or one line, for each thing that is being done."""
 
-    def __init__(self, bars: Progress) -> None:
+    def __init__(self, bars: Progress, *, say: Callable[[str], None] | None) -> None:
         self._bars = bars
-        self._ids: dict[str, Any] = {}
+        self._say = say
+        self._ids: dict[str, TaskID] = {}
 
     def __call__(self, what: str, done: int, total: int | None) -> None:
         if what not in self._ids:
             self._ids[what] = self._bars.add_task(escape(what), total=total)
+            if self._say is not None:
+                self._say(what + " …")
         self._bars.update(self._ids[what], completed=done, total=total)

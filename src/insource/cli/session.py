@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 @contextmanager
-def session(*, as_json: bool = False, quiet: bool = False, **overrides: Any) -> Iterator[tuple[Services, Output]]:
+def session(*, as_json: bool = False, quiet: bool = False, **overrides: Any) -> Generator[tuple[Services, Output]]:
     """The services of one command; closed at its end, so that nothing recorded is left in memory."""
     from insource.wiring import open_services
 

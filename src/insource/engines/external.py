@@ -56,9 +56,7 @@ class ExternalEngine:
         self._base_url = base_url.rstrip("/").removesuffix("/v1")
         self._wanted = model
         self._model = model or ""
-        # llama.cpp announces keep-alive and hangs up right after a stream, so that the next request on the same
-        # connection fails (60 of 60 times); a connection each costs little beside an answer.
-        self._headers = {"connection": "close", **({"authorization": f"Bearer {key}"} if key else {})}
+        self._headers = {"authorization": f"Bearer {key}"} if key else {}
         self._client: Client | None = None
         self._state = EngineState.STOPPED
         self._orders = asyncio.Lock()
@@ -82,7 +80,9 @@ class ExternalEngine:
             if self._state is EngineState.READY:
                 return
             self._state = EngineState.STARTING
-            client = Client(self._base_url)
+            # llama-server announces keep-alive and hangs up right after a stream, so that the next request on the same
+            # connection fails (60 of 60 times); a connection each costs little beside an answer.
+            client = Client(self._base_url, keep_alive=False)
             try:
                 self._model = await self._pick(client)
             except BaseException:  # also a cancellation: never left "starting" with an open client

@@ -118,9 +118,7 @@ class LlamaCppEngine:
         if url is None:
             raise self._not_ready()
         client = await self._client_of(url)
-        # llama.cpp hangs up right after a stream although it announces keep-alive, and an idle connection occupies one
-        # of its few HTTP threads; a new one on loopback costs next to nothing beside an answer.
-        ours = {"authorization": f"Bearer {self._key}", "connection": "close"}
+        ours = {"authorization": f"Bearer {self._key}"}
         headers = {name: value for name, value in call.headers.items() if name.lower() not in ours}
         return await client.send(replace(call, headers={**headers, **ours}))
 
@@ -131,7 +129,9 @@ class LlamaCppEngine:
         await self._drop_client()
         # Another task may have made it meanwhile.
         if self._client is None or self._client.base_url != url:
-            self._client = Client(url, connect_seconds=2.0)
+            # llama.cpp hangs up right after a stream although it announces keep-alive, and an idle connection occupies
+            # one of its few HTTP threads; a new one on loopback costs next to nothing beside an answer.
+            self._client = Client(url, connect_seconds=2.0, keep_alive=False)
         return self._client
 
     async def _drop_client(self) -> None:

@@ -22,8 +22,8 @@ from insource.providers.prices import price_usd
 from insource.workflows.handle_request import Joints, RequestHandler
 from insource.workflows.load_routing import live_routing
 from insource.workflows.price_rates import PriceRates
+from insource.workflows.privacy_scan import live_scan
 from insource.workflows.record_exchange import Recorder
-from insource.workflows.scan_request import RequestScanner
 from insource.workflows.services import Services
 from insource.workflows.shadow import Shadows
 
@@ -136,7 +136,7 @@ def gateway_app(
             provider=services.provider,
             routing=routing,
             recorder=Recorder(clock=services.clock, record=record, price=price, bodies=settings.log_bodies),
-            scan=RequestScanner(services.detector),
+            scan=live_scan(services.detector, seconds=settings.privacy_seconds, clock=services.clock),
             scan_seconds=settings.privacy_seconds,
             scan_here_bytes=_SCAN_HERE_BYTES if settings.privacy_detector == _LINEAR_DETECTOR else 0,
             forward_key=forward_key,

@@ -17,8 +17,12 @@ _RESPONSE_HEADERS_DROPPED = frozenset(
 class Client:
     """Sends calls to one base URL and hands the answer on as it arrives, byte for byte."""
 
-    def __init__(self, base_url: str, *, connect_seconds: float = 10.0, idle_seconds: float = 600.0) -> None:
-        """`idle_seconds` bounds the silence between two chunks, not the whole answer: long streams are fine."""
+    def __init__(
+        self, base_url: str, *, connect_seconds: float = 10.0, idle_seconds: float = 600.0, keep_alive: bool = True
+    ) -> None:
+        """`idle_seconds` bounds the silence between two chunks, not the whole answer: long streams are fine.
+        `keep_alive` False: a connection for each call, for servers that hang up when they said they wouldn't."""
+        self._keep_alive = keep_alive
         self._base_url = base_url.rstrip("/")
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds, sock_read=idle_seconds)
         self._session: aiohttp.ClientSession | None = None
@@ -32,7 +36,9 @@ class Client:
         if self._session is None or self._session.closed:
             self._session = aiohttp.ClientSession(
                 timeout=self._timeout,
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
+                if self._keep_alive
+                else aiohttp.TCPConnector(limit=0, force_close=True),
                 auto_decompress=True,
                 cookie_jar=aiohttp.DummyCookieJar(),
             )

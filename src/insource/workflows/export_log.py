@@ -37,7 +37,7 @@ def export_log(
         raise UsageError(f"There is no export format {format!r}.", next_step=f"Choose one of: {', '.join(FORMATS)}.")
     written = withheld = 0
     with (
-        RequestScanner(services.detector, services.settings.privacy_seconds) as scanner,
+        RequestScanner(services.detector, services.settings.privacy_seconds, clock=services.clock) as scanner,
         _opened(out) as file,
     ):
         for exchange in services.exchanges.read(ExchangeFilter(task_id=task_id)):

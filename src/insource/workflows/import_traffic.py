@@ -60,7 +60,11 @@ def import_traffic(
 ) -> ImportReport:
     """Raises BadInput for a file that is empty, unreadable, in no known format, or without one exchange in it."""
     counts, bad = _Counts(), list[BadLine]()
-    with LogFile(path) as file, RequestScanner(services.detector, services.settings.privacy_seconds) as scanner:
+    patience_seconds = services.settings.privacy_seconds
+    with (
+        LogFile(path) as file,
+        RequestScanner(services.detector, patience_seconds, clock=services.clock) as scanner,
+    ):
         lines = iter(file)
         reader, lines = _choose_reader(lines, path, format)
         records = reader.read(lines)

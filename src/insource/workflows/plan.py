@@ -114,13 +114,22 @@ async def make_plan(services: Services, *, progress: Progress = quiet) -> Plan:
         for done, report in enumerate(reports):
             progress("Evaluating tasks", done, len(reports))
             task_id = report.task.id
-            row = await _row(services, report, engine=engine, private=private[task_id], spend=spend[task_id])
+            row = await _row(
+                services,
+                report,
+                engine=engine,
+                private=private[task_id],
+                spend=spend[task_id],
+                progress=progress,
+            )
             rows.append(row)
     progress("Evaluating tasks", len(reports), len(reports))
     return Plan(created=services.clock.now(), model=model.ref, rows=tuple(rows))
 
 
-async def _row(services: Services, report: TaskReport, *, engine: Engine, private: int, spend: Spend) -> PlanRow:
+async def _row(
+    services: Services, report: TaskReport, *, engine: Engine, private: int, spend: Spend, progress: Progress
+) -> PlanRow:
     settings = services.settings
     pinned = pin_reason(
         private=private,
@@ -130,7 +139,7 @@ async def _row(services: Services, report: TaskReport, *, engine: Engine, privat
     )
     if pinned is not None:
         return PlanRow(report=report, spend=spend, private=private, verdict=Verdict.PIN, reason=pinned)
-    found = await evaluate_task(services, report.task, engine=engine)
+    found = await evaluate_task(services, report.task, engine=engine, progress=progress)
     return PlanRow(
         report=report,
         spend=spend,

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from insource.core.ports import Clock, PrivacyDetector
-from insource.core.values import JsonObject
+from insource.core.values import JsonObject, PrivacySpan
 from insource.traffic.lines import LogFile
 from insource.wire import chat
 
@@ -23,6 +24,8 @@ MOST_CHARACTERS = 2_000_000
 _PIECE, _OVERLAP = 20_000, 512
 """A long string is scanned in pieces, so that the time is looked at between them; no span that matters is longer than
 the overlap (of a longer one, a key block, its beginning is enough)."""
+_REMEMBERED, _LONGEST_REMEMBERED = 512, 8192
+"""Texts, and characters of each: at most 4 M characters in memory."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/_=\r\n-]{512,}+")
 _DIALECT = frozenset(
     {
@@ -57,6 +60,24 @@ def request_kinds(request: JsonObject, detector: PrivacyDetector, *, seconds: fl
     except Exception:  # whatever went wrong, the request was not read to its end
         kinds.add(UNSCANNED)
     return tuple(sorted(kinds))
+
+
+class Remembering:
+    """A detector that remembers what it found in the last texts, because system prompts, tool descriptions and the
+    earlier turns of a session come again with every request. A scan that raised is not remembered."""
+
+    def __init__(self, detector: PrivacyDetector) -> None:
+        """The detector must answer equal texts equally."""
+        self._detector = detector
+        self._remembered = lru_cache(maxsize=_REMEMBERED)(detector.scan)
+
+    def scan(self, text: str) -> Sequence[PrivacySpan]:
+        return (self._remembered if len(text) <= _LONGEST_REMEMBERED else self._detector.scan)(text)
+
+
+def live_scan(detector: PrivacyDetector, *, seconds: float, clock: Clock) -> Callable[[JsonObject], tuple[str, ...]]:
+    """`request_kinds` for the requests that clients wait for."""
+    return partial(request_kinds, detector=Remembering(detector), seconds=seconds, clock=clock)
 
 
 def is_opaque(text: str) -> bool:
