@@ -140,7 +140,7 @@ def phones(text: str, lowered: str, *, run: tuple[int, int]) -> Iterator[Privacy
         for part in _NANP.finditer(text, start, end):
             yield PrivacySpan(start=part.start(), end=part.end(), kind="phone", confidence=0.7)
     elif count >= 7 and not _is_something_else(text, start, end):
-        confidence = _phone_confidence(text, start, end, lowered)
+        confidence = _phone_confidence(text, start, end, lowered=lowered)
         if confidence:
             extension = _EXTENSION.match(text, end)
             end = extension.end() if extension else end
@@ -159,7 +159,7 @@ def _is_something_else(text: str, start: int, end: int) -> bool:
     return goes_on or came_before or any(patterns) or _NOT_PHONE_WORDS.search(before) is not None
 
 
-def _phone_confidence(text: str, start: int, end: int, lowered: str) -> float:
+def _phone_confidence(text: str, start: int, end: int, *, lowered: str) -> float:
     """0: not a phone number."""
     written = text[start:end]
     groups: list[str] = _DIGITS.findall(written)
