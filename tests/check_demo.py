@@ -1,7 +1,7 @@
 """Checks what `insource demo --no-serve --json` concluded: `python tests/check_demo.py FILE [FILE …]`.
 
-With several files it also checks that their verdicts are the same. The tasks are recognised by their
-examples' words, as a person would; nothing in the product knows these words.
+With several files it also checks that their verdicts are the same. The tasks are told apart by how many records of
+each source the demo log holds (src/insource/demo_data/README.md): a task that is not whole fails here too.
 """
 
 from __future__ import annotations
@@ -11,35 +11,33 @@ import sys
 from pathlib import Path
 from typing import Any
 
-
-def _task(plan: dict[str, Any], *words: str) -> dict[str, Any]:
-    found = [task for task in plan["tasks"] if any(word in " ".join(task["examples"]).casefold() for word in words)]
-    assert len(found) >= 1, f"no task with any of {words}"
-    return max(found, key=lambda task: task["exchanges"])
+TRIAGE, MATHS, PERSONAL = 1_827, 1_319, 1_251
+"""Exchanges from Banking77, GSM8K and presidio-research."""
 
 
 def check(plan: dict[str, Any]) -> dict[str, str]:
     """Raises AssertionError where a conclusion is missing; returns verdicts by task."""
-    assert sum(task["exchanges"] for task in plan["tasks"]) >= 3_000
+    by_size = {task["exchanges"]: task for task in plan["tasks"]}
+    assert sum(by_size) >= 3_000
+    assert {TRIAGE, MATHS, PERSONAL} <= set(by_size), sorted(by_size)
 
-    triage = _task(plan, "card_arrival")
+    triage = by_size[TRIAGE]
     assert triage["verdict"] in ("MOVE", "MOVE PART"), triage
     assert triage["quality"] >= 0.95, triage
     assert triage["certificate"], triage
     assert triage["loss_upper"] <= triage["margin"], triage
     assert triage["n_test"] >= 100, triage
 
-    maths = _task(plan, "how many", "how much")
-    maths = _task(plan, "janet", "apples", "eggs", "miles", "dollars", "$") if maths is triage else maths
+    maths = by_size[MATHS]
     assert maths["verdict"] == "KEEP", maths
     assert maths["certificate"] is None, maths
+    assert maths["difference_interval"][0] > maths["margin"], maths
 
-    personal = _task(plan, "[card]", "[email]", "[phone]", "extract")
-    assert personal["verdict"] == "PIN", personal
+    assert by_size[PERSONAL]["verdict"] == "PIN", by_size[PERSONAL]
 
     assert 0 < plan["private_share"] < 1, plan["private_share"]
     assert 0 < plan["moved_share"] < 1, plan["moved_share"]
-    assert plan["spend_after_usd"] <= plan["spend_usd"], plan
+    assert plan["spend_after_usd"] < plan["spend_usd"], plan
     return {task["id"]: task["verdict"] for task in plan["tasks"]}
 
 

@@ -145,7 +145,7 @@ async def test_a_recipe_without_a_model_answers_as_a_stream_when_asked() -> None
     assert stream.complete
     assert stream.completion is not None
     assert stream.completion["choices"][0]["message"]["content"] == "by the recipe"
-    assert route_of(bench).upstream == "recipe:head"
+    assert route_of(bench).upstream == "engine:head"
 
 
 async def test_below_the_gate_the_original_bytes_escalate() -> None:

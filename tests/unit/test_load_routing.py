@@ -126,7 +126,7 @@ def test_what_cannot_be_loaded_is_left_out_and_the_rest_serves(services: Service
     state = load_routing(services, EnginePool(make=services.make_engine))
     assert set(state.locals) == {None, "cand-task-e", "cand-task-f"}
     assert state.locals["cand-task-e"].engine is not state.locals[None].engine
-    assert state.locals["cand-task-f"].upstream == "recipe:prompt"
+    assert state.locals["cand-task-f"].upstream == "engine:prompt"
     assert len(state.table.moves) == 6
 
 

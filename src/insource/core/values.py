@@ -28,7 +28,7 @@ class Route:
     """Where an exchange went and why; the content of the `x-insource-route` header."""
 
     upstream: str
-    """`provider:<name>` or `engine:<name>` or `recipe:<name>` (answered without a model)."""
+    """`provider:<name>` or `engine:<name>`; `engine:<recipe>` for a recipe that answers here without a model file."""
     model: str
     reason: str
     task_id: str | None = None

@@ -70,13 +70,14 @@ def calibration_needed(margin: float, delta: float) -> int:
     return math.ceil(n_needed_for_zero_loss(margin, delta) / CALIBRATION_SHARE)
 
 
-def exchanges_for_gate(search: GateSearch, *, delta: float) -> int | None:
-    """Exchanges of the task at which the best gate tried would pass, if its risk stays; None: its risk is too high."""
+def exchanges_for_gate(search: GateSearch, calibration: Sequence[Outcome], *, delta: float) -> int | None:
+    """Exchanges of the task at which the best gate tried would pass, if its differences stay as they are; None: their
+    mean is above the margin."""
     if not search.tried:
         return None
     best = min(search.tried, key=lambda tried: tried.loss_mean)
-    spread = math.sqrt(max(best.loss_mean * (1 - best.loss_mean), 0.0))
-    needed = n_needed(best.loss_mean, spread, margin=search.margin, alpha=delta)
+    d = np.array([o.loss_local - o.loss_hosted for o in covered(calibration, best.threshold)])
+    needed = n_needed(float(d.mean()), float(d.std()), margin=search.margin, alpha=delta)
     return None if needed is None else math.ceil(max(needed, search.n_needed) / best.coverage / CALIBRATION_SHARE)
 
 

@@ -37,7 +37,7 @@ class Local:
 
     @property
     def upstream(self) -> str:
-        return self.engine.name if self.engine is not None else f"recipe:{self.recipe}"
+        return self.engine.name if self.engine is not None else f"engine:{self.recipe}"
 
 
 def prepare(local: Local, request: JsonObject) -> Ask | LocalAnswer:

@@ -77,6 +77,8 @@ def _read(services: Services, progress: Progress) -> list[Exchange]:
         )
     exchanges: list[Exchange] = []
     for item in services.exchanges.read():
+        if "shadow_of" in item.metadata:  # a second answer to a request that is in the log already
+            continue
         exchanges.append(item)
         if len(exchanges) % _PROGRESS_EVERY == 0:
             progress("Reading the log", len(exchanges), total)

@@ -75,6 +75,10 @@ async def try_recipes(contest: Contest, recipes: Sequence[Recipe]) -> tuple[list
     evaluations: list[Evaluation] = []
     survivors: list[Attempt] = []
     for recipe in recipes:
+        short = _too_few(contest, recipe, _alpha(contest))
+        if short is not None:
+            trials.append(short)
+            continue
         try:
             attempt = _attempt(contest, recipe)
             attempt.screened = await _screen(contest, attempt)
@@ -95,6 +99,15 @@ async def try_recipes(contest: Contest, recipes: Sequence[Recipe]) -> tuple[list
         if trial.end == "certified":
             break
     return trials, evaluations
+
+
+def _too_few(contest: Contest, recipe: Recipe, delta: float) -> Trial | None:
+    """A model is not asked when not even a flawless one could be certified: answers cost time, the sum costs none."""
+    margin, n = contest.services.settings.margin, len(contest.compared("calibration"))
+    if not recipe.needs_engine or n >= n_needed_for_zero_loss(margin, delta):
+        return None
+    reason = f"{n} calibration exchanges could not prove a margin of {margin:.1%} even without a loss."
+    return Trial(recipe=recipe.name, end="too few", reason=reason, n_needed=calibration_needed(margin, delta))
 
 
 def _alpha(contest: Contest) -> float:
@@ -137,7 +150,7 @@ async def _screen(contest: Contest, attempt: Attempt) -> Screened:
             attempt.outcomes.append(one)
             screen.add(confidence=one.confidence, difference=one.loss_local - one.loss_hosted)
         contest.progress(f"{contest.task.name}: screening {attempt.recipe.name}", start + BATCH, len(pool))
-        if screen.futile or attempt.answerer.tokens >= SCREEN_TOKENS:
+        if screen.over or attempt.answerer.tokens >= SCREEN_TOKENS:
             break
     return screen.result()
 
@@ -183,10 +196,9 @@ async def _certify(contest: Contest, attempt: Attempt, delta: float) -> tuple[Tr
     settings, name = contest.services.settings, attempt.recipe.name
     calibration, test = contest.compared("calibration"), contest.compared("test")
     least = calibration_needed(settings.margin, delta)
-    if attempt.recipe.needs_engine and len(calibration) < n_needed_for_zero_loss(settings.margin, delta):
-        reason = f"{len(calibration)} calibration exchanges can't prove a margin of {settings.margin:.1%}."
-        trial = Trial(recipe=name, end="too few", reason=reason, n_needed=least)
-        return trial, _evaluation(contest, attempt, trial, alpha=delta)
+    short = _too_few(contest, attempt.recipe, delta)
+    if short is not None:
+        return short, _evaluation(contest, attempt, short, alpha=delta)
     if attempt.recipe.needs_engine:
         calibration, test = calibration[:CALIBRATION_ANSWERS], test[:TEST_ANSWERS]
     calibrated = await _outcomes(contest, attempt, calibration, "calibration")
@@ -199,7 +211,7 @@ async def _certify(contest: Contest, attempt: Attempt, delta: float) -> tuple[Tr
     n = len(attempt.outcomes)
     if gate is None:
         end: TrialEnd = "too few" if search.too_few else "no gate"
-        needed = least if search.too_few else exchanges_for_gate(search, delta=delta)
+        needed = least if search.too_few else exchanges_for_gate(search, calibrated, delta=delta)
         tried = min(search.tried, key=lambda t: t.loss_upper, default=None)
         bound = f"loses at most {tried.loss_upper:.1%} at its best gate" if tried else "nothing was measured"
         reason = f"{bound}, which does not prove {settings.margin:.1%} (n {len(calibrated)})."
