@@ -1,0 +1,169 @@
+"""The loop as a user goes round it: import, tasks, evaluate, move, and the official SDK through the gateway, with the
+real engine and the real model; the hosted API is a responder on loopback that keeps what it was sent.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import openai
+import psutil
+import pytest
+
+from insource.demo_data import traffic_path
+from tests.fakes.gateway_process import Installation
+from tests.fakes.responder import Responder, running_responder
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+HOSTED = "hosted answer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    installation: Installation
+    hosted: Responder
+    url: str
+    gateway_pid: int
+    triage: str
+    triage_request: dict[str, Any]
+
+    def ask(self, *, stream: bool = False, text: str | None = None, **request: Any) -> tuple[str, dict[str, Any]]:
+        """The answer's text and the route header's parts, through the official SDK."""
+        if text is not None:
+            request = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}]}
+        with openai.OpenAI(base_url=f"{self.url}/v1", api_key="sk-test", max_retries=0) as client:
+            raw = client.chat.completions.with_raw_response.create(stream=stream, **request)
+            route = json.loads(raw.headers["x-insource-route"])
+            parsed: Any = raw.parse()
+            if stream:
+                return "".join(chunk.choices[0].delta.content or "" for chunk in parsed if chunk.choices), route
+            return parsed.choices[0].message.content, route
+
+    def settle(self, task_id: str, upstream: str, **request: Any) -> None:
+        """Waits until the gateway has taken a change up: it looks twice a second."""
+        deadline = time.monotonic() + 60
+        while self.ask(**request)[1]["upstream"] != upstream:
+            assert time.monotonic() < deadline, f"{task_id} was not moved to {upstream}"
+            time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def world(default_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[World]:
+    folder = tmp_path_factory.mktemp("loop")
+    log = folder / "traffic.jsonl"
+    with gzip.open(traffic_path(), "rt", encoding="utf-8") as file:
+        lines = [json.loads(line) for line in file]
+    kept = [line for line in lines if line["id"].startswith(("banking77-", "llmdrift-prime_full-10"))]
+    assert len(kept) > 1_900
+    log.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
+    with running_responder("--answer", HOSTED, "--any-model") as hosted:
+        settings = {"provider_url": hosted.url, "provider_key_env": "NO_SUCH_KEY"}
+        installation = Installation(home=folder / "home", model=default_model_path, settings=settings)
+        installation.run("import", str(log))
+        (triage,) = [task for task in installation.json("tasks")["tasks"] if len(task["labels"]) == 10]
+        with installation.serving() as serving:
+            yield World(
+                installation=installation,
+                hosted=hosted,
+                url=serving.url,
+                gateway_pid=serving.process.pid,
+                triage=triage["id"],
+                triage_request=next(line for line in kept if line["reference"] == "age_limit")["request"],
+            )
+
+
+def test_a_certified_task_moves_and_moves_back(world: World) -> None:
+    run = world.installation
+    text, route = world.ask(**world.triage_request)
+    assert (text, route["upstream"]) == (HOSTED, "provider:openai")
+
+    found = run.json("evaluate", world.triage, "--recipe", "head")
+    assert found["verdict"] in ("MOVE", "MOVE PART"), found
+    certificate = found["candidates"][0]["certificate_id"]
+    assert run.json("evaluate", "--verify", certificate)["ok"]
+
+    run.run("move", world.triage)
+    world.settle(world.triage, "engine:head", **world.triage_request)
+    seen = len(world.hosted.requests())
+    for stream in (False, True):
+        text, route = world.ask(stream=stream, **world.triage_request)
+        assert text == "age_limit"
+        assert route["upstream"] == "engine:head"
+        assert route["certificate_id"] == certificate
+    assert len(world.hosted.requests()) == seen, "nothing went to the provider"
+
+    exported = [json.loads(line) for line in run.run("log", "export").stdout.splitlines()]
+    routes = [line["route"] for line in exported if line.get("route")]
+    assert [route["certificate_id"] for route in routes if route["upstream"] == "engine:head"][-2:] == [certificate] * 2
+
+    run.run("rollback", world.triage)
+    world.settle(world.triage, "provider:openai", **world.triage_request)
+
+
+def test_the_real_model_answers_a_task_that_was_moved_by_hand(world: World) -> None:
+    run = world.installation
+    refused = run.run("move", world.triage, "--to", "constrained", check=False)
+    assert refused.returncode == 2, "nothing was evaluated yet"
+    run.run("evaluate", world.triage, "--recipe", "constrained")
+    uncertified = run.run("move", world.triage, "--to", "constrained", check=False)
+    assert uncertified.returncode == 2
+    assert "--without-certificate" in uncertified.stderr
+
+    run.run("move", world.triage, "--to", "constrained", "--without-certificate")
+    world.settle(world.triage, "engine:llamacpp", **world.triage_request)
+    seen = len(world.hosted.requests())
+    for stream in (False, True):
+        text, route = world.ask(stream=stream, **world.triage_request)
+        assert "_" in text, "one of the labels, because the grammar allows nothing else"
+        assert route["upstream"] == "engine:llamacpp"
+        assert route["model"].endswith(".gguf")
+    assert len(world.hosted.requests()) == seen, "nothing went to the provider"
+    run.run("rollback", world.triage)
+    world.settle(world.triage, "provider:openai", **world.triage_request)
+
+
+def test_private_requests_are_answered_here_and_reach_nobody(world: World) -> None:
+    seen = len(world.hosted.requests())
+    for stream in (False, True):
+        text, route = world.ask(stream=stream, text="Write one word to ada.lovelace@example.org about lunch.")
+        assert text
+        assert route["upstream"] == "engine:llamacpp"
+    assert len(world.hosted.requests()) == seen
+    assert "ada.lovelace" not in world.installation.run("log", "export").stdout
+
+
+def test_a_killed_worker_is_answered_for_and_comes_back(world: World) -> None:
+    """kill -9 of the worker: a private request gets an answer or a clear 503, never the provider; then it is back."""
+    private = {"text": "My phone is +44 20 7946 0958, say hello."}
+    world.settle("the default model", "engine:llamacpp", **private)
+    seen = len(world.hosted.requests())
+    for worker in workers_of(world.gateway_pid):
+        os.kill(worker, signal.SIGKILL)
+    refusals: list[openai.APIStatusError] = []
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        try:
+            _, route = world.ask(**private)
+        except openai.APIStatusError as error:
+            refusals.append(error)
+            time.sleep(0.2)
+            continue
+        assert route["upstream"] == "engine:llamacpp"
+        break
+    assert all(error.status_code == 503 and "must stay on this machine" in str(error) for error in refusals)
+    assert workers_of(world.gateway_pid), "a new worker runs"
+    assert len(world.hosted.requests()) == seen, "no private request went out meanwhile"
+
+
+def workers_of(pid: int) -> list[int]:
+    children = psutil.Process(pid).children()
+    return [child.pid for child in children if "insource.engines.worker" in " ".join(child.cmdline())]
