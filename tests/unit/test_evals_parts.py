@@ -26,7 +26,6 @@ from insource.evals.comparison import (
     Decision,
     Trial,
     TrialEnd,
-    calibration_needed,
     decide_verdict,
     exchanges_for_gate,
     figures,
@@ -301,7 +300,6 @@ def test_what_it_takes_to_certify() -> None:
         assert search.gate is None
         return exchanges_for_gate(search, found, delta=0.05)
 
-    assert calibration_needed(0.02, 0.05) == 497  # 149 without a loss, at 30 % of the log
     assert search_gate(outcomes([0.0] * 100), margin=0.02, delta=0.05, min_coverage=0.25).too_few
     assert (needed([1.0] * 3 + [0.0] * 197) or 0) > 1000
     assert needed([1.0] * 100 + [0.0] * 100) is None

@@ -18,6 +18,7 @@ from insource.core.hashing import file_sha256
 from insource.core.ports import Ask, Call, ExchangeFilter, Reply
 from insource.core.values import (
     EngineState,
+    Example,
     Exchange,
     JsonObject,
     Matcher,
@@ -149,7 +150,7 @@ async def test_a_head_takes_over_from_a_hopeless_model(services: Services) -> No
     assert best.alpha_used == pytest.approx(0.05)  # only the head survived to calibration
 
 
-def _asked(services: Services, engine: FakeEngine) -> list[object]:
+def _asked(services: Services, engine: FakeEngine) -> list[Example]:
     texts = {told(call) for call in engine.calls}
     examples, _ = read_examples(services, TASK.id)
     return [e for e in examples if e.request["messages"][-1]["content"] in texts]
@@ -187,7 +188,7 @@ async def test_too_few_exchanges_say_how_many_are_needed(services: Services) -> 
     more = await evaluate_task(services, TASK)
     assert more.verdict is Verdict.MORE_DATA
     assert more.n_needed is not None
-    assert more.n_needed >= 497
+    assert 400 < more.n_needed < 600  # 149 calibration inputs without a loss, at 30 % of the log
     assert engine.calls == []
 
 

@@ -10,10 +10,10 @@ from typing import Literal
 import numpy as np
 
 from insource.core.values import Figures, Outcome, Verdict
-from insource.evals.splits import CALIBRATION_SHARE, TRAIN_SHARE
+from insource.evals.splits import TRAIN_SHARE
 from insource.stats.intervals import mean_interval
 from insource.stats.paired import mcnemar_exact, paired_difference
-from insource.stats.power import minimum_detectable_difference, n_needed, n_needed_for_zero_loss
+from insource.stats.power import minimum_detectable_difference, n_needed
 from insource.stats.risk_control import GateSearch, choose_gate
 
 ALL = 0.995
@@ -65,20 +65,15 @@ def covered(outcomes: Sequence[Outcome], gate: float) -> list[Outcome]:
     return [o for o in outcomes if o.confidence >= gate]
 
 
-def calibration_needed(margin: float, delta: float) -> int:
-    """Exchanges of a task without which not even a flawless candidate can be certified."""
-    return math.ceil(n_needed_for_zero_loss(margin, delta) / CALIBRATION_SHARE)
-
-
 def exchanges_for_gate(search: GateSearch, calibration: Sequence[Outcome], *, delta: float) -> int | None:
-    """Exchanges of the task at which the best gate tried would pass, if its differences stay as they are; None: their
+    """Calibration exchanges at which the best gate tried would pass, if its differences stay as they are; None: their
     mean is above the margin."""
     if not search.tried:
         return None
     best = min(search.tried, key=lambda tried: tried.loss_mean)
     d = np.array([o.loss_local - o.loss_hosted for o in covered(calibration, best.threshold)])
     needed = n_needed(float(d.mean()), float(d.std()), margin=search.margin, alpha=delta)
-    return None if needed is None else math.ceil(max(needed, search.n_needed) / best.coverage / CALIBRATION_SHARE)
+    return None if needed is None else math.ceil(max(needed, search.n_needed) / best.coverage)
 
 
 TrialEnd = Literal["refused", "dropped", "too few", "no gate", "void", "certified"]

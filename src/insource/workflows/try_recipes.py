@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -16,7 +17,6 @@ from insource.evals.certificate import Evidence, certify, plain
 from insource.evals.comparison import (
     Trial,
     TrialEnd,
-    calibration_needed,
     covered,
     decide_verdict,
     exchanges_for_gate,
@@ -103,11 +103,19 @@ async def try_recipes(contest: Contest, recipes: Sequence[Recipe]) -> tuple[list
 
 def _too_few(contest: Contest, recipe: Recipe, delta: float) -> Trial | None:
     """A model is not asked when not even a flawless one could be certified: answers cost time, the sum costs none."""
-    margin, n = contest.services.settings.margin, len(contest.compared("calibration"))
-    if not recipe.needs_engine or n >= n_needed_for_zero_loss(margin, delta):
+    margin = contest.services.settings.margin
+    n, least = len({e.cluster for e in contest.compared("calibration")}), n_needed_for_zero_loss(margin, delta)
+    if not recipe.needs_engine or n >= least:
         return None
-    reason = f"{n} calibration exchanges could not prove a margin of {margin:.1%} even without a loss."
-    return Trial(recipe=recipe.name, end="too few", reason=reason, n_needed=calibration_needed(margin, delta))
+    reason = f"{n} calibration inputs could not prove a margin of {margin:.1%} even without a loss."
+    return Trial(recipe=recipe.name, end="too few", reason=reason, n_needed=_of_the_task(contest, least))
+
+
+def _of_the_task(contest: Contest, calibration_inputs: int) -> int:
+    """Exchanges of the task that hold so many calibration inputs, if it goes on as it did; more than it has now."""
+    total = sum(len(part) for part in contest.parts.values())
+    inputs = len({e.cluster for e in contest.compared("calibration")})
+    return max(math.ceil(calibration_inputs * total / max(inputs, 1)), total + 1)
 
 
 def _alpha(contest: Contest) -> float:
@@ -195,7 +203,6 @@ def _dropped(screened: Screened, recipe: str) -> Trial:
 async def _certify(contest: Contest, attempt: Attempt, delta: float) -> tuple[Trial, Evaluation]:
     settings, name = contest.services.settings, attempt.recipe.name
     calibration, test = contest.compared("calibration"), contest.compared("test")
-    least = calibration_needed(settings.margin, delta)
     short = _too_few(contest, attempt.recipe, delta)
     if short is not None:
         return short, _evaluation(contest, attempt, short, alpha=delta)
@@ -211,11 +218,12 @@ async def _certify(contest: Contest, attempt: Attempt, delta: float) -> tuple[Tr
     n = len(attempt.outcomes)
     if gate is None:
         end: TrialEnd = "too few" if search.too_few else "no gate"
-        needed = least if search.too_few else exchanges_for_gate(search, calibrated, delta=delta)
+        needed = search.n_needed if search.too_few else exchanges_for_gate(search, calibrated, delta=delta)
+        n_needed = None if needed is None else _of_the_task(contest, needed)
         tried = min(search.tried, key=lambda t: t.loss_upper, default=None)
         bound = f"loses at most {tried.loss_upper:.1%} at its best gate" if tried else "nothing was measured"
         reason = f"{bound}, which does not prove {settings.margin:.1%} (n {len(calibrated)})."
-        trial = Trial(recipe=name, end=end, reason=reason, n=n, n_needed=needed)
+        trial = Trial(recipe=name, end=end, reason=reason, n=n, n_needed=n_needed)
         return trial, _evaluation(contest, attempt, trial, alpha=delta)
     kept = covered(audited, gate.threshold)
     coverage = len(kept) / len(audited) if audited else gate.coverage
