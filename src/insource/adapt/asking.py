@@ -64,6 +64,6 @@ def read_header(artifact: bytes, recipe: str) -> JsonObject:
     if not isinstance(header, dict) or header.get("recipe") != recipe or header.get("version") != 1:
         raise BadInput(
             f"These {len(artifact)} bytes are no artifact of the recipe {recipe!r}.",
-            next_step="Make the candidate again with `insource adapt`.",
+            next_step="Make the candidate again with `insource evaluate`.",
         )
     return header

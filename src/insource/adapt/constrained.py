@@ -85,6 +85,6 @@ class ConstrainedRecipe:
         except (KeyError, TypeError, ValueError) as error:
             raise BadInput(
                 f"This artifact of 'constrained' is damaged: {error}.",
-                next_step="Make the candidate again with `insource adapt`.",
+                next_step="Make the candidate again with `insource evaluate`.",
             ) from error
         return ConstrainedFitted(output)

@@ -102,7 +102,8 @@ class HeadRecipe:
                 "The requests of this task have no text to tell them apart.", next_step="Use another recipe."
             )
         idf = idf.astype(_FLOAT).astype(np.float64)
-        matrix = _matrix([row(found, index_of(names), idf) for found in counted], len(names))
+        index = index_of(names)
+        matrix = _matrix([row(found, index, idf) for found in counted], len(names))
         temperature = _temperature(_held_out_logits(matrix, targets, len(labels)), targets)
         weights, bias = _regression(matrix, targets, len(labels))
         return HeadFitted(labels, names, _Arrays(idf, weights, bias, temperature))
@@ -118,7 +119,7 @@ class HeadRecipe:
         except (KeyError, TypeError, ValueError) as error:
             raise BadInput(
                 f"This artifact of 'head' is damaged: {error}.",
-                next_step="Make the candidate again with `insource adapt`.",
+                next_step="Make the candidate again with `insource evaluate`.",
             ) from error
         return HeadFitted(labels, names, arrays)
 
