@@ -19,7 +19,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 MAX_VOCABULARY = 20_000
-"""Most frequent n-grams kept: bounds the artifact at 0.08 MB a label and loses nothing measurable (see the note)."""
+"""Most frequent n-grams kept: bounds the artifact at 0.08 MB a label. Banking77 has 19,940, so it loses none there."""
 _MIN_DOCUMENTS = 2
 _MAX_SHARE = 0.95
 _MAX_CHARACTERS = 8_192
