@@ -216,6 +216,22 @@ async def test_failed_is_seen_between_the_crash_and_the_restart() -> None:
     await process.stop()
 
 
+@pytest.mark.parametrize("steps", range(8))
+async def test_stop_ends_whatever_step_a_crash_is_at(steps: int) -> None:
+    process = WorkerProcess(Command(argv=responder_argv()), limits=_FAST)
+    await process.start()
+    pid = process.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    while process.state is not EngineState.FAILED:  # noqa: ASYNC110 - each turn of the loop counts here
+        await asyncio.sleep(0)
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    await asyncio.wait_for(process.stop(), _DEADLINE_SECONDS)
+    assert process.state is EngineState.STOPPED
+    assert process.pid is None
+
+
 async def test_restarted_at_most_n_times_with_growing_back_off() -> None:
     slept: list[float] = []
 

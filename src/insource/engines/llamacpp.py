@@ -12,7 +12,7 @@ from insource.core.errors import ContextOverflow, EngineFailed
 from insource.core.ports import Call, Reply
 from insource.core.values import EngineSettings, EngineState, ModelFile
 from insource.engines.process import Command, WorkerLimits, WorkerProcess
-from insource.engines.worker import WorkerParameters
+from insource.engines.worker import CANNOT_LOAD, WorkerParameters
 from insource.wire.client import Client
 
 _LOAD_ERRORS = ("gguf_init", "llama_model_load: error", "llama_init_from_model", "check_tensors", "unable to allocate")
@@ -96,9 +96,9 @@ class LlamaCppEngine:
         try:
             await self._process.start()
         except EngineFailed as error:
-            reason = load_failure(self.log())
-            if reason is None:
+            if self._process.exit_code != CANNOT_LOAD:
                 raise
+            reason = load_failure(self.log()) or "it gave no reason"
             raise EngineFailed(
                 f"llama.cpp can't load {self._model.ref!r} from {str(self._model.path)!r}: {reason}.",
                 next_step=f"If the file is damaged: `insource models remove {self._model.ref}`, then"

@@ -135,6 +135,8 @@ class WorkerProcess:
         self._failure: EngineFailed | None = None
         self._orders = asyncio.Lock()
         self._supervisor: asyncio.Task[None] | None = None
+        self._dismissed = False
+        self._exit_code: int | None = None
         self._attempt: _Attempt | None = None
 
     @property
@@ -156,6 +158,11 @@ class WorkerProcess:
         """Why the last worker ended, until one is ready again."""
         return self._failure
 
+    @property
+    def exit_code(self) -> int | None:
+        """Of the last worker that ended; negative: the signal that killed it."""
+        return self._exit_code
+
     def log(self) -> list[str]:
         """The last lines of stderr since `start`, over all restarts by itself."""
         return self._ring.lines()
@@ -167,8 +174,9 @@ class WorkerProcess:
         async with self._orders:
             if self._state not in (EngineState.STARTING, EngineState.READY):
                 await self._dismiss()
-                self._ring = Ring()
+                self._ring, self._exit_code = Ring(), None
                 self._begin()
+                self._dismissed = False
                 self._supervisor = asyncio.create_task(self._supervise(), name="engine worker")
             attempt = self._attempt
         if attempt is not None and (failure := await asyncio.shield(attempt)) is not None:
@@ -192,6 +200,7 @@ class WorkerProcess:
 
     async def _dismiss(self) -> None:
         """Ends the supervisor and with it the process."""
+        self._dismissed = True
         if self._supervisor is not None:
             self._supervisor.cancel()
             await asyncio.wait({self._supervisor})
@@ -203,6 +212,8 @@ class WorkerProcess:
         try:
             while True:
                 ready_seconds = await self._run()
+                if self._dismissed:
+                    return  # something below ate the cancellation: a worker must not come back then
                 if ready_seconds is None and crashes == 0:
                     return
                 crashes = crashes_in_a_row(crashes, ready_seconds=ready_seconds or 0.0, limits=self._limits)
@@ -225,14 +236,17 @@ class WorkerProcess:
                 ready_at = self._monotonic()
                 self._url, self._state, self._failure = url, EngineState.READY, None
                 self._resolve(None)
-                await process.wait()
-                self._url, self._state = None, EngineState.FAILED
-            raise EngineFailed(f"The engine's worker {how_it_ended(process.returncode)}.", next_step="")
+                code = await process.wait()
+                self._fail(f"The engine's worker {how_it_ended(code)}.")  # at once; its last lines may still come
+            raise EngineFailed(f"The engine's worker {how_it_ended(code)}.", next_step="")
         except EngineFailed as error:
-            self._state = EngineState.FAILED
-            self._failure = _failed(error.message, self.log())
-            self._resolve(self._failure)
+            self._resolve(self._fail(error.message))
         return None if ready_at is None else self._monotonic() - ready_at
+
+    def _fail(self, problem: str) -> EngineFailed:
+        self._url, self._state = None, EngineState.FAILED
+        self._failure = _failed(problem, self.log())
+        return self._failure
 
     def _resolve(self, failure: EngineFailed | None) -> None:
         if self._attempt is not None and not self._attempt.done():
@@ -254,7 +268,7 @@ class WorkerProcess:
             yield process
         finally:
             await _end(process, self._limits.stop_seconds)
-            self._pid = None
+            self._pid, self._exit_code = None, process.returncode
             rest = asyncio.create_task(_read_all(process.stdout))  # so that asyncio closes its end of the pipe
             await asyncio.wait({reading, rest}, timeout=_LAST_WORDS_SECONDS)
             reading.cancel()
@@ -304,7 +318,8 @@ async def _reported_port(process: Process, parameters: bytes) -> int:
         line = b"(a line of more than 64 KiB)"
     if not line:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), _LAST_WORDS_SECONDS)
+            async with asyncio.timeout(_LAST_WORDS_SECONDS):
+                await process.wait()
         raise _ended_early(process)
     try:
         return int(json.loads(line)["port"])
@@ -318,13 +333,15 @@ async def _read_all(reader: asyncio.StreamReader | None) -> None:
 
 
 async def _end(process: Process, stop_seconds: float) -> None:
-    """SIGTERM, then SIGKILL. A cancellation during the wait kills at once: no way out leaves a process behind."""
+    """SIGTERM, then SIGKILL. A cancellation during the wait kills at once: no way out leaves a process behind.
+    (Not `asyncio.wait_for`: up to Python 3.11 it swallows a cancellation that comes as the process ends.)"""
     try:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), stop_seconds)
+            async with asyncio.timeout(stop_seconds):
+                await process.wait()
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):

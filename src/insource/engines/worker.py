@@ -17,6 +17,7 @@ import json
 import os
 import signal
 import sys
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from typing import Any
 CANNOT_LOAD = 3
 """Exit code: llama.cpp refused the model file or the parameters; the reason is on stderr."""
 _PR_SET_PDEATHSIG = 1
+_LOG_SECONDS = 0.5
+"""llama.cpp logs from a thread of its own and has no call that waits for it; without a pause its reason can be lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +126,7 @@ def main() -> int:
         server = llama.Server(common_params(parameters, llama))
     except RuntimeError as error:
         sys.stderr.write(f"{error}\n")
+        time.sleep(_LOG_SECONDS)
         return CANNOT_LOAD
     port = int(server.listening_address.rsplit(":", 1)[1])
     os.write(report, json.dumps({"port": port}).encode() + b"\n")
