@@ -192,6 +192,20 @@ def test_a_hopeless_candidate_costs_dozens_of_answers() -> None:
     assert result.lower > 0.02
 
 
+def test_no_gate_can_save_what_is_nearly_always_wrong() -> None:
+    """Shown without any luck in where the thresholds fall: all confidences are equal, then the surest come first."""
+    assert screened([(1.0, 1.0)] * 400).result().futile
+    first_sure = [(1.0, 1.0)] * 16 + [(0.1, 1.0)] * 80
+    assert screened(first_sure).result().futile
+
+
+def test_futile_means_that_the_bound_is_above_the_margin() -> None:
+    drawn = random.Random(3)
+    for rate in (0.0, 0.1, 0.3, 0.6, 0.9):
+        result = screened([(drawn.random(), float(drawn.random() < rate)) for _ in range(96)]).result()
+        assert result.futile == (result.lower > 0.02)
+
+
 def test_a_candidate_that_is_right_when_sure_is_kept() -> None:
     drawn = random.Random(0)
     rows = [(c, float(c < 0.6)) for c in (drawn.random() for _ in range(400))]

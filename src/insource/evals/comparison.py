@@ -122,7 +122,7 @@ def decide_verdict(trials: Sequence[Trial], *, untried: Sequence[str], reference
     if short:
         nearest = min(short, key=lambda trial: trial.n_needed or 0)
         return Decision(verdict=Verdict.MORE_DATA, reason=said, recipe=nearest.recipe, n_needed=nearest.n_needed)
-    return Decision(verdict=Verdict.KEEP, reason=f"No safe threshold for this model. {said}".strip())
+    return Decision(verdict=Verdict.KEEP, reason=f"No safe threshold was found for this model. {said}".strip())
 
 
 def references_for_train(train_needed: int) -> int:

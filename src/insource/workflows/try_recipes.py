@@ -158,7 +158,7 @@ async def _screen(contest: Contest, attempt: Attempt) -> Screened:
             attempt.outcomes.append(one)
             screen.add(confidence=one.confidence, difference=one.loss_local - one.loss_hosted)
         contest.progress(f"{contest.task.name}: screening {attempt.recipe.name}", start + BATCH, len(pool))
-        if screen.over or attempt.answerer.tokens >= SCREEN_TOKENS:
+        if screen.futile or attempt.answerer.tokens >= SCREEN_TOKENS:
             break
     return screen.result()
 
@@ -196,8 +196,9 @@ async def _outcomes(contest: Contest, attempt: Attempt, examples: Sequence[Examp
 
 
 def _dropped(screened: Screened, recipe: str) -> Trial:
-    shown = f"loses {screened.mean:.1%} more than the reference even at its best gate (at least {screened.lower:.1%}"
-    return Trial(recipe=recipe, end="dropped", reason=f"{shown}, n {screened.n}).", n=screened.n)
+    shown = f"loses {screened.mean:.1%} more than the reference even at its best gate"
+    bound = f"at least {screened.lower:.1%}" if screened.futile else "not proven to at every gate"
+    return Trial(recipe=recipe, end="dropped", reason=f"{shown} ({bound}, n {screened.n}).", n=screened.n)
 
 
 async def _certify(contest: Contest, attempt: Attempt, delta: float) -> tuple[Trial, Evaluation]:
