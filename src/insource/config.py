@@ -5,6 +5,7 @@ INSOURCE_CONFIG) under INSOURCE_* variables; every field states its unit in its 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from platformdirs import user_data_path
@@ -81,6 +82,6 @@ def secret(name: str) -> str | None:
     return os.environ.get(name) or None
 
 
-def child_environment(**changes: str) -> dict[str, str]:
-    """This process's environment for a subprocess, with changes."""
-    return {**os.environ, **changes}
+def child_environment(*, defaults: Mapping[str, str] | None = None, **changes: str) -> dict[str, str]:
+    """This process's environment for a subprocess, with changes, and with defaults for what is not set."""
+    return {**(defaults or {}), **os.environ, **changes}

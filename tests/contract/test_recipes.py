@@ -107,7 +107,9 @@ def test_what_the_client_sent_reaches_the_engine(recipe: Recipe) -> None:
         assert prepared.text in LABELS
         return
     sent = request("my card")
-    assert {key: prepared.body[key] for key in sent if key != "stream"} == {k: v for k, v in sent.items() if k != "stream"}
+    assert {key: prepared.body[key] for key in sent if key != "stream"} == {
+        k: v for k, v in sent.items() if k != "stream"
+    }
     assert "stream" not in prepared.body
     assert prepared.body["logprobs"] is True
 

@@ -17,7 +17,7 @@ import signal
 import time
 from asyncio.subprocess import PIPE, Process
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from insource.core.errors import EngineFailed, UpstreamError
@@ -37,6 +37,8 @@ class Command:
 
     argv: Sequence[str]
     parameters: bytes = b"{}\n"
+    environment: Mapping[str, str] | None = None
+    """None: this process's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,7 +260,12 @@ class WorkerProcess:
         try:
             # A session of its own, so that Ctrl-C in a terminal reaches the gateway alone, which then stops in order.
             process = await asyncio.create_subprocess_exec(
-                *self._command.argv, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
+                *self._command.argv,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
+                start_new_session=True,
+                env=self._command.environment,
             )
         except OSError as error:
             raise EngineFailed(f"The engine's worker can't be run: {error}.", next_step="") from error
