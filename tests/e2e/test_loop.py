@@ -143,7 +143,7 @@ def test_private_requests_are_answered_here_and_reach_nobody(world: World) -> No
 
 def test_a_killed_worker_is_answered_for_and_comes_back(world: World) -> None:
     """kill -9 of the worker: a private request gets an answer or a clear 503, never the provider; then it is back."""
-    private = {"text": "My phone is +44 20 7946 0958, say hello."}
+    private: dict[str, Any] = {"text": "My phone is +44 20 7946 0958, say hello."}
     world.settle("the default model", "engine:llamacpp", **private)
     seen = len(world.hosted.requests())
     for worker in workers_of(world.gateway_pid):

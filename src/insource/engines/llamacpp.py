@@ -18,8 +18,8 @@ from insource.wire.client import Client
 
 _SPINS = "2000"
 """Rounds that an OpenMP thread waits by spinning before it sleeps. The default (300,000) assumes that no other process
-wants the cores: with two workers on two cores each generated 5 to 10 tokens a second, with this 28 to 31, for 90 instead
-of 115 where one is alone (design/log.md)."""
+wants the cores: with two workers on two cores each generated 5 to 10 tokens a second, with this 28 to 31, for 90
+instead of 115 where one is alone (design/log.md)."""
 _LOAD_ERRORS = ("gguf_init", "llama_model_load: error", "llama_init_from_model", "check_tensors", "unable to allocate")
 """Where llama.cpp's log says why a model can't be loaded, the most telling line first."""
 

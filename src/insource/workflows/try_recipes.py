@@ -197,7 +197,7 @@ async def _outcomes(contest: Contest, attempt: Attempt, examples: Sequence[Examp
 
 def _dropped(screened: Screened, recipe: str) -> Trial:
     shown = f"loses {screened.mean:.1%} more than the reference even at its best gate"
-    bound = f"at least {screened.lower:.1%}" if screened.futile else "not proven to at every gate"
+    bound = f"at least {screened.lower:.1%}" if screened.futile else "not shown at every gate"
     return Trial(recipe=recipe, end="dropped", reason=f"{shown} ({bound}, n {screened.n}).", n=screened.n)
 
 
