@@ -7,18 +7,21 @@ BENCHES := discovery privacy gateway
 
 .PHONY: demo test check bench docs build clean
 
+# Talk goes to stderr, so that `make demo ARGS="--no-serve --json"` prints one JSON document and nothing else.
 .venv/base: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(PIP) install -c constraints.txt -e .
-	touch $@
+	@echo "Setting up .venv …" >&2
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install -c constraints.txt -e . >&2
+	@touch $@
 
 .venv/dev: .venv/base
-	$(PIP) install -c constraints.txt -e '.[dev]'
-	touch $@
+	@echo "Installing what the tests need …" >&2
+	@$(PIP) install -c constraints.txt -e '.[dev]' >&2
+	@touch $@
 
 # The whole loop on recorded traffic, then the gateway on loopback. `make demo ARGS=--no-serve` ends after the report.
 demo: .venv/base
-	$(BIN)/insource demo $(ARGS)
+	@$(BIN)/insource demo $(ARGS)
 
 test: .venv/dev
 	$(BIN)/insource models pull
