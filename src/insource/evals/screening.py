@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from insource.stats.sequential import FutilityTest
 
 SCREEN_ANSWERS = 96
-"""Answers at most. Simulated at margin 0.02 and alpha 0.05, medians: what is always wrong is dropped after 42, wrong nine
-times in ten after 50, every other time after 92 (43 % of the latter reach the end of the budget)."""
+"""Answers at most. Simulated at margin 0.02 and alpha 0.05, medians: what is always wrong is dropped after 42,
+nine times in ten wrong after 50, every other time after 92 (43 % of the latter reach the end of the budget)."""
 SCREEN_TOKENS = 6_000
 """Answer tokens at most, whatever the machine: 24 long answers or more, a minute of a small model on two cores.
 A budget in tokens, not in seconds, because verdicts must repeat on a busy machine."""
