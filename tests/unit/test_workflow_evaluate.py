@@ -120,9 +120,6 @@ def with_engine(
     return replace(services, make_engine=lambda model, settings: engine), engine
 
 
-# ------------------------------------------------------------------------------------------------- verdicts
-
-
 async def test_a_flawless_model_moves_with_the_least_effort(services: Services) -> None:
     services, engine = with_engine(services, knowing, 700)
     found = await evaluate_task(services, TASK)
@@ -179,6 +176,19 @@ async def test_verdicts_repeat(services: Services) -> None:
     assert [e.candidate_id for e in second.evaluations] == [e.candidate_id for e in first.evaluations]
 
 
+async def test_repeats_are_no_further_evidence(services: Services) -> None:
+    services, engine = with_engine(services, ignorant, 700)
+    await evaluate_task(services, TASK, recipes=["prompt"])
+    once = len(engine.calls)
+    repeated = [replace(e, id=f"{e.id}-{n}") for e in log(700) for n in range(3)]
+    services.exchanges.append(repeated)
+    services.exchanges.assign({exchange.id: TASK.id for exchange in [*log(700), *repeated]})
+    engine.calls.clear()
+    found = await evaluate_task(services, TASK, recipes=["prompt"])
+    assert len(engine.calls) == once
+    assert found.trials[0].n == once
+
+
 async def test_too_few_exchanges_say_how_many_are_needed(services: Services) -> None:
     services, engine = with_engine(services, knowing, 40)
     found = await evaluate_task(services, TASK)
@@ -217,9 +227,6 @@ async def test_the_json_has_every_figure(services: Services) -> None:
     assert {"n", "clusters", "worse", "better", "minimum_detectable_difference", "n_needed"} <= set(shown["covered"])
 
 
-# ------------------------------------------------------------------------------------------------- answering
-
-
 def test_an_answer_is_bounded_and_the_client_s_own_limit_kept() -> None:
     assert bounded(Ask(body={"a": 1})) == ({"a": 1, "max_tokens": ANSWER_TOKENS}, True)
     assert bounded(Ask(body={"max_tokens": 2000})) == ({"max_tokens": ANSWER_TOKENS}, True)
@@ -254,9 +261,6 @@ async def test_a_broken_engine_is_not_a_wrong_answer(services: Services) -> None
     with pytest.raises(ExceptionGroup) as raised:
         await evaluate_task(services, TASK, recipes=["prompt"])
     assert raised.group_contains(UpstreamError)
-
-
-# ------------------------------------------------------------------------------------------------- certificates
 
 
 @pytest.fixture
@@ -360,9 +364,6 @@ async def test_a_changed_file_or_artifact_is_found(
 
     swapped = replace(services, registry=Swapped())  # pyright: ignore[reportArgumentType]  # everything else passes through
     assert "artifact" in failed(verify(swapped, name))
-
-
-# ------------------------------------------------------------------------------------------------- the real engine
 
 
 @pytest.mark.engine

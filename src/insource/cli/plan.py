@@ -79,5 +79,5 @@ def _cells(row: PlanRow) -> tuple[str, ...]:
         f"{row.coverage:.1%}" if row.coverage else "–",
         f"{shown.quality:.1%} ({shown.n})" if shown else "–",
         f"{bound:.2%}" if bound is not None else "–",
-        row.reason + (" Against labels, not hosted answers." if labels and shown else ""),
+        row.reason + (" Compared with labels, not with hosted answers." if labels and shown else ""),
     )

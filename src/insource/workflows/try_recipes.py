@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from insource.core.errors import BadInput
 from insource.core.hashing import content_address, sha256_hex
@@ -35,6 +35,9 @@ TEST_ANSWERS = 200
 """Answers of a model on the test part at most: the audit need only contradict, not prove."""
 SCREEN_FIT = 1_500
 """Train examples that the held-out predictions of a screening are made from: twice a fit on half of them."""
+
+
+_Exchanged = TypeVar("_Exchanged", Example, Outcome)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,10 +152,10 @@ async def _screen(contest: Contest, attempt: Attempt) -> Screened:
     screen = Screen(margin=settings.margin, alpha=_alpha(contest), min_coverage=settings.min_coverage)
     if not attempt.recipe.needs_engine:
         attempt.outcomes = await _held_out(contest, attempt)
-        for one in attempt.outcomes:
+        for one in _one_a_cluster(attempt.outcomes):
             screen.add(confidence=one.confidence, difference=one.loss_local - one.loss_hosted)
         return screen.result()
-    pool = contest.compared("train")[:SCREEN_ANSWERS]
+    pool = _one_a_cluster(contest.compared("train"))[:SCREEN_ANSWERS]
     for start in range(0, len(pool), BATCH):
         for one in await _outcomes(contest, attempt, pool[start : start + BATCH], "train"):
             attempt.outcomes.append(one)
@@ -161,6 +164,16 @@ async def _screen(contest: Contest, attempt: Attempt) -> Screened:
         if screen.futile or attempt.answerer.tokens >= SCREEN_TOKENS:
             break
     return screen.result()
+
+
+def _one_a_cluster(items: Sequence[_Exchanged]) -> list[_Exchanged]:
+    """In their order. The futility test takes independent values, and repeats of an input are none; which one of them
+    stands for all is drawn by a hash, so that it is neither the oldest nor the best."""
+    chosen: dict[str, _Exchanged] = {}
+    for item in sorted(items, key=lambda i: sha256_hex(i.exchange_id.encode())):
+        chosen.setdefault(item.cluster, item)
+    kept = {item.exchange_id for item in chosen.values()}
+    return [item for item in items if item.exchange_id in kept]
 
 
 async def _held_out(contest: Contest, attempt: Attempt) -> list[Outcome]:
