@@ -45,6 +45,8 @@ def import_log(
             out.say(f"{report.bad_lines:,} lines could not be read and were left out:")
             for line in report.bad:
                 out.say(f"  line {line.line_number}: {line.reason}")
+            # What could be read is in the log; the exit code says that not everything was.
+            raise typer.Exit(3)
         out.say("Next: insource tasks")
 
 
