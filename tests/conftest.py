@@ -10,10 +10,15 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from insource.config import Settings
+from insource.core.errors import UnknownModel
+from insource.engines.models.cache import ModelCache
+from insource.workflows.models import find
+
 settings.register_profile("shared-machine", deadline=None)  # a busy core is no failure
 settings.load_profile("shared-machine")
 
-_REAL_MODEL = os.environ.get("INSOURCE_TEST_MODEL", "")
+_REAL_SETTINGS = Settings()  # before the isolation below: where `make test` pulled the default model to
 _DATA = Path(os.environ.get("INSOURCE_DATA") or Path(__file__).parents[2] / "shared" / "data")
 _REAL_CONNECT = socket.socket.connect
 _LOOPBACK = ("127.", "::1", "localhost")
@@ -48,6 +53,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def default_model_path() -> Path:
     """The default model's GGUF, pulled by `make test` beforehand; tests that use it carry the mark `engine`."""
-    if not _REAL_MODEL:
-        pytest.skip("skipped: INSOURCE_TEST_MODEL does not name the default model; `make test` sets it")
-    return Path(_REAL_MODEL)
+    try:
+        return find("", cache=ModelCache(_REAL_SETTINGS.model_cache)).path
+    except UnknownModel as error:
+        pytest.skip(f"skipped: {error}")

@@ -7,7 +7,7 @@ A request that brings its own format keeps it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from insource.adapt.asking import artifact_header, joint_confidence, read_header, whole_completion
 from insource.core.errors import BadInput
@@ -16,7 +16,7 @@ from insource.core.values import Example, JsonObject, LocalAnswer, OutputKind, O
 from insource.wire.chat import answer_or_calls
 
 _NUMBER_GRAMMAR = 'root ::= "-"? [0-9]{1,18} ("." [0-9]{1,9})?'
-_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_ESCAPES: Mapping[str, str] = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def _literal(text: str) -> str:

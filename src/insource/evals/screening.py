@@ -19,8 +19,8 @@ from insource.stats.sequential import FutilityTest
 SCREEN_ANSWERS = 96
 """Answers at most. Simulated at margin 0.02 and alpha 0.05, medians: what is always wrong is dropped after 42,
 nine times in ten wrong after 50, every other time after 92 (43 % of the latter reach the end of the budget)."""
-SCREEN_TOKENS = 6_000
-"""Answer tokens at most, whatever the machine: 24 long answers or more, a minute of a small model on two cores.
+SCREEN_TOKENS = 9_000
+"""Answer tokens at most, whatever the machine: 36 long answers or more, two minutes of a small model on two cores.
 A budget in tokens, not in seconds, because verdicts must repeat on a busy machine."""
 BATCH = 8
 _THRESHOLDS_FROM = 16

@@ -89,7 +89,7 @@ async def evaluate_task(
         raise EmptyLog(
             f"The task {task.name!r} has no exchanges.", next_step="Run `insource import` or `insource tasks`."
         )
-    applicable, refused, untried = _sort_recipes(services, task, examples, recipes)
+    applicable, refused, untried = _sort_recipes(services, task, examples, wanted=recipes)
     scorer = services.scorers[choose_scorer(task.output)]
     losses = [hosted_loss(e, scorer=scorer, output=task.output) for e in examples]
     categories = [canonical_answer(e.reference, task.output) for e in examples] if task.output.labels else []
@@ -128,7 +128,7 @@ async def evaluate_task(
 
 
 def _sort_recipes(
-    services: Services, task: Task, examples: Sequence[Example], wanted: Sequence[str] | None
+    services: Services, task: Task, examples: Sequence[Example], *, wanted: Sequence[str] | None
 ) -> tuple[list[Recipe], list[Trial], list[str]]:
     """Those to try by effort, the trials of those that refuse, and the names of those that could but were left out."""
     for name in wanted or ():

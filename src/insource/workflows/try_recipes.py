@@ -157,7 +157,7 @@ async def _screen(contest: Contest, attempt: Attempt) -> Screened:
         return screen.result()
     pool = _one_a_cluster(contest.compared("train"))[:SCREEN_ANSWERS]
     for start in range(0, len(pool), BATCH):
-        for one in await _outcomes(contest, attempt, pool[start : start + BATCH], "train"):
+        for one in await _outcomes(contest, attempt, pool[start : start + BATCH], part="train"):
             attempt.outcomes.append(one)
             screen.add(confidence=one.confidence, difference=one.loss_local - one.loss_hosted)
         contest.progress(f"{contest.task.name}: screening {attempt.recipe.name}", start + BATCH, len(pool))
@@ -195,7 +195,7 @@ async def _held_out(contest: Contest, attempt: Attempt) -> list[Outcome]:
     return found
 
 
-async def _outcomes(contest: Contest, attempt: Attempt, examples: Sequence[Example], part: Part) -> list[Outcome]:
+async def _outcomes(contest: Contest, attempt: Attempt, examples: Sequence[Example], *, part: Part) -> list[Outcome]:
     answers = await attempt.answerer.answers(
         examples,
         progress=lambda done: contest.progress(
@@ -222,12 +222,12 @@ async def _certify(contest: Contest, attempt: Attempt, delta: float) -> tuple[Tr
         return short, _evaluation(contest, attempt, short, alpha=delta)
     if attempt.recipe.needs_engine:
         calibration, test = calibration[:CALIBRATION_ANSWERS], test[:TEST_ANSWERS]
-    calibrated = await _outcomes(contest, attempt, calibration, "calibration")
+    calibrated = await _outcomes(contest, attempt, calibration, part="calibration")
     search = search_gate(calibrated, margin=settings.margin, delta=delta, min_coverage=settings.min_coverage)
     gate = search.gate
     # A test answer of a model costs time, and without a gate there is nothing to audit.
     wanted = gate is not None or not attempt.recipe.needs_engine
-    audited = await _outcomes(contest, attempt, test, "test") if wanted else []
+    audited = await _outcomes(contest, attempt, test, part="test") if wanted else []
     attempt.outcomes = [*calibrated, *audited]
     n = len(attempt.outcomes)
     if gate is None:
