@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from insource.config import Settings
+from insource.cli.session import load_settings
 from insource.core.errors import UnknownModel
 from insource.engines.models.cache import ModelCache
 from insource.workflows.models import find
@@ -18,7 +18,7 @@ from insource.workflows.models import find
 settings.register_profile("shared-machine", deadline=None)  # a busy core is no failure
 settings.load_profile("shared-machine")
 
-_REAL_SETTINGS = Settings()  # before the isolation below: where `make test` pulled the default model to
+_REAL_SETTINGS = load_settings()  # before the isolation below: where `make test` pulled the default model to
 _DATA = Path(os.environ.get("INSOURCE_DATA") or Path(__file__).parents[2] / "shared" / "data")
 _REAL_CONNECT = socket.socket.connect
 _LOOPBACK = ("127.", "::1", "localhost")
