@@ -29,6 +29,10 @@ PROMISE = 0.05
 """How far above the margin a gate's mean may lie at the end of the budget and still be worth calibration data."""
 
 
+_JUDGED_FROM = 20
+"""Answers without which a gate promises nothing: of eleven, one more or less right decides about hundreds to come."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Screened:
     """`mean` is of the gate of the grid with the least lower bound."""
@@ -93,7 +97,9 @@ class Screen:
         return Screened(
             n=self._n,
             futile=self.futile,
-            promising=any(test.mean <= self._margin + PROMISE for test in asked),
+            promising=any(
+                test.mean <= self._margin + PROMISE for test in asked if test.n >= min(_JUDGED_FROM, self._n)
+            ),
             mean=best.mean,
             lower=max(gates, any_part, -1.0),
         )
