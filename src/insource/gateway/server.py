@@ -91,6 +91,7 @@ def make_server(app: Asgi, *, on_ready: Callable[[], None] = lambda: None) -> Ga
         lifespan="on",
         access_log=False,
         log_config=None,
+        proxy_headers=False,
         server_header=False,
         date_header=False,
         timeout_keep_alive=75,
