@@ -29,7 +29,7 @@ class Output:
     def say(self, sentence: str) -> None:
         """A sentence for the person who waits; stderr. The text is shown as it is, never read as markup."""
         if not self._quiet:
-            self._talk.print(escape(sentence))
+            self._talk.print(escape(sentence), soft_wrap=True)
 
     def data(self, value: Any) -> None:
         """One JSON document on stdout."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +12,7 @@ from insource.cli.output import Output
 from insource.cli.session import session
 
 if TYPE_CHECKING:
+    from insource.core.values import JsonObject
     from insource.workflows.services import Services
 
 PortOption = Annotated[int | None, typer.Option(help="Port to listen on; 0: any free one.")]
@@ -28,13 +31,22 @@ def latest_page(services: Services) -> str | None:
     return path.read_text("utf-8") if path.is_file() else None
 
 
+def _example(services: Services) -> JsonObject:
+    """A request to try: a replay knows only what was recorded, so there it is a recorded one."""
+    if services.settings.provider_replay:
+        for exchange in services.exchanges.read():
+            if exchange.response is not None and exchange.private_kinds == ():
+                return exchange.request
+    return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Say hello."}]}
+
+
 def run(services: Services, out: Output, *, page: str | None) -> None:
     """Serves until interrupted."""
     from insource.gateway.server import serve_until_stopped
 
     def ready(url: str) -> None:
-        body = '{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Is 17077 a prime number?"}]}'
         out.say(f"Gateway: {url}/v1   Report: {url}/   Metrics: {url}/metrics   (Ctrl-C ends)")
-        out.say(f"Try: curl -i {url}/v1/chat/completions -H 'content-type: application/json' -d '{body}'")
+        data = shlex.quote(json.dumps(_example(services), ensure_ascii=False))
+        out.say(f"Try: curl -i {url}/v1/chat/completions -H 'content-type: application/json' -d {data}")
 
     serve_until_stopped(services, page=page, on_ready=ready)
