@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from insource.core.errors import BadModelFile
+from insource.core.ggml_types import type_layout
+from insource.core.gguf import GgufArray
 from insource.core.hashing import file_sha256
 from insource.engines.models.catalogue import DEFAULT_MODEL
-from insource.engines.models.ggml_types import type_layout
-from insource.engines.models.gguf import GgufArray, check_gguf, read_header
+from insource.engines.models.gguf import check_gguf, read_header
 from tests.fakes.gguf_writer import gguf_bytes, text, value_bytes
 
 WHOLE = gguf_bytes()

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from insource.core.errors import BadModelFile, DownloadFailed, UnknownModel, UpstreamError, UsageError
+from insource.core.gguf import GgufHeader
 from insource.core.hashing import file_sha256
 from insource.core.ports import ModelSource
 from insource.core.values import ModelFile
 from insource.engines.models.cache import ModelCache
 from insource.engines.models.catalogue import DEFAULT_MODEL, KnownModel
-from insource.engines.models.gguf import GgufHeader, check_gguf
+from insource.engines.models.gguf import check_gguf
 from insource.engines.models.local import FileSource
 from insource.engines.models.refs import parse_ref
 from insource.workflows.services import Progress, quiet

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from insource.core.errors import BadModelFile
-from insource.engines.models.ggml_types import type_layout
+from insource.core.ggml_types import type_layout
+from insource.core.gguf import GgufArray, GgufHeader, GgufValue, TensorInfo
 
 _MAGIC = b"GGUF"
 _MAX_KEYS = 1 << 16
@@ -43,107 +43,6 @@ _HINTS: Mapping[bytes, str] = {
     b"tjgg": "it is in the GGML format from before GGUF",
     b"lmgg": "it is in the GGML format from before GGUF",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GgufArray:
-    """An array of metadata; only its first items are kept."""
-
-    length: int
-    first: tuple[GgufValue, ...]
-
-
-GgufValue = str | int | float | bool | None | GgufArray
-"""None: a text too long to keep."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TensorInfo:
-    name: str
-    shape: tuple[int, ...]
-    """In ggml's order: the contiguous dimension first."""
-    type_name: str
-    offset_bytes: int
-    """From the start of the data."""
-    size_bytes: int | None
-    """None: a type that this reader does not know."""
-
-    @property
-    def elements(self) -> int:
-        count = 1
-        for length in self.shape:
-            count *= length
-        return count
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TypeSummary:
-    type_name: str
-    tensors: int
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GgufHeader:
-    version: int
-    metadata: Mapping[str, GgufValue]
-    tensors: tuple[TensorInfo, ...]
-    data_start_bytes: int
-    file_size_bytes: int
-
-    @property
-    def expected_size_bytes(self) -> int:
-        """The end of the last tensor: a file that is smaller is truncated."""
-        ends = [tensor.offset_bytes + (tensor.size_bytes or 0) for tensor in self.tensors]
-        return self.data_start_bytes + max(ends) if ends else self.data_start_bytes
-
-    @property
-    def name(self) -> str | None:
-        return self._text("general.name")
-
-    @property
-    def architecture(self) -> str | None:
-        return self._text("general.architecture")
-
-    @property
-    def license(self) -> str | None:
-        return self._text("general.license")
-
-    @property
-    def kind(self) -> str:
-        """`model`, `adapter`, `mmproj`, `imatrix`, ..."""
-        return self._text("general.type") or "model"
-
-    @property
-    def parameters(self) -> int:
-        """Elements of all tensors: counted, not read from the name."""
-        return sum(tensor.elements for tensor in self.tensors)
-
-    @property
-    def context_tokens(self) -> int | None:
-        """The context that the model was trained with."""
-        value = self.metadata.get(f"{self.metadata.get('general.architecture')}.context_length")
-        return value if isinstance(value, int) else None
-
-    def types(self) -> list[TypeSummary]:
-        """By tensor type, the most bytes first. File names lie about it (FACTS), tensors don't."""
-        names = {tensor.type_name for tensor in self.tensors}
-        rows = [
-            TypeSummary(
-                type_name=name,
-                tensors=sum(tensor.type_name == name for tensor in self.tensors),
-                size_bytes=sum(tensor.size_bytes or 0 for tensor in self.tensors if tensor.type_name == name),
-            )
-            for name in names
-        ]
-        return sorted(rows, key=lambda row: (-row.size_bytes, row.type_name))
-
-    def _text(self, key: str) -> str | None:
-        """A short text made safe to show: one line, printable, at most 200 characters."""
-        value = self.metadata.get(key)
-        if not isinstance(value, str):
-            return None
-        return "".join(c if c.isprintable() else " " for c in value[:200]).strip() or None
 
 
 def check_gguf(path: Path) -> GgufHeader:
