@@ -163,6 +163,22 @@ def test_filters_join(store: SqlExchangeStore) -> None:
     assert ids(ExchangeFilter(ids=frozenset())) == []
     since = START + timedelta(seconds=1298)
     assert ids(ExchangeFilter(since=since)) == ["e1298", "e1299"]
+    assert ids(ExchangeFilter(since=since, newest=1)) == ["e1299"]
+    assert ids(ExchangeFilter(newest=3)) == ["e1297", "e1298", "e1299"]
+    assert ids(ExchangeFilter(newest=0)) == []
+    assert ids(ExchangeFilter(task_id="task-0", newest=2)) == even[-2:]
+
+
+def test_reads_what_an_upstream_answered(store: SqlExchangeStore) -> None:
+    def routed(number: int, upstream: str, reason: str = "moved") -> Exchange:
+        route = Route(upstream=upstream, model="m", reason=reason)
+        return Exchange(id=f"r{number}", created=START + timedelta(seconds=number), request={}, route=route)
+
+    others = [routed(3, "provider:openai", reason='no "upstream":"engine:llamacpp" was ready'), routed(4, "engineer:x")]
+    store.append([routed(1, "engine:llamacpp"), routed(2, "engine:external"), *others, _exchange("plain")])
+    assert [e.id for e in store.read(ExchangeFilter(upstream="engine:"))] == ["r1", "r2"]
+    assert [e.id for e in store.read(ExchangeFilter(upstream="engine:", newest=1))] == ["r2"]
+    assert [e.id for e in store.read(ExchangeFilter(upstream="engine:%"))] == []
     assert ids(ExchangeFilter(since=since, task_id="task-0", ids=frozenset(even))) == ["e1298"]
 
 

@@ -199,6 +199,10 @@ class ExchangeFilter:
     task_id: str | None = None
     ids: frozenset[str] | None = None
     since: datetime | None = None
+    upstream: str | None = None
+    """The beginning of the route's upstream, as `engine:`; exchanges without a route (imported ones) never match."""
+    newest: int | None = None
+    """Only so many of those that match the rest, the newest; still read in the order of the log."""
 
 
 class ExchangeStore(Protocol):

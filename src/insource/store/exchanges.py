@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, Text, delete, func, insert, select, tuple_, type_coerce, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 
@@ -118,6 +118,14 @@ def _select(where: ExchangeFilter) -> Select[Any]:
         statement = statement.where(tables.exchanges.c.id.in_(sorted(where.ids)))
     if where.since is not None:
         statement = statement.where(tables.exchanges.c.created_us >= to_microseconds(where.since))
+    if where.upstream is not None:
+        # The text as `documents.encode` writes it; no other writer of this column exists.
+        route = type_coerce(tables.exchanges.c.route, Text)
+        statement = statement.where(route.contains(f'"upstream":"{where.upstream}', autoescape=True))
+    if where.newest is not None:
+        ids = statement.with_only_columns(tables.exchanges.c.id)
+        ids = ids.order_by(tables.exchanges.c.created_us.desc(), tables.exchanges.c.id.desc()).limit(where.newest)
+        statement = select(tables.exchanges).where(tables.exchanges.c.id.in_(ids.scalar_subquery()))
     return statement
 
 
