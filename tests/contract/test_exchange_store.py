@@ -167,6 +167,7 @@ def test_filters_join(store: SqlExchangeStore) -> None:
     assert ids(ExchangeFilter(newest=3)) == ["e1297", "e1298", "e1299"]
     assert ids(ExchangeFilter(newest=0)) == []
     assert ids(ExchangeFilter(task_id="task-0", newest=2)) == even[-2:]
+    assert ids(ExchangeFilter(since=since, task_id="task-0", ids=frozenset(even))) == ["e1298"]
 
 
 def test_reads_what_an_upstream_answered(store: SqlExchangeStore) -> None:
@@ -179,7 +180,6 @@ def test_reads_what_an_upstream_answered(store: SqlExchangeStore) -> None:
     assert [e.id for e in store.read(ExchangeFilter(upstream="engine:"))] == ["r1", "r2"]
     assert [e.id for e in store.read(ExchangeFilter(upstream="engine:", newest=1))] == ["r2"]
     assert [e.id for e in store.read(ExchangeFilter(upstream="engine:%"))] == []
-    assert ids(ExchangeFilter(since=since, task_id="task-0", ids=frozenset(even))) == ["e1298"]
 
 
 def test_assign_replaces_all_and_refuses_strangers(store: SqlExchangeStore) -> None:
