@@ -25,6 +25,10 @@ class RunSettings:
     """Layers on accelerators, the output counted as one; None: as many as fit."""
 
 
+PARTS = ("weights", "KV cache", "compute", "margin", "free")
+"""Of a device's memory, as every picture shows them; free is what is left after the others."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceMemory:
     """What a model takes on one device."""
@@ -46,6 +50,12 @@ class DeviceMemory:
     @property
     def fits(self) -> bool:
         return self.total_bytes + self.margin_bytes <= self.free_bytes
+
+    @property
+    def part_bytes(self) -> tuple[int, ...]:
+        """In the order of `PARTS`."""
+        used = (self.weights_bytes, self.kv_cache_bytes, self.compute_bytes, self.margin_bytes)
+        return (*used, max(0, self.free_bytes - sum(used)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import altair as alt
 import vl_convert
 
-from insource.fit.values import DeviceMemory, MemoryPrediction
+from insource.fit.values import PARTS, MemoryPrediction
 
-PARTS = ("weights", "KV cache", "compute", "margin", "free")
-"""In the order of the bar. Free is what is left after all others; a need beyond the line of free memory is over it."""
 _COLOURS = ("#1b7f5c", "#5b4b9a", "#c77d1e", "#b9bec7", "#eef0f3")
 _GIB = 2**30
 _WIDTH_PX = 620
@@ -17,18 +15,12 @@ _ROW_PX = 44
 Row = dict[str, str | float]
 
 
-def part_bytes(device: DeviceMemory) -> tuple[int, ...]:
-    """In the order of `PARTS`."""
-    used = (device.weights_bytes, device.kv_cache_bytes, device.compute_bytes, device.margin_bytes)
-    return (*used, max(0, device.free_bytes - sum(used)))
-
-
 def memory_svg(memory: MemoryPrediction, *, title: str) -> str:
     """One bar a device, in GiB, with the memory that is free now as a dashed line."""
     data: list[Row] = [
         {"device": device.device, "part": part, "order": order, "gib": size / _GIB}
         for device in memory.devices
-        for order, (part, size) in enumerate(zip(PARTS, part_bytes(device), strict=True))
+        for order, (part, size) in enumerate(zip(PARTS, device.part_bytes, strict=True))
     ]
     free: list[Row] = [{"device": device.device, "gib": device.free_bytes / _GIB} for device in memory.devices]
     names = [device.device for device in memory.devices]
