@@ -13,6 +13,7 @@ class CatalogueModel:
     id: str
     """`org/name`."""
     parameters: int
+    """As the metadata counts them; 0: not stated. Packed 4-bit formats are often counted too low."""
     active_parameters: int | None
     """For a mixture of experts, where stated."""
     model_type: str
@@ -22,9 +23,9 @@ class CatalogueModel:
     languages: tuple[str, ...]
     context_tokens: int | None
     license: str | None
-    downloads: int
+    downloads: int | None
     """Of the last 30 days, as the Hub counts."""
-    likes: int
+    likes: int | None
     released: date | None
     format: str
     """Of the repository's own files: `safetensors`, `gguf`, `mlx`, `awq`, `gptq`, ..."""

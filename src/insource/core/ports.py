@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
+from insource.core.catalogue import CatalogueModel
 from insource.core.values import (
     Candidate,
     Certificate,
@@ -122,6 +123,21 @@ class ModelSource(Protocol):
 
     def fetch(self, ref: str, *, progress: Callable[[int, int | None], None]) -> ModelFile:
         """Downloads or finds the file; progress(done_bytes, total_bytes). Raises DownloadFailed, BadModelFile."""
+        ...
+
+
+class Catalogue(Protocol):
+    """The open models that exist, as of a day."""
+
+    @property
+    def as_of(self) -> date: ...
+
+    def models(self) -> Sequence[CatalogueModel]:
+        """All of them, in the order of the snapshot."""
+        ...
+
+    def find(self, id: str) -> CatalogueModel | None:
+        """By `org/name`, whatever the case."""
         ...
 
 
