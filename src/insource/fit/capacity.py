@@ -1,8 +1,9 @@
 """How many requests a minute an engine sustains for a task's own lengths within a latency target. Pure, seeded.
 
-A queue is simulated: requests arrive at random (Poisson) with lengths drawn from the task's, wait for one of the engine's slots in
-order, have their prompt read, during which nobody is served, and are then decoded together with the others, each slower the
-more there are. That is llama.cpp's and vLLM's continuous batching, on the pessimistic side: they mix prompt batches with decode steps.
+A queue is simulated: requests arrive at random (Poisson) with lengths drawn from the task's, wait for one of the
+engine's slots in order, have their prompt read, during which nobody is served, and are then decoded together with the
+others, each slower the more there are. That is llama.cpp's and vLLM's continuous batching, on the pessimistic side:
+they mix prompt batches with decode steps.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ class Capacity:
 def capacity(
     lengths: Sequence[Lengths], speed: ServiceSpeed, target: LatencyTarget, *, seed: int = 20261125
 ) -> Capacity:
-    """The highest rate whose simulated latency meets the target. Raises BadInput for lengths or speeds that mean nothing."""
+    """The highest rate whose simulated latency meets the target. Raises BadInput for lengths or speeds that mean
+    nothing."""
     _check(lengths, speed, target)
     generator = np.random.default_rng(seed)
     drawn = _drawn(lengths, generator)
