@@ -2,7 +2,8 @@
 
 It reads one JSON line of parameters from stdin (not from argv, which every user of the machine can read: the line
 holds the key), reports `{"port": …}` as the only line of its stdout once the model is loaded, and lives until SIGTERM
-or the end of its stdin. It imports the engine and the standard library, nothing else: a start costs the load alone.
+or the end of its stdin. It imports the engine and the standard library (`core` is no more than that), nothing else: a
+start costs the load alone.
 
 No orphans: on Linux the kernel kills it with its parent; everywhere else the end of stdin does, at the latest when
 the load is over (xllamacpp holds the interpreter lock while it loads). SIGTERM keeps its default action for the same
@@ -21,6 +22,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from insource.core.cores import usable_cores
 
 CANNOT_LOAD = 3
 """Exit code: llama.cpp refused the model file or the parameters; the reason is on stderr."""
@@ -66,26 +69,6 @@ def die_first() -> None:
     far too large is taken without complaint and only then filled, so it is a whole machine that runs out."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-
-
-def usable_cores() -> int:
-    """Physical cores that this process may use: its CPU affinity, hyper-threads counted once, within the cgroup's
-    quota. More threads than that make llama.cpp slower, not faster."""
-    cpus = os.sched_getaffinity(0) if sys.platform == "linux" else set(range(os.cpu_count() or 1))
-    cores = len({_siblings(cpu) for cpu in cpus})
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        cores = min(cores, int(quota) // int(period))
-    except (OSError, ValueError):  # no cgroup v2, or no limit ("max")
-        pass
-    return max(1, cores)
-
-
-def _siblings(cpu: int) -> str:
-    try:
-        return Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text()
-    except OSError:
-        return str(cpu)
 
 
 def common_params(parameters: WorkerParameters, llama: Any) -> Any:
