@@ -39,6 +39,8 @@ def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:  # pyrig
             monkeypatch.delenv(name)
     monkeypatch.setenv("INSOURCE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("INSOURCE_MODEL_CACHE", str(tmp_path / "models"))
+    for name in ("OLLAMA_MODELS", "LLAMACPP_CACHE", "LMSTUDIO_MODELS"):
+        monkeypatch.setenv(f"INSOURCE_{name}", str(tmp_path / name.lower()))
     monkeypatch.setattr(socket.socket, "connect", _guarded_connect)
 
 

@@ -5,6 +5,7 @@ INSOURCE_CONFIG) under INSOURCE_* variables; every field states its unit in its 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,6 +31,9 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=_data_folder, description="Folder of the database, artifacts and reports.")
     database_url: str = Field("", description="SQLAlchemy URL of the store; empty: SQLite in the home folder.")
     model_cache: Path = Field(default_factory=_hub_cache, description="Hugging Face cache that model files live in.")
+    ollama_models: str = Field("", description="Ollama's model folder; empty: OLLAMA_MODELS, else its usual places.")
+    llamacpp_cache: str = Field("", description="llama.cpp's cache folder; empty: LLAMA_CACHE, else its usual place.")
+    lmstudio_models: str = Field("", description="LM Studio's model folder; empty: the one that its settings name.")
     hub_url: str = Field("", description="Base URL of the Hub; empty: the client's own default or HF_ENDPOINT.")
     model: str = Field("", description="Reference of the local model; empty: the default small model.")
     engine_url: str = Field("", description="Base URL of an external OpenAI-compatible engine used instead of ours.")
@@ -73,8 +77,30 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
 
     @property
+    def ollama_folders(self) -> tuple[Path, ...]:
+        """Where Ollama may keep models: its own user's folder is that of its Linux service."""
+        named = self.ollama_models or os.environ.get("OLLAMA_MODELS")
+        usual = (Path.home() / ".ollama/models", Path("/usr/share/ollama/.ollama/models"))
+        return (Path(named),) if named else usual
+
+    @property
+    def llamacpp_folder(self) -> Path:
+        """As llama.cpp's `fs_get_cache_directory` finds it (common/common.cpp)."""
+        named = self.llamacpp_cache or os.environ.get("LLAMA_CACHE")
+        if named:
+            return Path(named)
+        if sys.platform == "darwin":
+            return Path.home() / "Library/Caches/llama.cpp"
+        caches = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
+        return (Path(caches) if caches else Path.home() / ".cache") / "llama.cpp"
+
+    @property
     def store_url(self) -> str:
         return self.database_url or f"sqlite:///{self.home / 'insource.db'}"
+
+
+def user_home() -> Path:
+    return Path.home()
 
 
 def secret(name: str) -> str | None:

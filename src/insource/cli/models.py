@@ -1,7 +1,11 @@
-"""`insource models pull|list|show|remove`: model files on this machine."""
+"""`insource models ...`: model files on this machine, ours and those of other tools, and servers that run some."""
 
 from __future__ import annotations
 
+import asyncio
+import shlex
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +15,9 @@ from insource.cli.output import Output
 from insource.cli.session import load_settings
 
 if TYPE_CHECKING:
+    from insource.core.stored_models import FoundServer
     from insource.core.values import ModelFile
+    from insource.workflows.model_stores import ListedModel
 
 app = typer.Typer(help="Model files on this machine.", no_args_is_help=True)
 
@@ -19,9 +25,16 @@ RefArgument = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="org/name, org/name:QUANT, org/name:file.gguf, file:/path, wheel:package; default: a small one.",
+        help="org/name, org/name:QUANT, org/name:file.gguf, file:/path, wheel:package, imported:name, "
+        "ollama:name:tag, lmstudio:org/repo/file.gguf, llamacpp:file.gguf; default: a small one.",
     ),
 ]
+
+
+class Target(StrEnum):
+    ollama = "ollama"
+    lmstudio = "lmstudio"
+    folder = "folder"
 
 
 @app.command("pull")
@@ -38,20 +51,107 @@ def pull(ref: RefArgument = "", as_json: JsonOption = False, quiet: QuietOption 
 
 
 @app.command("list")
-def list_files(as_json: JsonOption = False) -> None:
-    """List the model files on this machine."""
+def list_files(
+    try_them: Annotated[
+        bool, typer.Option("--try", help="Load what our engine has not tried yet, and remember whether it runs.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the model files on this machine: ours, llama.cpp's, Ollama's and LM Studio's."""
     from insource.wiring import open_models
-    from insource.workflows import models
+    from insource.workflows import model_stores
 
-    files = models.list_models(open_models(load_settings()).cache)
+    models = open_models(load_settings())
+    out = Output(as_json=as_json)
+    if try_them:
+        with out.progress() as progress:
+            undecided = asyncio.run(model_stores.try_models(models, progress=progress))
+        for sentence in undecided:
+            out.say(sentence)
+    found = model_stores.list_models(models)
+    for sentence in found.skipped:
+        out.say(f"Skipped: {sentence}")
+    if as_json:
+        out.data([_entry_json(listed) for listed in found.models])
+        return
+    out.table("Model files", ["model", "kind", ">MB", "licence", "fits", "runs here"], map(_row, found.models))
+    for listed in found.models:
+        if listed.model.problem:
+            out.say(f"{listed.model.ref}: {listed.model.problem}")
+    if not found.models:
+        out.say("None yet. Next: insource models pull")
+    _show_servers(out)
+
+
+@app.command("servers")
+def servers(as_json: JsonOption = False) -> None:
+    """Find the model servers that run on this machine: Ollama, LM Studio, llama-server, vLLM."""
+    from insource.engines.servers import USUAL_PORTS, find_servers
+
     out = Output(as_json=as_json)
     if as_json:
-        out.data([_json(file) for file in files])
-        return
-    rows = [(f.ref, f"{f.size_bytes / 1e6:,.0f}", f.license or "not stated", f.source) for f in files]
-    out.table("Model files", ["model", ">MB", "licence", "source"], rows)
-    if not files:
-        out.say("None yet. Next: insource models pull")
+        out.data([_server_json(server) for server in asyncio.run(find_servers())])
+    elif not _show_servers(out):
+        out.say(f"None answers on loopback ({', '.join(f'{name} {port}' for port, name in USUAL_PORTS.items())}).")
+
+
+@app.command("import")
+def import_file(
+    ref: Annotated[str, typer.Argument(metavar="MODEL", help="ollama:..., lmstudio:..., llamacpp:..., or a path.")],
+    name: Annotated[str, typer.Option("--as", metavar="NAME", help="Its name here; default: from its own.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Give a model file of another tool a lasting name here, without copying it."""
+    from insource.wiring import open_models
+    from insource.workflows.import_model import import_model
+
+    done = asyncio.run(import_model(ref, open_models(load_settings()), name=name))
+    out = Output(as_json=as_json)
+    if not done.linked:
+        out.say(
+            f"No link was possible here ({done.why_not}), so it is used where it lies, for as long as it lies there."
+        )
+    if as_json:
+        out.data({**_json(done.file), "linked": done.linked})
+    else:
+        out.text(f"{done.file.ref}: {done.file.path} ({done.file.size_bytes:,} bytes, none copied)")
+
+
+@app.command("export")
+def export(
+    ref: RefArgument,
+    to: Annotated[Target, typer.Option("--to", help="Which tool shall run it, or a plain folder.")],
+    out_path: Annotated[
+        Path | None, typer.Option("--out", metavar="PATH", help="Modelfile, LM Studio's folder, or the folder.")
+    ] = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the file where no link is possible.")] = False,
+    run: Annotated[bool, typer.Option("--run", help="Run `ollama create` too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Hand a model to another tool: a Modelfile for Ollama, a linked file for LM Studio or in a folder."""
+    from insource.wiring import lmstudio_folders, open_models
+    from insource.workflows import export_model
+    from insource.workflows.models import find
+
+    settings = load_settings()
+    models = open_models(settings)
+    file = find(ref, cache=models.cache, sources=models.sources)
+    if to is Target.ollama:
+        done = export_model.to_ollama(file, out_path or Path.cwd(), context_tokens=settings.context_tokens)
+    elif to is Target.lmstudio:
+        folder = out_path or export_model.existing(lmstudio_folders(settings))
+        done = export_model.to_lmstudio(file, folder, copy=copy)
+    else:
+        done = export_model.to_folder(file, out_path or Path.cwd(), copy=copy)
+    out = Output(as_json=as_json)
+    if as_json:
+        out.data({**_json(file), "exported": str(done.path), "how": done.how, "command": list(done.command)})
+    else:
+        out.text(f"{file.ref}: {done.path} ({done.how})")
+    if done.command and run:
+        export_model.run(done.command)
+    elif done.command:
+        out.say(f"Next: {shlex.join(done.command)}")
 
 
 @app.command("show")
@@ -64,7 +164,8 @@ def show(
     from insource.wiring import open_models
     from insource.workflows import models
 
-    details = models.show(ref, cache=open_models(load_settings()).cache, verify=verify)
+    opened = open_models(load_settings())
+    details = models.show(ref, cache=opened.cache, sources=opened.sources, verify=verify)
     header = details.header
     facts: dict[str, object] = {
         **_json(details.file),
@@ -106,6 +207,63 @@ def _json(file: ModelFile) -> dict[str, object]:
         "source": file.source,
         "license": file.license,
     }
+
+
+def _entry_json(listed: ListedModel) -> dict[str, object]:
+    model = listed.model
+    return {
+        "ref": model.ref,
+        "path": str(model.paths[0]) if model.paths else None,
+        "sha256": model.sha256,
+        "size_bytes": model.size_bytes,
+        "source": model.source,
+        "license": model.license,
+        "kind": model.kind,
+        "architecture": model.architecture,
+        "paths": [str(path) for path in model.paths],
+        "problem": model.problem,
+        "fits": listed.fits,
+        "runs_here": listed.trial.runs if listed.trial else None,
+        "runs_here_reason": listed.trial.reason if listed.trial else None,
+    }
+
+
+def _row(listed: ListedModel) -> tuple[str, ...]:
+    model, trial = listed.model, listed.trial
+    runs = "not tried" if trial is None else "yes" if trial.runs else f"no: {trial.reason}"
+    return (
+        model.ref,
+        model.kind,
+        f"{model.size_bytes / 1e6:,.0f}",
+        model.license or "not stated",
+        {True: "yes", False: "no", None: "not known"}[listed.fits],
+        "no: see below" if model.problem else runs if model.kind == "model" else "with a model",
+    )
+
+
+def _show_servers(out: Output) -> bool:
+    """Whether any was found."""
+    from insource.engines.servers import find_servers
+
+    found = asyncio.run(find_servers())
+    rows = [(s.kind, s.version or "", ", ".join(s.models) or "none loaded", _setting(s)) for s in found]
+    if rows:
+        out.table("Servers that run here", ["kind", "version", "models", "to use one as engine"], rows)
+    return bool(rows)
+
+
+def _server_json(server: FoundServer) -> dict[str, object]:
+    return {
+        "kind": server.kind,
+        "url": server.url,
+        "version": server.version,
+        "models": list(server.models),
+        "setting": _setting(server),
+    }
+
+
+def _setting(server: FoundServer) -> str:
+    return f"INSOURCE_ENGINE_URL={server.url}"
 
 
 def _print(file: ModelFile, out: Output) -> None:

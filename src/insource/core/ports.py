@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from pathlib import Path
 from typing import Protocol
 
 from insource.core.catalogue import CatalogueModel
+from insource.core.stored_models import StoreListing
 from insource.core.values import (
     Candidate,
     Certificate,
@@ -138,6 +140,23 @@ class Catalogue(Protocol):
 
     def find(self, id: str) -> CatalogueModel | None:
         """By `org/name`, whatever the case."""
+        ...
+
+
+class ModelStore(Protocol):
+    """A folder of model files that some tool keeps: read, never written."""
+
+    @property
+    def name(self) -> str:
+        """The scheme of its references: `hub`, `ollama`, `lmstudio`, `llamacpp`, `file`."""
+        ...
+
+    @property
+    def folder(self) -> Path: ...
+
+    def read(self) -> StoreListing:
+        """What its layout says; opens no model file, and nothing outside of the folder. Never raises: a bad entry
+        carries its problem or is skipped with a sentence, and hides no other."""
         ...
 
 

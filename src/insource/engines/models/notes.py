@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -56,8 +57,13 @@ class Notes:
         return was_there
 
     def _replace(self, notes: dict[str, Note]) -> None:
-        written = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
-        with contextlib.suppress(OSError):  # a cache that is read-only or full still works, only slower
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            written.write_bytes(msgspec.json.encode(notes))
-            written.replace(self._path)
+        write_notes(self._path, notes)
+
+
+def write_notes(path: Path, notes: Mapping[str, msgspec.Struct]) -> None:
+    """Replaces the file in one step. A cache that is read-only or full still works, only slower."""
+    written = path.with_name(f"{path.name}.{os.getpid()}.new")
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        written.write_bytes(msgspec.json.encode(notes))
+        written.replace(path)

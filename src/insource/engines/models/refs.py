@@ -14,15 +14,28 @@ _PACKAGE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _SHARD = re.compile(r"-\d{5}-of-(\d{5})\.gguf$", re.IGNORECASE)
 _USUAL_QUANT = "Q4_K_M"
 """What `org/name` means where a repository has several files: the same choice as llama.cpp's -hf and Ollama's."""
-FORMS = "`org/name`, `org/name:QUANT`, `org/name:file.gguf`, `file:/path/file.gguf` or `wheel:package`"
+FORMS = (
+    "`org/name`, `org/name:QUANT`, `org/name:file.gguf`, `file:/path/file.gguf`, `wheel:package`, `imported:name`, "
+    "`ollama:model:tag`, `lmstudio:org/repo/file.gguf` or `llamacpp:file.gguf`"
+)
+STORES = ("ollama", "lmstudio", "llamacpp")
+"""Schemes of the stores that other tools keep."""
+_OLLAMA = re.compile(
+    r"(?:(?:(?P<host>[A-Za-z0-9_][\w.:-]*)/)?(?P<namespace>[A-Za-z0-9_][\w-]*)/)?"
+    r"(?P<model>[A-Za-z0-9_][\w.-]*)(?::(?P<tag>[A-Za-z0-9_][\w.-]*))?(?P<part>@(?:projector|adapter)\d*)?",
+    re.ASCII,
+)
+"""As Ollama's types/model/name.go parses a name; `@part` is ours, for what goes with a model."""
+_OLLAMA_HOST, _OLLAMA_NAMESPACE, _OLLAMA_TAG = "registry.ollama.ai", "library", "latest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRef:
     scheme: str
-    """`hub`, `file` or `wheel`."""
+    """`hub`, `file`, `wheel`, `imported`, or one of `STORES`."""
     place: str
-    """`org/name`, a path, or a package's normalised name."""
+    """`org/name`, a path, a package's normalised name, or what a store calls the model, with nothing left out that has
+    no default there."""
     selector: str = ""
     """Hub only: a quant or a file name; empty: the repository's usual file."""
 
@@ -34,6 +47,11 @@ def parse_ref(ref: str) -> ModelRef:
         return ModelRef(scheme="file", place=rest)
     if colon and scheme == "wheel" and _PACKAGE.fullmatch(rest):
         return ModelRef(scheme="wheel", place=re.sub(r"[-_.]+", "-", rest).lower())
+    if colon and scheme == "imported" and _PACKAGE.fullmatch(rest) and "--" not in rest:
+        return ModelRef(scheme="imported", place=rest)
+    place = _place_in_store(scheme, rest) if colon and scheme in STORES else None
+    if place:
+        return ModelRef(scheme=scheme, place=place)
     found = _HUB.fullmatch(ref)
     if found and "--" not in found[1]:
         return ModelRef(scheme="hub", place=found[1], selector=found[2] or "")
@@ -42,6 +60,28 @@ def parse_ref(ref: str) -> ModelRef:
         f"{ref!r} is not a reference to a model file.",
         next_step=f"Write `file:{ref}` for a file on disk." if looks_like_path else f"Write {FORMS}.",
     )
+
+
+def ollama_name(text: str) -> str | None:
+    """`qwen3` -> `qwen3:latest`; host and namespace are left out where they are Ollama's own. None: no such name."""
+    found = _OLLAMA.fullmatch(text)
+    if found is None:
+        return None
+    host, namespace = found["host"] or _OLLAMA_HOST, found["namespace"] or _OLLAMA_NAMESPACE
+    name = f"{found['model']}:{found['tag'] or _OLLAMA_TAG}{found['part'] or ''}"
+    if host.lower() != _OLLAMA_HOST:
+        return f"{host}/{namespace}/{name}"
+    return name if namespace.lower() == _OLLAMA_NAMESPACE else f"{namespace}/{name}"
+
+
+def _place_in_store(scheme: str, text: str) -> str | None:
+    if scheme == "ollama":
+        return ollama_name(text)
+    repo, colon, name = text.partition(":") if scheme == "llamacpp" else ("", "", text)
+    if colon and not (_HUB.fullmatch(repo) and "--" not in repo):
+        return None
+    path = safe_path(name or repo)
+    return text if path is not None and path.as_posix() == (name or repo) else None
 
 
 def is_gguf(name: str) -> bool:

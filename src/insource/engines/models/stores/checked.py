@@ -1,0 +1,25 @@
+"""The last look at what a reader found: every entry can be named in a command, and no two by the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from insource.core.errors import UsageError
+from insource.core.stored_models import StoredModel, StoreListing
+from insource.engines.models.refs import parse_ref
+
+
+def checked(models: Iterable[StoredModel], skipped: Iterable[str] = ()) -> StoreListing:
+    kept: dict[str, StoredModel] = {}
+    said = list(skipped)
+    for model in models:
+        try:
+            parse_ref(model.ref)
+        except UsageError:
+            said.append(f"{model.ref!r} is skipped: a name with such characters can't be told from a path elsewhere.")
+            continue
+        if model.ref in kept:
+            said.append(f"{model.ref!r} is there twice; the first is listed.")
+            continue
+        kept[model.ref] = model
+    return StoreListing(models=tuple(kept[ref] for ref in sorted(kept)), skipped=tuple(said))
