@@ -58,6 +58,8 @@ class Machine:
     """What bounds the CPU's memory."""
     disk_free_bytes: int | None = None
     """Of the disk that model files lie on."""
+    assumed: tuple[str, ...] = ()
+    """What was taken for granted about a machine that one does not have; shown wherever it is used."""
 
     @property
     def cpu(self) -> Device:
