@@ -13,8 +13,21 @@ none: no attention at all (a feed-forward or expert layer of a hybrid)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mixer:
+    """What a recurrent layer works with for a token, in values; compute buffers depend on it."""
+
+    projection_width: int
+    """Of the one projection that feeds it (`ssm_in`, q + k + v, ...); RWKV: all that its time mix holds at once."""
+    channels: int = 0
+    """That its convolution runs over."""
+    inner_width: int = 0
+    scan_values: int = 0
+    """Of one sequence's state that a scan returns together with its outputs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """One repeating block."""
+    """One repeating block. Equal layers should be one object: the formulas then compute each kind once."""
 
     kind: LayerKind
     key_width: int = 0
@@ -24,8 +37,15 @@ class Layer:
     state_values: int = 0
     """F32 values of the recurrent state of one sequence (convolution and SSM or linear attention)."""
     query_heads: int = 0
+    query_width: int = 0
+    """Values of all query heads of a token; MLA: before compression."""
+    latent_width: int = 0
+    """MLA: the part of `key_width` that is the latent; the rest is the shared rope key. 0: no MLA."""
     feed_forward_width: int = 0
     """Of the dense part (0: none); experts are counted in `Experts`."""
+    gated: bool = True
+    """The feed-forward part multiplies by a gate: three buffers of its width at once instead of one."""
+    mixer: Mixer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +75,10 @@ class Architecture:
     """Of keys, where all heads are alike."""
     tied_embeddings: bool = False
     """The output head is the token embedding."""
+    per_layer_width: int = 0
+    """Of an extra embedding that every layer gets a slice of (Gemma 3n and 4), all layers together."""
+    streams: int = 1
+    """Copies of the hidden state that run side by side (Gemma 3n's AltUp: 4)."""
     unknown: tuple[str, ...] = ()
     """Sentences: what could not be determined, and what was assumed in its place. Empty: all is known."""
 
@@ -72,6 +96,10 @@ class Weights:
     layers are offloaded a copy of the embedding joins it (`fit/memory.py`)."""
     expert_bytes: int = 0
     """Of `layer_bytes`, those of routed experts, of which only some are read for a token."""
+    largest_bytes: int = 0
+    """Of the largest tensor in a layer: a GPU gets a copy of those that stayed behind to help with long prompts."""
+    embedding_bytes: int = 0
+    """Of the token embedding alone, where `input_bytes` holds more than it; 0: all of `input_bytes`."""
     quantization: str = ""
     """What the file calls itself, or the type assumed: `Q4_K_M`, `F16`, `NVFP4`, ..."""
     exact: bool = True
