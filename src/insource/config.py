@@ -50,6 +50,10 @@ class Settings(BaseSettings):
     port: int = Field(8787, ge=0, le=65535, description="Port that the gateway listens on; 0: any free one.")
     log_bodies: bool = Field(True, description="Keep requests and answers in the log; off: figures only.")
     flush_seconds: float = Field(0.05, gt=0, le=0.05, description="Longest wait of an exchange before it is written.")
+    catalogue: str = Field("", description="Snapshot of the open models that exist; empty: the shipped one.")
+    licenses: str = Field(
+        "permissive,open-model", description="Licence classes, and ids, of models that scout may propose."
+    )
     privacy_detector: str = Field("patterns", description="Which privacy detector pins requests.")
     privacy_seconds: float = Field(0.25, gt=0, description="Longest scan; a request not scanned by then is pinned.")
     privacy_pin_share: float = Field(
