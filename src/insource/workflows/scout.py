@@ -1,0 +1,260 @@
+"""`insource scout`: which open models could do a task, or chat in general, on a machine. Needs no network.
+
+Joins the catalogue (`hub/`), the task's traffic, the fit (`scout_fit.py`), the filters (`sift.py`) and the ranking
+(`shortlist.py`). Nothing of the log or the store is changed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from insource.config import Settings
+from insource.core.catalogue import CatalogueModel
+from insource.core.errors import EmptyLog, UsageError
+from insource.core.hardware import Machine
+from insource.core.ports import Catalogue, ExchangeFilter, ExchangeStore, Registry
+from insource.core.values import Candidate, Evaluation, Task
+from insource.engines.models.catalogue import DEFAULT_MODEL
+from insource.hub.activity import group_copies, measure
+from insource.hub.arena import ArenaScore, read_arena
+from insource.hub.licences import parse_policy
+from insource.hub.names import model_key
+from insource.hub.purpose import Purposes
+from insource.workflows.shortlist import Evidence, Measurement, Ranked, rank, shortlist
+from insource.workflows.sift import FitSummary, Found, Needs, Removed, sift
+from insource.workflows.task_traffic import TaskTraffic, quantile, read_traffic
+
+DEFAULT_ROWS = 6
+_NEWEST = 2000
+"""Exchanges of a task that tell its lengths: enough for a 99 % quantile, and read within a second."""
+_PADDING = 256
+"""llama.cpp rounds a slot's context up to this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoutQuestion:
+    """None: the task's own, or the setting."""
+
+    task: str | None = None
+    machine: str = "here"
+    licenses: str = ""
+    """A policy (`hub/licences.py`); empty: the setting."""
+    context_tokens: int | None = None
+    """Of one request with its answer."""
+    images: bool = False
+    tools: bool = False
+    specialised: bool = False
+    convertible: bool = False
+    floor: str = "Q4_K_M"
+    """The quantisation with the fewest bits that is still wanted."""
+    latency_seconds: float | None = None
+    requests_per_minute: float | None = None
+    arena: Path | None = None
+    rows: int = DEFAULT_ROWS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoutParts:
+    """What a scout asks; `wiring.open_scout` joins them."""
+
+    settings: Settings
+    catalogue: Catalogue
+    find_machine: Callable[[str], Machine]
+    registry: Registry | None
+    """None: there is no store yet, so nothing was measured or recorded here."""
+    exchanges: ExchangeStore | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitQuestion:
+    """What the fit of every model is asked with."""
+
+    machine: Machine
+    needs: Needs
+    slots: int
+    floor: str
+    prompt_tokens: tuple[int, ...]
+    """Of the task's requests; one value where there is no task."""
+    answer_tokens: tuple[int, ...]
+
+
+MakeFits = Callable[[FitQuestion], Callable[[CatalogueModel], FitSummary]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoutReport:
+    question: ScoutQuestion
+    task: Task | None
+    traffic: TaskTraffic | None
+    needs: Needs
+    machine: Machine
+    as_of: date
+    listed: int
+    """Rows of the catalogue."""
+    models: int
+    """What is left of them when copies are one model."""
+    removed: tuple[Removed, ...]
+    ranked: tuple[Ranked, ...]
+    shortlist: tuple[Ranked, ...]
+    arena_given: bool
+
+    @property
+    def cannot_say(self) -> int:
+        return sum(item.cannot_say for item in self.removed)
+
+
+def scout(question: ScoutQuestion, parts: ScoutParts, *, make_fits: MakeFits) -> ScoutReport:
+    """Raises UnknownTask, EmptyLog for a task without exchanges, UsageError, BadInput."""
+    task, traffic = _task(question, parts)
+    needs = _needs(question, parts.settings, traffic)
+    machine = parts.find_machine(question.machine)
+    arena = read_arena(question.arena) if question.arena is not None else {}
+    models = parts.catalogue.models()
+    groups = group_copies(models)
+    fits = make_fits(_fit_question(question, parts.settings, machine=machine, needs=needs, traffic=traffic))
+    found, removed = sift(groups, needs=needs, purpose_of=Purposes(models).of, fits=fits)
+    activity = measure(groups, as_of=parts.catalogue.as_of)
+    measured = _measurements(parts.registry)
+
+    def evidence(item: Found) -> Evidence:
+        here = measured.get(item.group.key, ())
+        return Evidence(
+            activity=activity[item.group.key],
+            this_task=tuple(m for m in here if task is not None and m.task_id == task.id),
+            other_tasks=tuple(m for m in here if task is None or m.task_id != task.id),
+            arena=_arena(arena, item),
+        )
+
+    ranked = rank(found, evidence)
+    return ScoutReport(
+        question=question,
+        task=task,
+        traffic=traffic,
+        needs=needs,
+        machine=machine,
+        as_of=parts.catalogue.as_of,
+        listed=len(models),
+        models=len(groups),
+        removed=tuple(removed),
+        ranked=tuple(ranked),
+        shortlist=tuple(shortlist(ranked, question.rows)),
+        arena_given=question.arena is not None,
+    )
+
+
+def _task(question: ScoutQuestion, parts: ScoutParts) -> tuple[Task | None, TaskTraffic | None]:
+    if question.task is None:
+        return None, None
+    # Late: finding tasks loads what a scout without a task does not need.
+    from insource.workflows.edit_tasks import resolve_task
+
+    task = resolve_task(parts.registry.tasks() if parts.registry is not None else [], question.task)
+    assert parts.exchanges is not None, "a store has both"
+    where = ExchangeFilter(task_id=task.id, newest=_NEWEST)
+    traffic = read_traffic(task, (item for item in parts.exchanges.read(where) if "shadow_of" not in item.metadata))
+    if not traffic.exchanges:
+        raise EmptyLog(
+            f"The task {task.name!r} has no exchanges, so its lengths are not known.",
+            next_step="Run `insource import FILE` and `insource tasks`, or scout without a task.",
+        )
+    return task, traffic
+
+
+def _needs(question: ScoutQuestion, settings: Settings, traffic: TaskTraffic | None) -> Needs:
+    if question.requests_per_minute is not None and question.latency_seconds is None:
+        raise UsageError(
+            "A rate means something only within a latency: a queue can always be longer.",
+            next_step="Give --latency SECONDS beside --rate.",
+        )
+    own = quantile(traffic.total_tokens, 0.99) if traffic is not None else settings.context_tokens // settings.slots
+    return Needs(
+        context_tokens=question.context_tokens or max(1, own),
+        images=question.images or (traffic is not None and traffic.images),
+        tools=question.tools or (traffic is not None and traffic.tools),
+        specialised=question.specialised or question.task is not None,
+        convertible=question.convertible,
+        licences=parse_policy(question.licenses or settings.licenses),
+        latency_seconds=question.latency_seconds,
+        requests_per_minute=question.requests_per_minute,
+    )
+
+
+def _fit_question(
+    question: ScoutQuestion, settings: Settings, *, machine: Machine, needs: Needs, traffic: TaskTraffic | None
+) -> FitQuestion:
+    half = needs.context_tokens // 2
+    return FitQuestion(
+        machine=machine,
+        needs=needs,
+        slots=settings.slots,
+        floor=question.floor,
+        prompt_tokens=traffic.prompt_tokens if traffic is not None else (half,),
+        answer_tokens=traffic.answer_tokens if traffic is not None else (needs.context_tokens - half,),
+    )
+
+
+def slot_tokens(needs: Needs) -> int:
+    """A slot's context, as llama.cpp rounds it."""
+    return -(-needs.context_tokens // _PADDING) * _PADDING
+
+
+# ----------------------------------------------------------------------------------------- own measurements
+
+
+def _measurements(registry: Registry | None) -> dict[str, tuple[Measurement, ...]]:
+    """By model key, the oldest first."""
+    if registry is None:
+        return {}
+    found: defaultdict[str, list[Measurement]] = defaultdict(list)
+    evaluations = registry.evaluations()
+    candidates = {item.id: item for item in registry.candidates()} if evaluations else {}
+    for evaluation in evaluations:
+        candidate = candidates.get(evaluation.candidate_id)
+        figures = evaluation.covered or evaluation.overall
+        key = None if candidate is None else key_of_candidate(candidate)
+        if candidate is not None and key is not None and figures is not None:
+            found[key].append(_measurement(evaluation, candidate))
+    return {key: tuple(items) for key, items in found.items()}
+
+
+def _measurement(evaluation: Evaluation, candidate: Candidate) -> Measurement:
+    figures = evaluation.covered or evaluation.overall
+    assert figures is not None
+    return Measurement(
+        task_id=evaluation.task_id,
+        candidate_id=candidate.id,
+        recipe=candidate.recipe,
+        verdict=evaluation.verdict,
+        n=figures.n,
+        quality=figures.quality,
+        quality_interval=figures.quality_interval,
+        coverage=evaluation.coverage,
+        certificate_id=evaluation.certificate_id,
+    )
+
+
+def key_of_candidate(candidate: Candidate) -> str | None:
+    """The key of the model that a candidate runs; None for a recipe that runs none. Known bytes go by their hash,
+    whatever they were called."""
+    ref = candidate.model_ref
+    if ref is None:
+        return None
+    if candidate.model_sha256 == DEFAULT_MODEL.sha256 or ref in DEFAULT_MODEL.refs:
+        ref = DEFAULT_MODEL.refs[0]
+    scheme, _, place = ref.partition(":") if "/" not in ref.partition(":")[0] else ("", "", ref)
+    if scheme:
+        return model_key(Path(place).stem)
+    return model_key(place.partition(":")[0])
+
+
+def _arena(scores: dict[str, ArenaScore], item: Found) -> ArenaScore | None:
+    return scores.get(item.group.key)
+
+
+def closing_steps(report: ScoutReport) -> Sequence[str]:
+    """What to do when nothing is left: the next step of every filter that took something, the last one first."""
+    return [item.next_step for item in reversed(report.removed) if item.removed or item.cannot_say]

@@ -1,0 +1,91 @@
+"""What a task's recorded requests ask of whatever answers them: lengths, images, tools. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from insource.core.hashing import canonical_json
+from insource.core.values import Exchange, JsonObject, OutputKind, Task
+from insource.providers.prices import estimate_tokens
+from insource.wire.chat import answer_or_calls, messages, usage_tokens
+
+_IMAGE_PARTS = frozenset({"image_url", "input_image", "image"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskTraffic:
+    """Of the exchanges that were read."""
+
+    exchanges: int
+    prompt_tokens: tuple[int, ...]
+    """Of each; counted by the upstream's tokenizer, or estimated."""
+    answer_tokens: tuple[int, ...]
+    estimated_share: float
+    """Of exchanges whose tokens were not counted by whoever answered."""
+    images: bool
+    """Some request holds one."""
+    tools: bool
+    """Some request offers one."""
+
+    @property
+    def total_tokens(self) -> tuple[int, ...]:
+        return tuple(p + a for p, a in zip(self.prompt_tokens, self.answer_tokens, strict=True))
+
+
+def read_traffic(task: Task, exchanges: Iterable[Exchange]) -> TaskTraffic:
+    prompts: list[int] = []
+    answers: list[int] = []
+    estimated, images, tools = 0, False, task.output.kind is OutputKind.TOOL_CALL
+    for exchange in exchanges:
+        counted = usage_tokens(exchange.response)
+        if counted is None:
+            estimated += 1
+            text = answer_or_calls(exchange.response) or exchange.reference or ""
+            counted = estimate_tokens(_text_bytes(exchange.request)), estimate_tokens(len(_text(text)))
+        prompts.append(max(0, counted[0]))
+        answers.append(max(0, counted[1]))
+        images = images or any(_has_image(message) for message in messages(exchange.request))
+        tools = tools or bool(exchange.request.get("tools"))
+    return TaskTraffic(
+        exchanges=len(prompts),
+        prompt_tokens=tuple(prompts),
+        answer_tokens=tuple(answers),
+        estimated_share=estimated / len(prompts) if prompts else 0.0,
+        images=images,
+        tools=tools,
+    )
+
+
+def quantile(values: Sequence[int], share: float) -> int:
+    """The smallest value that at least this share of them do not exceed; 0 of none."""
+    ordered = sorted(values)
+    return ordered[max(0, ceil(share * len(ordered)) - 1)] if ordered else 0
+
+
+def _text_bytes(request: JsonObject) -> int:
+    """Of everything that is sent as text: messages without their images, and tools."""
+    tools = request.get("tools")
+    parts = [part for message in messages(request) for part in _parts(message) if not _is_image(part)]
+    return sum(len(_text(part)) for part in parts) + (len(_text(tools)) if tools else 0)
+
+
+def _parts(message: JsonObject) -> list[Any]:
+    content = message.get("content")
+    return content if isinstance(content, list) else [content]
+
+
+def _text(value: Any) -> bytes:
+    if value is None:
+        return b""
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else canonical_json(value)
+
+
+def _has_image(message: JsonObject) -> bool:
+    return any(_is_image(part) for part in _parts(message))
+
+
+def _is_image(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") in _IMAGE_PARTS
