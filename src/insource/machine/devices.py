@@ -54,6 +54,10 @@ class KnownDevice:
     source: str
 
     @property
+    def largest_gb(self) -> int:
+        return max(self.memory_gb)
+
+    @property
     def names(self) -> tuple[str, ...]:
         return (self.name, *self.aliases)
 
@@ -112,7 +116,7 @@ def choose(text: str) -> Choice:
 
 def _choice(rows: Sequence[KnownDevice], memory_gb: int | None, text: str) -> Choice:
     """Rows are variants of one name."""
-    if memory_gb is not None:
+    if memory_gb is not None and rows[0].kind != "cpu":  # a board takes what one puts into it
         fitting = [row for row in rows if memory_gb in row.memory_gb]
         if not fitting:
             sizes = sorted({gb for row in rows for gb in row.memory_gb})
@@ -123,16 +127,14 @@ def _choice(rows: Sequence[KnownDevice], memory_gb: int | None, text: str) -> Ch
     row = _preferred(rows)
     if row is None:
         if rows[0].unified:  # the larger part is the one that has the most memory
-            row = max(rows, key=lambda one: (one.memory_gb[-1], one.bandwidth_bytes_per_second))
+            row = max(rows, key=lambda one: (one.largest_gb, one.bandwidth_bytes_per_second))
         else:
-            raise UsageError(
-                f"{text!r} can mean {_list([one.name for one in rows])}.", next_step="Name one of these."
-            )
+            raise UsageError(f"{text!r} can mean {_list([one.name for one in rows])}.", next_step="Name one of these.")
     others = [one.name for one in rows if one is not row]
     assumed = [f"{text!r} is {row.name}, not {_list(others, 'or')}"] if others else []
     if memory_gb is None and len(row.memory_gb) > 1:
-        assumed.append(f"{row.name} with its largest memory, {row.memory_gb[-1]} GB")
-    return Choice(device=row, memory_gb=memory_gb or row.memory_gb[-1], assumed=tuple(assumed))
+        assumed.append(f"{row.name} with its largest memory, {row.largest_gb} GB")
+    return Choice(device=row, memory_gb=memory_gb or row.largest_gb, assumed=tuple(assumed))
 
 
 def _preferred(rows: Sequence[KnownDevice]) -> KnownDevice | None:
