@@ -1,0 +1,284 @@
+"""A model from its transformers `config.json`: no file of it has to be there. Pure.
+
+Which layers keep a cache, slide or hold a state comes from the configuration's own lists where it has them, else from
+llama.cpp's pattern for the architecture (`model_types.py`). What is not known is said in `Architecture.unknown`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
+
+from insource.core.architecture import Architecture, Experts, LayerKind, ModelSpec, Weights
+from insource.core.errors import BadInput
+from insource.fit.config_facts import MOST_LAYERS, Facts, native_quantization
+from insource.fit.config_layers import LayerBuilder, MissingFact, required
+from insource.fit.model_types import MODEL_TYPES, ModelType
+from insource.fit.quantization import estimate_weights
+from insource.fit.shape import Block, Matrix, Shape
+from insource.fit.table import defaults
+
+_TOLERANCE = 0.05
+"""Between parameters computed and stated: more means that something was misunderstood."""
+_PLAIN = ModelType(architecture="")
+_SLIDING = ("sliding_attention", "chunked_attention", "local_attention", "sliding")
+_RECURRENT = ("linear_attention", "mamba", "mamba2", "conv", "recurrent")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Understood:
+    """A configuration, read."""
+
+    architecture: Architecture
+    shape: Shape
+    multimodal: bool
+
+    @property
+    def active_parameters(self) -> int:
+        """All but the experts that are not chosen, and the rows of the embedding that are not looked up."""
+        experts = self.architecture.experts
+        resting = 0
+        if experts is not None:
+            resting = self.shape.expert_parameters * (experts.count - experts.used) // experts.count
+        return self.shape.parameters - resting
+
+
+def spec_of_config(
+    config: Mapping[str, Any],
+    *,
+    name: str,
+    quantization: str = "",
+    parameters: int | None = None,
+    source: Literal["config", "table"] = "config",
+) -> ModelSpec:
+    """`quantization` empty: as the repository itself stores it. `parameters`: as its metadata states, to check against.
+    Raises BadInput where the configuration lacks the very facts that any estimate needs."""
+    try:
+        read = understand(config, Facts(config, defaults()))
+    except MissingFact as missing:
+        raise BadInput(
+            f"The configuration of {name!r} does not say {str(missing)!r}, without which no size can be told.",
+            next_step="Give a GGUF file of it, or name another model.",
+        ) from None
+    weights = estimate_weights(read.shape, quantization or native_quantization(config))
+    return make_spec(read, weights, name=name, parameters=parameters, source=source)
+
+
+def make_spec(
+    read: Understood,
+    weights: Weights,
+    *,
+    name: str,
+    parameters: int | None,
+    source: Literal["config", "table", "catalogue"],
+) -> ModelSpec:
+    architecture = read.architecture
+    doubt = _doubt(read, parameters)
+    if doubt:
+        architecture = _with_unknown(architecture, doubt)
+    return ModelSpec(
+        name=name,
+        architecture=architecture,
+        weights=weights,
+        source=source,
+        parameters=read.shape.parameters,
+        active_parameters=read.active_parameters,
+    )
+
+
+def understand(config: Mapping[str, Any], facts: Facts) -> Understood:
+    """Raises MissingFact."""
+    kind = MODEL_TYPES.get(facts.model_type)
+    unknown: list[str] = []
+    if kind is None:
+        kind = _PLAIN
+        unknown.append(
+            f"insource does not know how llama.cpp runs the model type {facts.model_type[:60]!r}: its layers were "
+            "taken as plain attention over the whole context."
+        )
+    elif kind.unknown:
+        unknown.append(kind.unknown)
+    if facts.flag("use_bidirectional_attention") is True:  # EmbeddingGemma
+        kind = replace(kind, encoder=True)
+    builder = LayerBuilder(facts, kind)
+    if builder.count > MOST_LAYERS:
+        raise MissingFact(f"a possible num_hidden_layers (it says {builder.count:,})")
+    vocabulary = required(facts.number("vocab_size", "padded_vocab_size"), "vocab_size")
+    kinds = layer_kinds(facts, kind, builder.count, unknown)
+    blocks = builder.blocks(kinds, _dense_width(facts, kind, builder))
+    tied = _is_tied(facts, kind)
+    sliding = "sliding" in kinds or ("shared" in kinds and kind.window is not None)
+    with_experts = [block for block in blocks if block.has("expert_up")]
+    experts = builder.experts
+    architecture = Architecture(
+        name=kind.architecture or facts.model_type,
+        layers=tuple(block.layer for block in blocks),
+        embedding_width=builder.width,
+        vocabulary=vocabulary,
+        sliding_window_tokens=_window_tokens(facts, kind) if sliding else None,
+        experts=Experts(count=experts.count, used=experts.used, width=experts.width, layers=len(with_experts))
+        if with_experts
+        else None,
+        context_tokens=facts.number("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length"),
+        head_width=builder.head_width or None,
+        tied_embeddings=tied,
+        per_layer_width=(facts.number("hidden_size_per_layer_input") or 0) * builder.count if kind.norms == 4 else 0,
+        streams=(facts.number("altup_num_inputs") or 4) if kind.architecture == "gemma3n" else 1,
+        unknown=tuple(unknown),
+    )
+    shape = _shape(facts, builder, blocks, architecture)
+    return Understood(architecture=architecture, shape=shape, multimodal=facts.multimodal)
+
+
+def layer_kinds(facts: Facts, kind: ModelType, count: int, unknown: list[str]) -> tuple[LayerKind, ...]:
+    """One a layer; appends to `unknown` what had to be assumed."""
+    if kind.encoder:
+        return ("none",) * count
+    if kind.attention == "none":
+        return ("recurrent",) * count
+    pattern = facts.pattern
+    if pattern:
+        letters: Mapping[str, LayerKind] = {"M": "recurrent", "*": "full", "-": "none", "E": "none"}
+        if len(pattern) != count or set(pattern) - set(letters):
+            unknown.append("Its hybrid_override_pattern does not describe its layers.")
+        return tuple(letters.get(pattern[index : index + 1], "full") for index in range(count))
+    kinds: list[LayerKind] = [_kind_of_layer(facts, kind, index) for index in range(count)]
+    shared = facts.number("num_kv_shared_layers") or 0
+    if kind.architecture in ("gemma3n", "gemma4") and shared:
+        kept = max(1, count - shared)
+        kinds = [*kinds[:kept], *cast("list[LayerKind]", ["shared"] * (count - kept))]
+    if not kind.architecture and any(_listed(facts, index) in _RECURRENT for index in range(count)):
+        unknown.append("Some of its layers hold a state instead of a cache, of a size that is not known.")
+    return tuple(kinds)
+
+
+def _kind_of_layer(facts: Facts, kind: ModelType, index: int) -> LayerKind:
+    listed = _listed(facts, index)
+    if kind.mixer and kind.architecture != "falcon-h1":
+        return _hybrid_kind(facts, listed, index)
+    if kind.window is None or not _window_tokens(facts, kind):
+        return "full"
+    if listed:
+        return "sliding" if listed in _SLIDING else "full"
+    period = facts.number("sliding_window_pattern", "_sliding_window_pattern") or kind.window.period
+    letters = facts.text("sliding_window_pattern")
+    if letters:
+        return "sliding" if letters[index % len(letters)] == "L" else "full"
+    at = index % period
+    return "full" if at == (0 if kind.window.dense_first else period - 1) else "sliding"
+
+
+def _hybrid_kind(facts: Facts, listed: str, index: int) -> LayerKind:
+    if listed:
+        return "recurrent" if listed in _RECURRENT else "full"
+    for name in ("full_attn_idxs", "attn_layer_indices"):
+        chosen = facts.items(name)
+        if chosen is not None:
+            return "full" if index in chosen else "recurrent"
+    period = facts.number("attn_layer_period")
+    if period:
+        return "full" if index % period == (facts.number("attn_layer_offset") or 0) else "recurrent"
+    interval = facts.number("full_attention_interval") or 4
+    return "full" if (index + 1) % interval == 0 else "recurrent"
+
+
+def _listed(facts: Facts, index: int) -> str:
+    kinds = facts.items("layer_types") or facts.items("layers_block_type") or []
+    return kinds[index] if index < len(kinds) and isinstance(kinds[index], str) else ""
+
+
+def _window_tokens(facts: Facts, kind: ModelType) -> int | None:
+    if kind.window is not None and kind.window.tokens:
+        return kind.window.tokens
+    if kind.architecture == "gemma3" and facts.number("sliding_window_pattern") == 1:
+        return None
+    return facts.number("sliding_window", "attention_chunk_size") or None
+
+
+def _dense_width(facts: Facts, kind: ModelType, builder: LayerBuilder) -> Callable[[int], int]:
+    plain = facts.number("intermediate_size", "n_inner", "ffn_hidden_size", "ffn_dim") or 0
+    if kind.architecture in ("lfm2", "lfm2moe"):
+        plain = _lfm2_width(facts, plain)
+    elif kind.architecture == "llama4":
+        plain = facts.number("intermediate_size_mlp") or plain
+    elif kind.architecture == "granitehybrid":
+        plain = (facts.number("shared_intermediate_size") or 0) or plain
+    elif kind.architecture == "mamba" or kind.architecture == "mamba2":
+        plain = 0
+    elif kind.architecture in ("rwkv6", "rwkv7"):
+        plain = plain or (builder.width * 7 // 2 // 32 * 32 if kind.architecture == "rwkv6" else builder.width * 4)
+    elif kind.architecture == "nemotron_h":
+        pattern = facts.pattern
+        return lambda index: plain if pattern[index : index + 1] == "-" else 0
+    elif not plain and builder.experts.count:
+        plain = 0
+    elif not plain:
+        plain = 4 * builder.width  # the classes that leave it out: GPT-2, Falcon, BLOOM
+    if facts.items("intermediate_size"):
+        return lambda index: facts.of_layer("intermediate_size", index) or plain
+    wide = kind.architecture == "gemma4" and facts.flag("use_double_wide_mlp") is True
+    shared = facts.number("num_kv_shared_layers") or 0
+    if wide and shared:  # layers without a cache of their own have twice the width
+        return lambda index: plain * (2 if index >= builder.count - shared else 1)
+    return lambda index: plain
+
+
+def _lfm2_width(facts: Facts, plain: int) -> int:
+    """Lfm2MLP: two thirds, times a factor, rounded up; not where experts are."""
+    plain = facts.number("block_ff_dim", "intermediate_size") or plain
+    if facts.flag("block_auto_adjust_ff_dim") is not True:
+        return plain
+    step = facts.number("block_multiple_of") or 256
+    width = int((facts.real("block_ffn_dim_multiplier") or 1.0) * (2 * plain // 3))
+    return -(-width // step) * step
+
+
+def _is_tied(facts: Facts, kind: ModelType) -> bool:
+    if kind.encoder:
+        return True
+    said = facts.flag("tie_word_embeddings")
+    return said if said is not None else facts.flag("tie_embedding") is True
+
+
+def _shape(facts: Facts, builder: LayerBuilder, blocks: tuple[Block, ...], architecture: Architecture) -> Shape:
+    width, vocabulary, name = builder.width, architecture.vocabulary, architecture.name
+    inputs = [Matrix("embedding", width, vocabulary)]
+    outputs = [Matrix("vector", width)]
+    if not architecture.tied_embeddings:
+        outputs.append(Matrix("output", width, vocabulary))
+    if name in ("gpt2", "bert", "starcoder"):
+        positions = facts.number("n_positions", "max_position_embeddings") or 0
+        inputs.append(Matrix("kept", width, positions + (facts.number("type_vocab_size") or 0)))
+    per_layer = facts.number("hidden_size_per_layer_input") or 0
+    if name in ("gemma3n", "gemma4") and per_layer:
+        rows = facts.number("vocab_size_per_layer_input") or vocabulary
+        inputs.append(Matrix("embedding", per_layer * builder.count, rows))
+        first, *rest = blocks
+        projection = (Matrix("half", width, per_layer * builder.count), Matrix("vector", per_layer))
+        blocks = (Block(layer=first.layer, matrices=(*first.matrices, *projection)), *rest)
+        if name == "gemma3n":
+            outputs.append(Matrix("half", width, 2 * width * ((facts.number("altup_num_inputs") or 4) - 1)))
+    return Shape(
+        architecture=name,
+        blocks=blocks,
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+        tied=architecture.tied_embeddings,
+        queries_per_kv_head=1 if builder.kv_heads == 0 else builder.heads // builder.kv_heads,
+        experts=builder.experts.count,
+        experts_stay_mxfp4=name == "gpt-oss",
+    )
+
+
+def _doubt(read: Understood, stated: int | None) -> str | None:
+    """A sentence where the parameters that the facts make are not those that are stated. A multimodal model states more
+    (its encoders); layers for multi-token prediction lie within the tolerance."""
+    computed = read.shape.parameters
+    if stated is None or abs(computed - stated) <= _TOLERANCE * stated or (read.multimodal and stated > computed):
+        return None
+    return f"The configuration makes {computed:,} parameters, the repository states {stated:,}."
+
+
+def _with_unknown(architecture: Architecture, sentence: str) -> Architecture:
+    return replace(architecture, unknown=(*architecture.unknown, sentence))
