@@ -13,13 +13,19 @@ def checked(models: Iterable[StoredModel], skipped: Iterable[str] = ()) -> Store
     kept: dict[str, StoredModel] = {}
     said = list(skipped)
     for model in models:
-        try:
-            parse_ref(model.ref)
-        except UsageError:
-            said.append(f"{model.ref!r} is skipped: a name with such characters can't be told from a path elsewhere.")
+        if not _can_be_named(model.ref):
+            said.append(f"{model.ref!r} can't be named in a command: its file or folder has characters that mislead.")
             continue
         if model.ref in kept:
             said.append(f"{model.ref!r} is there twice; the first is listed.")
             continue
         kept[model.ref] = model
     return StoreListing(models=tuple(kept[ref] for ref in sorted(kept)), skipped=tuple(said))
+
+
+def _can_be_named(ref: str) -> bool:
+    try:
+        parse_ref(ref)
+    except UsageError:
+        return False
+    return ref.isprintable()

@@ -17,6 +17,7 @@ from insource.core.stored_models import StoredModel, StoreListing
 from insource.engines.models.cache import ModelCache
 from insource.engines.models.notes import Note
 from insource.engines.models.refs import is_gguf, parse_ref
+from insource.engines.models.stores.checked import checked
 from insource.engines.models.stores.folder import Refused, StoreFolder
 from insource.engines.models.stores.ggufs import entry, together
 
@@ -74,7 +75,7 @@ def hub_layout(folder: StoreFolder, *, ref_of: Callable[[str, str, str], str], s
             continue
         for model in _repository(folder, repo, ref_of=lambda file: ref_of(org, name, file), skipped=skipped):  # noqa: B023
             models.setdefault(model.ref, replace(model, source=source))
-    return StoreListing(models=tuple(models[ref] for ref in sorted(models)), skipped=tuple(skipped))
+    return checked(models.values(), skipped)
 
 
 def _repository(
