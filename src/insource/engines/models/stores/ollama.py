@@ -53,7 +53,7 @@ class OllamaStore:
             if path.name in _QUIET:
                 continue
             name = ollama_name("/".join(parts[:3]) + f":{parts[3]}") if len(parts) == _DEPTH else None
-            if name is None:
+            if name is None or "@" in name:
                 skipped.append(f"{str(path)!r} is no manifest: those are named host/namespace/model/tag.")
             else:
                 yield name, path
