@@ -14,7 +14,7 @@ def text(value: str) -> bytes:
 
 
 def value_bytes(value: Value) -> bytes:
-    """With its type in front: text, bool, u32, f32, arrays of text or of i32."""
+    """With its type in front: text, bool, u32, f32, arrays of text, of bool or of i32."""
     if isinstance(value, str):
         return struct.pack("<I", 8) + text(value)
     if isinstance(value, bool):
@@ -25,6 +25,8 @@ def value_bytes(value: Value) -> bytes:
         return struct.pack("<If", 6, value)
     if value and isinstance(value[0], str):
         return struct.pack("<IIQ", 9, 8, len(value)) + b"".join(text(str(item)) for item in value)
+    if value and isinstance(value[0], bool):
+        return struct.pack("<IIQ", 9, 7, len(value)) + bytes(int(item) for item in value)
     return struct.pack("<IIQ", 9, 5, len(value)) + b"".join(struct.pack("<i", int(item)) for item in value)
 
 

@@ -42,7 +42,9 @@ class Layer:
     latent_width: int = 0
     """MLA: the part of `key_width` that is the latent; the rest is the shared rope key. 0: no MLA."""
     feed_forward_width: int = 0
-    """Of the dense part (0: none); experts are counted in `Experts`."""
+    """Of the dense part, shared experts included (0: none)."""
+    expert_width: int = 0
+    """Of one routed expert (0: none in this layer)."""
     gated: bool = True
     """The feed-forward part multiplies by a gate: three buffers of its width at once instead of one."""
     mixer: Mixer | None = None

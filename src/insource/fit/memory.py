@@ -1,0 +1,150 @@
+"""What a model takes on each device of a machine: weights, KV cache and states, compute buffers, margins. Pure.
+
+The parts follow llama.cpp (build b11549): `kv_cache.py`, `compute.py`, `placement.py` name their sources.
+`tests/oracle` holds them against llama.cpp's own allocator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import accumulate
+
+from insource.core.architecture import ModelSpec
+from insource.core.hardware import Device, Machine
+from insource.fit.compute import compute_bytes, host_bytes, logits_bytes, mask_bytes
+from insource.fit.kv_cache import cache_bytes, cells, distinct, refusal
+from insource.fit.placement import ranges, usable_bytes
+from insource.fit.values import DeviceMemory, MemoryPrediction, RunSettings
+
+_MIB = 1 << 20
+MARGIN_BYTES: Mapping[str, int] = {
+    "cpu": 192 * _MIB,
+    "cuda": 640 * _MIB,
+    "rocm": 640 * _MIB,
+    "vulkan": 384 * _MIB,
+    "sycl": 512 * _MIB,
+    "metal": 128 * _MIB,
+}
+"""Kept free beside the predicted bytes. cpu: the worker's own process (Python, the engine's library and its threads)
+and the work space of one matrix product. cuda, rocm: the driver's context with its kernels and the pool in which
+quantised activations and cuBLAS work. vulkan, sycl: context and staging buffers. metal: command buffers."""
+_UNKNOWN_MARGIN_BYTES = 640 * _MIB
+_COPIES_OF_INPUTS = 4
+"""GGML_SCHED_MAX_COPIES: with several accelerators micro-batches overlap, and each keeps its own inputs."""
+_HEAD_APART = frozenset(("gemma3n", "gemma4"))
+"""Architectures whose tied output head is a second tensor even on the CPU: src/models/gemma3n.cpp and gemma4.cpp
+create it before the embedding, so there is nothing yet to share."""
+
+
+def predict_memory(spec: ModelSpec, machine: Machine, run: RunSettings) -> MemoryPrediction:
+    """`run.gpu_layers` None: all layers on accelerators if they fit, else as many as do."""
+    plan = _Plan(spec, machine, run)
+    most = len(spec.architecture.layers) + 1 if sum(plan.free_bytes) else 0
+    if run.gpu_layers is not None:
+        return plan.with_layers(min(max(0, run.gpu_layers), most))
+    best = plan.with_layers(most)
+    if not most or _accelerators_fit(best):
+        return best
+    low, high = 0, most - 1
+    best = plan.with_layers(low)
+    while low < high:  # more layers take more of the accelerators, so the most that fit are found by halving
+        middle = (low + high + 1) // 2
+        tried = plan.with_layers(middle)
+        if _accelerators_fit(tried):
+            low, best = middle, tried
+        else:
+            high = middle - 1
+    return best
+
+
+def _accelerators_fit(prediction: MemoryPrediction) -> bool:
+    return all(device.fits for device in prediction.devices[:-1])
+
+
+class _Plan:
+    """What does not depend on how many layers are offloaded, computed once."""
+
+    def __init__(self, spec: ModelSpec, machine: Machine, run: RunSettings) -> None:
+        self._spec, self._machine, self._run = spec, machine, run
+        self.free_bytes = usable_bytes(machine)
+        architecture = spec.architecture
+        self._cells = cells(architecture, run)
+        kinds = distinct(architecture.layers)
+        widest = max((layer.value_width for layer in kinds), default=0)
+        of_kind = {id(kind): cache_bytes(kind, self._cells, run, widest_value=widest) for kind in kinds}
+        self._caches = [0, *accumulate([of_kind[id(layer)] for layer in architecture.layers])]
+        self._weights = [0, *accumulate(spec.weights.layer_bytes)]
+        refused = refusal(kinds, run)
+        self._unknown = architecture.unknown if refused is None else (*architecture.unknown, refused)
+
+    def with_layers(self, gpu_layers: int) -> MemoryPrediction:
+        places = ranges(len(self._weights) - 1, gpu_layers, self.free_bytes)
+        copies = _COPIES_OF_INPUTS if sum(len(place) > 0 for place in places[:-1]) > 1 else 1
+        devices = [
+            self._accelerator(device, place, places[-1], copies=copies)
+            for device, place in zip(self._machine.accelerators, places, strict=False)
+        ]
+        unified = sum(
+            memory.total_bytes + memory.margin_bytes
+            for memory, device in zip(devices, self._machine.accelerators, strict=True)
+            if device.unified
+        )
+        devices.append(self._cpu(places[-1], free_bytes=self._machine.cpu.memory_free_bytes - unified))
+        return MemoryPrediction(devices=tuple(devices), gpu_layers=gpu_layers, unknown=self._unknown)
+
+    def _accelerator(self, device: Device, held: range, on_cpu: range, *, copies: int) -> DeviceMemory:
+        weights = compute = margin = 0
+        if held:
+            spec = self._spec
+            weights = self._weights_of(held)
+            compute = self._compute(held) + (copies - 1) * mask_bytes(spec.architecture, self._cells, self._run)
+            margin = MARGIN_BYTES.get(device.backend, _UNKNOWN_MARGIN_BYTES)
+            if held.start == on_cpu.stop:  # the first: it gets the projector, and helps the CPU with long prompts
+                weights += spec.extra_bytes
+                compute += spec.weights.largest_bytes if on_cpu else 0
+        return DeviceMemory(
+            device=device.name,
+            weights_bytes=weights,
+            kv_cache_bytes=self._caches_of(held),
+            compute_bytes=compute,
+            margin_bytes=margin,
+            free_bytes=device.memory_free_bytes,
+        )
+
+    def _cpu(self, held: range, *, free_bytes: int) -> DeviceMemory:
+        spec, architecture = self._spec, self._spec.architecture
+        alone = len(held) == len(self._weights)
+        weights = spec.weights.input_bytes + self._weights_of(held, tied=architecture.name in _HEAD_APART)
+        compute = host_bytes(architecture, self._cells, self._run)
+        if held:
+            compute = max(compute, self._compute(held)) if not alone else self._compute(held)
+        return DeviceMemory(
+            device=self._machine.cpu.name,
+            weights_bytes=weights + (spec.extra_bytes if alone else 0),
+            kv_cache_bytes=self._caches_of(held),
+            compute_bytes=compute + logits_bytes(architecture, self._cells),
+            margin_bytes=MARGIN_BYTES["cpu"],
+            free_bytes=max(0, free_bytes),
+        )
+
+    def _weights_of(self, held: range, *, tied: bool = True) -> int:
+        """`tied`: a tied output head is a copy here."""
+        if not held:
+            return 0
+        weights = self._spec.weights
+        layers = len(self._weights) - 1
+        size = self._weights[min(held.stop, layers)] - self._weights[held.start]
+        if held.stop > layers:
+            size += weights.output_bytes
+            if tied and self._spec.architecture.tied_embeddings:
+                size += weights.embedding_bytes or weights.input_bytes
+        return size
+
+    def _caches_of(self, held: range) -> int:
+        layers = len(self._caches) - 1
+        return self._caches[min(held.stop, layers)] - self._caches[held.start] if held else 0
+
+    def _compute(self, held: range) -> int:
+        architecture = self._spec.architecture
+        kinds = distinct(architecture.layers[held.start : held.stop])
+        return compute_bytes(architecture, self._cells, self._run, kinds=kinds)
