@@ -1,0 +1,75 @@
+"""What this computer is (`insource machine`), and which machine a name means (`--machine` of every command)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from insource.core.errors import BadInput, UsageError
+from insource.core.hardware import Machine
+from insource.core.ports import Clock
+from insource.machine.file import machine_from_toml
+from insource.machine.measure import measure
+from insource.machine.measured import Kept, load, save, with_measured
+from insource.machine.parse import parse_machine
+from insource.machine.probe import Probe, take_probe
+from insource.machine.read import last_cache_bytes, read_probe
+
+HERE = "here"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineFolders:
+    home: Path
+    """Where a measurement is kept."""
+    models: Path
+    """Whose disk must hold model files."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    machine: Machine
+    probe: Probe
+    kept: Kept | None
+    """The measurement behind the machine's measured figures; None: never measured, or on a machine that has changed."""
+
+
+def describe(folders: MachineFolders, *, clock: Clock, measure_now: bool = False) -> Described:
+    """This machine. Measuring takes some seconds of full load; what was measured is kept and used until the machine
+    changes. Raises StorageError when it can't be kept."""
+    probe = take_probe(folders.models)
+    machine = read_probe(probe)
+    kept = load(folders.home, probe)
+    if measure_now:
+        found = measure(
+            threads=probe.cores,
+            cache_bytes=last_cache_bytes(probe),
+            free_bytes=machine.cpu.memory_free_bytes,
+        )
+        kept = Kept(measurement=found, measured_at=clock.now())
+        save(folders.home, probe, kept)
+    if kept is not None:
+        machine = with_measured(machine, kept.measurement)
+    return Described(machine=machine, probe=probe, kept=kept)
+
+
+def find_machine(text: str, folders: MachineFolders, *, clock: Clock) -> Machine:
+    """`here`, a file that ends in .toml, or devices by name ("2x h100"). Raises UsageError, BadInput."""
+    name = text.strip()
+    if name in ("", HERE):
+        return describe(folders, clock=clock).machine
+    if name.casefold().endswith(".toml"):
+        return machine_from_toml(_text(Path(name).expanduser()), name=name)
+    return parse_machine(name)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(
+            f"The machine file {str(file)!r} can't be read: {reason}.", next_step="Check the path."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"The machine file {str(file)!r} is no text.", next_step="Give a TOML file.") from error
