@@ -6,7 +6,8 @@ Matrices are llama.cpp's tensors (`load_arch_tensors` in src/models/*.cpp), cach
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from insource.core.architecture import Layer, LayerKind, Mixer
 from insource.fit.config_facts import Facts
@@ -23,6 +24,13 @@ def required(value: int | None, what: str) -> int:
     if not value:
         raise MissingFact(what)
     return value
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRole:
+    kind: LayerKind
+    slides: bool = False
+    """Also of a layer that shares the cache of one that does."""
 
 
 class LayerBuilder:
@@ -49,25 +57,26 @@ class LayerBuilder:
         self.experts = ExpertFacts(facts, kind, self.width)
         self._blocks: dict[tuple[object, ...], Block] = {}
 
-    def blocks(self, kinds: tuple[LayerKind, ...], width_of: Callable[[int], int]) -> tuple[Block, ...]:
+    def blocks(self, kinds: Sequence[LayerRole], width_of: Callable[[int], int]) -> tuple[Block, ...]:
         """One a layer; `width_of` gives the dense feed-forward's width."""
-        return tuple(self._block(index, kind, width_of(index)) for index, kind in enumerate(kinds))
+        return tuple(self._block(index, role, width_of(index)) for index, role in enumerate(kinds))
 
-    def _block(self, index: int, kind: LayerKind, dense_width: int) -> Block:
-        has_experts = self.experts.in_layer(index, kind)
-        key = (kind, has_experts, dense_width)
+    def _block(self, index: int, role: LayerRole, dense_width: int) -> Block:
+        has_experts = self.experts.in_layer(index)
+        key = (role.kind, role.slides, has_experts, dense_width)
         if key not in self._blocks:
-            self._blocks[key] = self._new_block(kind, has_experts, dense_width)
+            self._blocks[key] = self._new_block(role, has_experts, dense_width)
         return self._blocks[key]
 
-    def _new_block(self, kind: LayerKind, has_experts: bool, dense_width: int) -> Block:
+    def _new_block(self, role: LayerRole, has_experts: bool, dense_width: int) -> Block:
+        kind = role.kind
         type_ = self._type
         matrices: list[Matrix] = [Matrix("vector", self.width)] * type_.norms
         key = value = query = state = 0
         mixer: Mixer | None = None
         attends = type_.encoder or kind in ("full", "sliding", "shared")
         if attends:
-            key, value, query = self._attention(matrices, kind)
+            key, value, query = self._attention(matrices, role)
         if type_.mixer and (kind == "recurrent" or type_.architecture == "falcon-h1"):
             state, mixer = add_mixer(self._facts, type_.mixer, self.width, matrices)
         if type_.architecture == "nemotron_h" and kind in ("full", "recurrent"):
@@ -96,24 +105,25 @@ class LayerBuilder:
 
     # ------------------------------------------------------------------------------------------------- attention
 
-    def _attention(self, matrices: list[Matrix], kind: LayerKind) -> tuple[int, int, int]:
+    def _attention(self, matrices: list[Matrix], role: LayerRole) -> tuple[int, int, int]:
         """Adds the projections; returns the widths of a token's K and V rows and of all its queries."""
         if self._type.attention == "mla":
             return self._latent_attention(matrices)
         facts, width = self._facts, self.width
         head, kv_heads = self.head_width, self.kv_heads
-        if self._type.architecture == "gemma4" and kind != "sliding":
+        whole = self._type.architecture == "gemma4" and not role.slides
+        if whole:
             head = facts.number("global_head_dim") or head
             kv_heads = facts.number("num_global_key_value_heads") or kv_heads
         value_head = facts.number("v_head_dim") or head
         query, key, value = self.heads * head, kv_heads * head, kv_heads * value_head
         gate = 2 if self._type.mixer == "delta" else 1  # Qwen's output gate comes with the queries
-        same = self._type.architecture == "gemma4" and kind != "sliding" and bool(facts.flag("attention_k_eq_v"))
+        same = whole and facts.flag("attention_k_eq_v") is True
         if self._type.attention == "fused":
             matrices.append(Matrix("qkv", width, query + key + value))
         else:
             matrices.append(Matrix("q", width, query * gate))
-            if kind != "shared" or self._type.architecture == "gemma3n":  # Gemma 3n stores what it does not use
+            if role.kind != "shared" or self._type.architecture == "gemma3n":  # Gemma 3n stores what it does not use
                 matrices.append(Matrix("k", width, key))
                 if not same:
                     matrices.append(Matrix("v", width, value))
@@ -212,29 +222,28 @@ class ExpertFacts:
         per_layer = facts.items("moe_intermediate_size")
         listed = per_layer[0] if per_layer and isinstance(per_layer[0], int) else None
         self.width = listed or facts.number("moe_intermediate_size", "intermediate_size") or 0
+        self._find_layers()
 
-    def in_layer(self, index: int, kind: LayerKind) -> bool:
+    def in_layer(self, index: int) -> bool:
+        if not self.count or index < self._start or index in self._without:
+            return False
+        if self._pattern:
+            return self._pattern[index : index + 1] == "E"
+        if self._listed:
+            return index < len(self._listed) and self._listed[index] == 1
+        return (index - self._offset) % self._step == 0
+
+    def _find_layers(self) -> None:
+        """Which layers have experts, said in as many ways as there are families."""
         facts = self._facts
-        if not self.count:
-            return False
-        if self._type.architecture == "nemotron_h":
-            return facts.pattern[index : index + 1] == "E"
-        if index in (facts.items("mlp_only_layers") or ()):
-            return False
-        listed = facts.items("moe_layer_freq")
-        if listed:
-            return index < len(listed) and listed[index] == 1
-        start = facts.number("first_k_dense_replace", "moe_layer_start_index", "num_dense_layers") or 0
-        if index < start:
-            return False
-        period = facts.number("expert_layer_period")
-        if period:
-            return index % period == (facts.number("expert_layer_offset") or 0)
-        step = (
-            facts.number("decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_freq", "moe_layer_interval")
-            or 1
-        )
-        return (index + 1) % step == 0 if self._type.architecture in ("qwen2moe", "qwen3moe", "llama4") else True
+        self._pattern = facts.pattern
+        self._without = frozenset(i for i in facts.items("mlp_only_layers") or () if isinstance(i, int))
+        self._listed = facts.items("moe_layer_freq") or ()
+        self._start = facts.number("first_k_dense_replace", "moe_layer_start_index", "num_dense_layers") or 0
+        self._step, self._offset = facts.number("expert_layer_period") or 1, facts.number("expert_layer_offset") or 0
+        if self._type.architecture in ("qwen2moe", "qwen3moe", "llama4"):
+            self._step = facts.number("decoder_sparse_step", "interleave_moe_layer_step") or 1
+            self._offset = self._step - 1
 
     def add(self, matrices: list[Matrix]) -> int:
         """Adds router and experts; returns the width of the experts that every token takes."""

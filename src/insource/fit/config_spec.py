@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from insource.core.architecture import Architecture, Experts, LayerKind, ModelSpec, Weights
 from insource.core.errors import BadInput
 from insource.fit.config_facts import MOST_LAYERS, Facts, native_quantization
-from insource.fit.config_layers import LayerBuilder, MissingFact, required
+from insource.fit.config_layers import LayerBuilder, LayerRole, MissingFact, required
 from insource.fit.model_types import MODEL_TYPES, ModelType
 from insource.fit.quantization import estimate_weights
 from insource.fit.shape import Block, Matrix, Shape
@@ -99,20 +99,26 @@ def understand(config: Mapping[str, Any], facts: Facts) -> Understood:
         )
     elif kind.unknown:
         unknown.append(kind.unknown)
-    if facts.flag("use_bidirectional_attention") is True:  # EmbeddingGemma
-        kind = replace(kind, encoder=True)
+    if kind.architecture == "gemma3" and facts.flag("use_bidirectional_attention") is True:
+        kind = replace(kind, architecture="gemma-embedding", encoder=True)
+    if kind.encoder:
+        unknown.append("It is an embedding model, which is run in one pass: its compute is not known.")
     builder = LayerBuilder(facts, kind)
     if builder.count > MOST_LAYERS:
         raise MissingFact(f"a possible num_hidden_layers (it says {builder.count:,})")
     vocabulary = required(facts.number("vocab_size", "padded_vocab_size"), "vocab_size")
     kinds = layer_kinds(facts, kind, builder.count, unknown)
-    blocks = builder.blocks(kinds, _dense_width(facts, kind, builder))
+    blocks = builder.blocks(_with_sharing(kinds, facts, kind), _dense_width(facts, kind, builder))
     tied = _is_tied(facts, kind)
-    sliding = "sliding" in kinds or ("shared" in kinds and kind.window is not None)
-    with_experts = [block for block in blocks if block.has("expert_up")]
+    sliding = "sliding" in kinds
+    routed = {block for block in set(blocks) if block.has("expert_up")}
+    with_experts = [block for block in blocks if block in routed]
     experts = builder.experts
+    name = kind.architecture or facts.model_type
+    if name == "nemotron_h" and with_experts:
+        name = "nemotron_h_moe"
     architecture = Architecture(
-        name=kind.architecture or facts.model_type,
+        name=name,
         layers=tuple(block.layer for block in blocks),
         embedding_width=builder.width,
         vocabulary=vocabulary,
@@ -143,49 +149,62 @@ def layer_kinds(facts: Facts, kind: ModelType, count: int, unknown: list[str]) -
         if len(pattern) != count or set(pattern) - set(letters):
             unknown.append("Its hybrid_override_pattern does not describe its layers.")
         return tuple(letters.get(pattern[index : index + 1], "full") for index in range(count))
-    kinds: list[LayerKind] = [_kind_of_layer(facts, kind, index) for index in range(count)]
-    shared = facts.number("num_kv_shared_layers") or 0
-    if kind.architecture in ("gemma3n", "gemma4") and shared:
-        kept = max(1, count - shared)
-        kinds = [*kinds[:kept], *cast("list[LayerKind]", ["shared"] * (count - kept))]
-    if not kind.architecture and any(_listed(facts, index) in _RECURRENT for index in range(count)):
+    listed = _listed(facts, count)
+    if kind.mixer and kind.architecture != "falcon-h1":
+        kinds = _hybrid_kinds(facts, kind, listed, unknown)
+    else:
+        kinds = _window_kinds(facts, kind, listed)
+    if not kind.architecture and any(word in _RECURRENT for word in listed):
         unknown.append("Some of its layers hold a state instead of a cache, of a size that is not known.")
     return tuple(kinds)
 
 
-def _kind_of_layer(facts: Facts, kind: ModelType, index: int) -> LayerKind:
-    listed = _listed(facts, index)
-    if kind.mixer and kind.architecture != "falcon-h1":
-        return _hybrid_kind(facts, listed, index)
+def _with_sharing(kinds: tuple[LayerKind, ...], facts: Facts, kind: ModelType) -> list[LayerRole]:
+    """Gemma 3n and 4: the last layers use the cache of an earlier one of their kind."""
+    roles = [LayerRole(found, found == "sliding") for found in kinds]
+    shared = facts.number("num_kv_shared_layers") or 0
+    if kind.architecture not in ("gemma3n", "gemma4") or not shared:
+        return roles
+    kept = max(1, len(kinds) - shared)
+    return roles[:kept] + [LayerRole("shared", role.slides) for role in roles[kept:]]
+
+
+def _window_kinds(facts: Facts, kind: ModelType, listed: list[str]) -> list[LayerKind]:
+    count = len(listed)
     if kind.window is None or not _window_tokens(facts, kind):
-        return "full"
-    if listed:
-        return "sliding" if listed in _SLIDING else "full"
-    period = facts.number("sliding_window_pattern", "_sliding_window_pattern") or kind.window.period
+        return ["full"] * count
+    if any(listed):
+        return ["sliding" if word in _SLIDING else "full" for word in listed]
     letters = facts.text("sliding_window_pattern")
     if letters:
-        return "sliding" if letters[index % len(letters)] == "L" else "full"
-    at = index % period
-    return "full" if at == (0 if kind.window.dense_first else period - 1) else "sliding"
+        return ["sliding" if letters[index % len(letters)] == "L" else "full" for index in range(count)]
+    period = facts.number("sliding_window_pattern", "_sliding_window_pattern") or kind.window.period
+    full = 0 if kind.window.dense_first else period - 1
+    return ["full" if index % period == full else "sliding" for index in range(count)]
 
 
-def _hybrid_kind(facts: Facts, listed: str, index: int) -> LayerKind:
-    if listed:
-        return "recurrent" if listed in _RECURRENT else "full"
+def _hybrid_kinds(facts: Facts, kind: ModelType, listed: list[str], unknown: list[str]) -> list[LayerKind]:
+    count = len(listed)
+    if any(listed):
+        return ["recurrent" if word in _RECURRENT else "full" for word in listed]
     for name in ("full_attn_idxs", "attn_layer_indices"):
         chosen = facts.items(name)
         if chosen is not None:
-            return "full" if index in chosen else "recurrent"
+            return ["full" if index in chosen else "recurrent" for index in range(count)]
     period = facts.number("attn_layer_period")
     if period:
-        return "full" if index % period == (facts.number("attn_layer_offset") or 0) else "recurrent"
-    interval = facts.number("full_attention_interval") or 4
-    return "full" if (index + 1) % interval == 0 else "recurrent"
+        offset = facts.number("attn_layer_offset") or 0
+        return ["full" if index % period == offset else "recurrent" for index in range(count)]
+    interval = facts.number("full_attention_interval")
+    if not interval and kind.mixer != "delta":
+        unknown.append("It does not say which of its layers attend: every fourth was taken to.")
+    return ["full" if (index + 1) % (interval or 4) == 0 else "recurrent" for index in range(count)]
 
 
-def _listed(facts: Facts, index: int) -> str:
-    kinds = facts.items("layer_types") or facts.items("layers_block_type") or []
-    return kinds[index] if index < len(kinds) and isinstance(kinds[index], str) else ""
+def _listed(facts: Facts, count: int) -> list[str]:
+    """The configuration's word for each layer; empty where it lists none."""
+    words = facts.items("layer_types") or facts.items("layers_block_type") or []
+    return [word if isinstance(word, str) else "" for word in words[:count]] + [""] * (count - len(words))
 
 
 def _window_tokens(facts: Facts, kind: ModelType) -> int | None:

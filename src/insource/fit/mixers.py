@@ -10,8 +10,8 @@ from insource.fit.config_facts import Facts
 from insource.fit.model_types import MixerKind
 from insource.fit.shape import Matrix
 
-_RWKV_MIXES = 6
-"""Inputs of its time mix (receptance, key, value, decay, gate and, in 7, the in-context rate), each shifted apart."""
+_RWKV_STATES = 15
+"""Hidden states that its time mix holds at once: six shifted inputs, and the vectors r, w, k, v, a, g with helpers."""
 
 
 def add_mixer(facts: Facts, kind: MixerKind, width: int, matrices: list[Matrix]) -> tuple[int, Mixer]:
@@ -77,7 +77,7 @@ def _gated_delta(facts: Facts, width: int, matrices: list[Matrix]) -> tuple[int,
         Matrix("qkv", width, channels), Matrix("other", width, inner), Matrix("other", width, 2 * value_heads),
         Matrix("kept", kernel, channels), Matrix("vector", 2 * value_heads + value_head), Matrix("other", inner, width),
     ]  # fmt: skip
-    mixer = Mixer(projection_width=channels, channels=channels, inner_width=inner, scan_values=key_head * inner)
+    mixer = Mixer(projection_width=channels + inner, channels=channels, inner_width=inner, scan_values=key_head * inner)
     return (kernel - 1) * channels + key_head * inner, mixer
 
 
@@ -92,4 +92,4 @@ def _rwkv(facts: Facts, kind: MixerKind, width: int, matrices: list[Matrix]) -> 
         ranks = sum(facts.number(name) or 64 for name in ("decay_low_rank_dim", "a_low_rank_dim", "v_low_rank_dim"))
         ranks += facts.number("gate_low_rank_dim") or 128
         matrices += [Matrix("kept", width, 2 * ranks), Matrix("vector", 15 * width)]
-    return 2 * width + width * head, Mixer(projection_width=_RWKV_MIXES * width, scan_values=width * head)
+    return 2 * width + width * head, Mixer(projection_width=_RWKV_STATES * width, scan_values=width * head)

@@ -96,6 +96,8 @@ MODEL_TYPES: Mapping[str, ModelType] = {
     "gemma4_unified_text": _GEMMA4,
     "glm": ModelType(architecture="chatglm", bias="qkv"),
     "glm4": ModelType(architecture="glm4", norms=4),
+    "glm4v": ModelType(architecture="glm4", norms=4),
+    "glm4v_text": ModelType(architecture="glm4", norms=4),
     "glm4_moe": _GLM4_MOE,
     "glm4v_moe": _GLM4_MOE,
     "glm4v_moe_text": _GLM4_MOE,
@@ -123,7 +125,6 @@ MODEL_TYPES: Mapping[str, ModelType] = {
     "llama4_text": _LLAMA4,
     "mamba": ModelType(architecture="mamba", attention="none", mixer="mamba1", norms=1),
     "mamba2": ModelType(architecture="mamba2", attention="none", mixer="mamba2", norms=1),
-    "mimo": replace(_QWEN2, architecture="qwen2"),
     "minimax_m2": ModelType(architecture="minimax-m2", qk_norm="full"),
     "ministral": _LLAMA,
     "ministral3": replace(_LLAMA, architecture="mistral3"),
@@ -167,3 +168,6 @@ MODEL_TYPES: Mapping[str, ModelType] = {
     "xlm-roberta": _BERT,
 }
 """By the text model's `model_type`."""
+
+TEXT_TYPES: Mapping[str, str] = {"lfm2_vl": "lfm2", "mistral3": "mistral", "exaone4_5": "exaone4"}
+"""What the language model inside a multimodal one usually is, where only the outer type is known (a catalogue)."""

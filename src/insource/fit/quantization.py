@@ -71,18 +71,17 @@ def estimate_weights(shape: Shape, quantization: str) -> Weights:
     name = canonical_quantization(quantization)
     policy = _Policy(shape, name)
     total = len(shape.blocks)
-    values = [index for index, block in enumerate(shape.blocks) if block.has("v", "qkv")]
-    value_order = {index: order for order, index in enumerate(values)}
-    downs = [index for index, block in enumerate(shape.blocks) if block.has("down")]
-    down_order = {index: order for order, index in enumerate(downs)}
+    kinds = set(shape.blocks)
+    values = _order(shape, {block for block in kinds if block.has("v", "qkv")})
+    downs = _order(shape, {block for block in kinds if block.has("down")})
     layers: list[int] = []
     experts = largest = 0
-    done: dict[tuple[int, str, str], tuple[int, int, int]] = {}
+    done: dict[tuple[Block, str, str], tuple[int, int, int]] = {}
     for index, block in enumerate(shape.blocks):
-        value_type = policy.value_type(value_order.get(index, 0), len(values))
-        at, of = (index, total) if shape.experts > 1 else (down_order.get(index, 0), len(downs))
+        value_type = policy.value_type(values.get(index, 0), len(values))
+        at, of = (index, total) if shape.experts > 1 else (downs.get(index, 0), len(downs))
         down_type = policy.down_type(at, of)
-        key = (id(block), value_type, down_type)
+        key = (block, value_type, down_type)
         if key not in done:
             done[key] = policy.block_bytes(block, value_type, down_type)
         size, of_experts, widest = done[key]
@@ -99,6 +98,11 @@ def estimate_weights(shape: Shape, quantization: str) -> Weights:
         quantization=name,
         exact=False,
     )
+
+
+def _order(shape: Shape, those: set[Block]) -> dict[int, int]:
+    """Layer -> its place among the layers of these kinds."""
+    return {index: order for order, index in enumerate([i for i, block in enumerate(shape.blocks) if block in those])}
 
 
 class _Policy:

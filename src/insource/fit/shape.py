@@ -5,6 +5,7 @@ A *block* is one repeating layer. Equal blocks are one object, so that what is c
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,18 +32,20 @@ class Matrix:
         return self.columns * self.rows
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Block:
+    """Compared by identity: equal layers are one object."""
+
     layer: Layer
     matrices: tuple[Matrix, ...]
 
     @property
     def parameters(self) -> int:
-        return sum(matrix.elements for matrix in self.matrices)
+        return sum([matrix.columns * matrix.rows for matrix in self.matrices])
 
     @property
     def expert_parameters(self) -> int:
-        return sum(matrix.elements for matrix in self.matrices if matrix.role.startswith("expert"))
+        return sum([matrix.elements for matrix in self.matrices if matrix.role.startswith("expert")])
 
     def has(self, *roles: Role) -> bool:
         return any(matrix.role in roles for matrix in self.matrices)
@@ -66,8 +69,8 @@ class Shape:
     @property
     def parameters(self) -> int:
         ends = sum(matrix.elements for matrix in (*self.inputs, *self.outputs))
-        return ends + sum(block.parameters for block in self.blocks)
+        return ends + sum(block.parameters * count for block, count in Counter(self.blocks).items())
 
     @property
     def expert_parameters(self) -> int:
-        return sum(block.expert_parameters for block in self.blocks)
+        return sum(block.expert_parameters * count for block, count in Counter(self.blocks).items())
