@@ -9,15 +9,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from insource import plugins
 from insource.config import Settings, secret, user_home
 from insource.core.ports import Call, Engine, ExchangeStore, Reply, Upstream
 from insource.core.values import EngineSettings, Exchange, ModelFile
-from insource.engines.external import ExternalEngine
-from insource.engines.llamacpp import LlamaCppEngine
 from insource.engines.models.cache import ModelCache
-from insource.engines.models.hub import HubSource
 from insource.engines.models.local import FileSource
 from insource.engines.models.notes import Notes
 from insource.engines.models.stores.headers import Headers
@@ -29,15 +27,20 @@ from insource.engines.models.stores.own_files import OwnFilesStore
 from insource.engines.models.stores.source import StoreSource
 from insource.engines.models.stores.trials import Trials
 from insource.engines.models.wheel import WheelSource
-from insource.providers.openai_compatible import OpenAICompatible
+from insource.hub.snapshot import SnapshotCatalogue
 from insource.providers.replay import Replay
-from insource.store.database import open_database
+from insource.store.database import open_database, store_exists
 from insource.store.exchanges import SqlExchangeStore
 from insource.store.registry import SqlRegistry
 from insource.store.writer import BatchingWriter, WriterHealth
+from insource.workflows.machine import MachineFolders, find_machine
 from insource.workflows.model_stores import Models
 from insource.workflows.models import find
+from insource.workflows.scout import ScoutParts
 from insource.workflows.services import Services
+
+if TYPE_CHECKING:
+    from insource.engines.llamacpp import LlamaCppEngine
 
 _LOG = logging.getLogger(__name__)
 
@@ -52,6 +55,8 @@ class SystemClock:
 
 def open_models(settings: Settings) -> Models:
     """Model files need no database: `insource models` works before anything else does."""
+    from insource.engines.models.hub import HubSource  # late, with the Hub's client: a scout asks no network
+
     cache = ModelCache(settings.model_cache)
     notes = cache.folder / ".locks"
     ollama = [OllamaStore(folder) for folder in settings.ollama_folders]
@@ -72,8 +77,14 @@ def open_models(settings: Settings) -> Models:
         stores=(HubCacheStore(cache), OwnFilesStore(cache), *llamacpp, *ollama, *lmstudio),
         headers=Headers(notes / "insource-headers.json"),
         trials=Trials(notes / "insource-trials.json"),
-        make_engine=lambda model, wanted: LlamaCppEngine(model, wanted, restarts=0),
+        make_engine=_trial_engine,
     )
+
+
+def _trial_engine(model: ModelFile, wanted: EngineSettings) -> LlamaCppEngine:
+    from insource.engines.llamacpp import LlamaCppEngine  # late, with the HTTP client, as below
+
+    return LlamaCppEngine(model, wanted, restarts=0)
 
 
 def lmstudio_folders(settings: Settings) -> tuple[Path, ...]:
@@ -134,13 +145,38 @@ class _DeferredReplay:
 def _provider(settings: Settings, exchanges: ExchangeStore) -> Upstream:
     if settings.provider_replay:
         return _DeferredReplay(exchanges, latency=settings.replay_latency)
+    from insource.providers.openai_compatible import OpenAICompatible
+
     return OpenAICompatible(settings.provider_url, key=secret(settings.provider_key_env))
 
 
 def _engine(settings: Settings, model: ModelFile, wanted: EngineSettings) -> Engine:
+    from insource.engines.external import ExternalEngine
+    from insource.engines.llamacpp import LlamaCppEngine
+
     if settings.engine_url:
         return ExternalEngine(settings.engine_url, model=settings.model or None, key=None)
     return LlamaCppEngine(model, wanted, restarts=settings.engine_restarts, start_seconds=settings.engine_start_seconds)
+
+
+@contextmanager
+def open_scout(settings: Settings) -> Generator[ScoutParts]:
+    """What a scout reads. Where no store was made yet none is made: then nothing was recorded or measured here."""
+    database = None
+    if store_exists(settings.store_url):
+        database = open_database(settings.store_url)
+    folders = MachineFolders(home=settings.home, models=settings.model_cache)
+    try:
+        yield ScoutParts(
+            settings=settings,
+            catalogue=SnapshotCatalogue(Path(settings.catalogue) if settings.catalogue else None),
+            find_machine=lambda text: find_machine(text, folders, clock=SystemClock()),
+            registry=SqlRegistry(database) if database is not None else None,
+            exchanges=SqlExchangeStore(database) if database is not None else None,
+        )
+    finally:
+        if database is not None:
+            database.close()
 
 
 @contextmanager

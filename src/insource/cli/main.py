@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from insource import __version__
-from insource.cli import data, demo, doctor, evaluate, models, move, plan, privacy, serve, tasks
+from insource.cli import data, demo, doctor, evaluate, machine, models, move, plan, privacy, scout, serve, tasks
 from insource.cli.errors import exit_code, sentence
 from insource.core.errors import InsourceError
 
@@ -42,12 +42,14 @@ app.command("serve")(serve.serve)
 app.command("import")(data.import_log)
 app.add_typer(data.log_app, name="log")
 app.add_typer(tasks.app, name="tasks")
+app.command("scout")(scout.scout)
 app.command("evaluate")(evaluate.evaluate)
 app.command("plan")(plan.plan)
 app.command("move")(move.move)
 app.command("rollback")(move.rollback)
 app.command("moves")(move.moves)
 app.add_typer(models.app, name="models")
+app.command("machine")(machine.machine)
 app.add_typer(privacy.app, name="privacy")
 app.command("doctor")(doctor.doctor)
 

@@ -9,3 +9,6 @@ import typer
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No talk and no progress bars; data only.")]
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="A task's id or name, as `insource tasks` shows it.")]
+MachineOption = Annotated[
+    str, typer.Option(metavar="NAME", help="`here`, devices by name as `rtx-4090` or `2x h100`, or a file.toml.")
+]

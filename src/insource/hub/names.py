@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 _SPLIT = re.compile(r"[-_\s]+")
 _QUANTISED = re.compile(
@@ -40,6 +41,7 @@ def words(id: str) -> tuple[str, ...]:
     return tuple(word for word in _SPLIT.split(id.rpartition("/")[2].lower()) if word)
 
 
+@lru_cache(maxsize=1 << 16)
 def model_key(id: str) -> str:
     """What copies of one model share: its name without owner, format, precision and "abliterated"."""
     name = id.rpartition("/")[2].lower()

@@ -1,0 +1,231 @@
+"""`insource scout`: which open models could do a task here, each with its evidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from insource.cli.options import JsonOption, MachineOption, QuietOption
+from insource.cli.output import Output
+from insource.cli.session import load_settings
+
+if TYPE_CHECKING:
+    from insource.fit.values import Estimate
+    from insource.workflows.scout import ScoutReport
+    from insource.workflows.shortlist import Evidence, Measurement, Ranked
+    from insource.workflows.sift import Removed
+
+_GIB = 2**30
+
+
+def scout(  # noqa: PLR0913 - a command's parameters are its options
+    task: Annotated[
+        str | None, typer.Argument(metavar="[TASK]", help="A task's id or name; without it: general chat.")
+    ] = None,
+    machine: MachineOption = "here",
+    licenses: Annotated[
+        str, typer.Option(metavar="LIST", help="Licence classes and ids allowed; default: the setting `licenses`.")
+    ] = "",
+    context: Annotated[
+        int | None, typer.Option(min=1, metavar="TOKENS", help="Of one request with its answer; default: the task's.")
+    ] = None,
+    images: Annotated[bool, typer.Option("--images", help="Must take images.")] = False,
+    tools: Annotated[bool, typer.Option("--tools", help="Must be stated to call tools.")] = False,
+    specialised: Annotated[
+        bool, typer.Option("--specialised", help="Also models made for code, mathematics, medicine, ...")
+    ] = False,
+    convertible: Annotated[
+        bool, typer.Option("--convertible", help="Also models that nobody is known to offer as GGUF.")
+    ] = False,
+    floor: Annotated[str, typer.Option(metavar="QUANT", help="The fewest bits that are wanted.")] = "Q4_K_M",
+    latency: Annotated[
+        float | None, typer.Option(min=0.001, metavar="SECONDS", help="A long request may take so long.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, metavar="PER_MINUTE", help="Requests to sustain within the latency.")
+    ] = None,
+    arena: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="A table of arena scores to look at.")] = None,
+    rows: Annotated[int, typer.Option(min=1, max=60, help="Length of the shortlist.")] = 6,
+    everything: Annotated[bool, typer.Option("--all", help="The whole ranked list.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Also the rule, and every factor's rank.")] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Find the open models that could do a task, or chat in general, on this machine or on another. Asks no network."""
+    from insource.wiring import open_scout
+    from insource.workflows.scout import ScoutQuestion
+    from insource.workflows.scout import scout as look
+    from insource.workflows.scout_fit import make_fits
+    from insource.workflows.scout_json import scout_json
+
+    question = ScoutQuestion(
+        task=task,
+        machine=machine,
+        licenses=licenses,
+        context_tokens=context,
+        images=images,
+        tools=tools,
+        specialised=specialised,
+        convertible=convertible,
+        floor=floor,
+        latency_seconds=latency,
+        requests_per_minute=rate,
+        arena=arena,
+        rows=rows,
+    )
+    out = Output(as_json=as_json, quiet=quiet)
+    with open_scout(load_settings()) as parts:
+        report = look(question, parts, make_fits=make_fits)
+    if as_json:
+        out.data(scout_json(report, everything=everything))
+    else:
+        show(report, out, everything=everything, explain=explain)
+
+
+def show(report: ScoutReport, out: Output, *, everything: bool, explain: bool) -> None:
+    chosen = report.ranked if everything else report.shortlist
+    _intro(report, out)
+    if chosen:
+        _models(report, chosen, out)
+        _evidence(report, chosen, out, ranks=explain)
+    _removed(report, out)
+    if explain:
+        from insource.workflows.shortlist import RULE
+
+        out.text(RULE)
+    if not chosen:
+        from insource.workflows.scout import closing_steps
+
+        out.text("No model is left. " + " ".join(closing_steps(report)))
+        return
+    first = min(chosen, key=lambda item: item.position).found
+    if first.fit.decode is None:
+        out.say("Speed is unknown until this machine's bandwidth is measured: insource machine --measure")
+    if first.group.gguf_repositories:
+        out.say(f"Next: insource models pull {first.group.gguf_repositories[0]}:{first.fit.quantization}")
+
+
+def _intro(report: ScoutReport, out: Output) -> None:
+    needs = report.needs
+    asks = [f"{needs.context_tokens:,} tokens a request", f"licences {needs.licences}"]
+    asks += [word for word, wanted in (("images", needs.images), ("tools", needs.tools)) if wanted]
+    asks += [f"{needs.latency_seconds:g} s"] if needs.latency_seconds is not None else []
+    asks += [f"{needs.requests_per_minute:g} requests a minute"] if needs.requests_per_minute is not None else []
+    what = "General chat" if report.task is None else f"Task {report.task.name!r}"
+    out.text(
+        f"{what} on {report.machine.name}: {', '.join(asks)}. {report.listed:,} repositories as of {report.as_of}, "
+        f"{report.models:,} models; {len(report.ranked):,} could do it, of {report.cannot_say:,} nothing can be said."
+    )
+    traffic = report.traffic
+    if traffic is not None:
+        estimated = f", tokens of {traffic.estimated_share:.0%} estimated" if traffic.estimated_share else ""
+        out.text(f"Lengths from the newest {traffic.exchanges:,} exchanges{estimated}.")
+
+
+def _models(report: ScoutReport, chosen: tuple[Ranked, ...], out: Output) -> None:
+    columns = ["#", "size", "model", "family", ">parameters", ">active", "licence", "quantisation", ">memory GiB"]
+    out.table(
+        "What could do it",
+        [*columns, ">context", ">tokens/s (80 %)", ">long request"],
+        [_model_row(item) for item in chosen],
+    )
+
+
+def _model_row(item: Ranked) -> tuple[str, ...]:
+    model, fit = item.found.model, item.found.fit
+    active = fit.active_parameters or model.active_parameters
+    return (
+        str(item.position),
+        item.band,
+        model.id,
+        item.family,
+        _parameters(model.parameters),
+        "" if active is None or active > 0.9 * model.parameters else _parameters(active),
+        model.license or "not stated",
+        fit.quantization or "",
+        "" if fit.needed_bytes is None else f"{fit.needed_bytes / _GIB:.1f}",
+        "" if fit.context_tokens is None else f"{fit.context_tokens:,}",
+        _interval(fit.decode),
+        "" if fit.seconds is None else f"{fit.seconds:.1f} s",
+    )
+
+
+def _evidence(report: ScoutReport, chosen: tuple[Ranked, ...], out: Output, *, ranks: bool) -> None:
+    columns = [
+        "#",
+        "model",
+        "measured here",
+        ">built on it",
+        ">in 90 days",
+        ">downloads",
+        ">likes",
+        ">arena",
+        ">months",
+    ]
+    rows = [_evidence_row(report, item) for item in chosen]
+    if ranks:
+        columns.append(">mean of ranks")
+        rows = [(*row, _ranks(item)) for row, item in zip(rows, chosen, strict=True)]
+    out.table("Why: own measurements first, then the mean of the ranks (insource scout --explain)", columns, rows)
+
+
+def _evidence_row(report: ScoutReport, item: Ranked) -> tuple[str, ...]:
+    evidence, model = item.evidence, item.found.model
+    activity, arena = evidence.activity, evidence.arena
+    return (
+        str(item.position),
+        model.id,
+        _measured(evidence),
+        f"{activity.derivatives:,}",
+        f"{activity.recent_derivatives:,}",
+        _used(model.downloads, activity.downloads_percentile),
+        _used(model.likes, activity.likes_percentile),
+        f"{arena.score:,.0f}" if arena is not None else ("unknown" if report.arena_given else "no arena data"),
+        "unknown" if activity.age_months is None else f"{activity.age_months:.0f}",
+    )
+
+
+def _measured(evidence: Evidence) -> str:
+    def said(item: Measurement) -> str:
+        interval = item.quality_interval
+        return f"{item.verdict.value} {item.quality:.1%} ({interval.low:.1%} to {interval.high:.1%}, n={item.n:,})"
+
+    if evidence.this_task:
+        return f"this task: {said(evidence.this_task[-1])}"
+    if evidence.other_tasks:
+        return f"{len({m.task_id for m in evidence.other_tasks})} other: {said(evidence.other_tasks[-1])}"
+    return "no"
+
+
+def _used(count: int | None, percentile: float | None) -> str:
+    if count is None or percentile is None:
+        return "unknown"
+    return f"{count:,} (p{100 * percentile:.0f})"
+
+
+def _ranks(item: Ranked) -> str:
+    each = ", ".join(f"{name} {value:.2f}" for name, value in item.ranks.items())
+    return f"{'–' if item.mean_rank is None else f'{item.mean_rank:.2f}'} = {each}"
+
+
+def _removed(report: ScoutReport, out: Output) -> None:
+    rows = [
+        (item.filter, f"{item.asked:,}", f"{item.removed:,}", f"{item.cannot_say:,}", _reasons(item), item.next_step)
+        for item in report.removed
+        if item.removed or item.cannot_say
+    ]
+    out.table("What was left out", ["filter", ">asked", ">removed", ">cannot say", "mostly", "to admit more"], rows)
+
+
+def _reasons(item: Removed) -> str:
+    return "; ".join(f"{reason} {count:,}" for reason, count in item.reasons[:3])
+
+
+def _parameters(count: int) -> str:
+    return f"{count / 1e9:,.1f} B" if count >= 1e9 else f"{count / 1e6:,.0f} M"
+
+
+def _interval(estimate: Estimate | None) -> str:
+    return "unknown" if estimate is None else f"{estimate.mid:,.3g} ({estimate.low:,.3g} to {estimate.high:,.3g})"

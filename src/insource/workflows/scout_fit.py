@@ -1,0 +1,140 @@
+"""How any model of the catalogue fits a machine: the best quantisation that does, its memory, its speed. Pure.
+
+One fit is asked for hundreds of models, and fine-tunes of one base have one shape: what depends on the shape alone is
+computed once for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from insource.core.architecture import ModelSpec
+from insource.core.catalogue import CatalogueModel
+from insource.core.errors import InsourceError, UsageError
+from insource.fit.capacity import LatencyTarget, Lengths, ServiceSpeed, capacity
+from insource.fit.catalogue_spec import spec_of_row
+from insource.fit.memory import predict_memory
+from insource.fit.speed import predict_speed
+from insource.fit.values import MemoryPrediction, RunSettings
+from insource.fit.work import Load
+from insource.workflows.scout import FitQuestion, slot_tokens
+from insource.workflows.sift import FitSummary
+from insource.workflows.task_traffic import quantile
+
+LADDER = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "Q2_K")
+"""What is tried, the best first; below 4 bits only when asked for."""
+_LONG = 0.95
+"""The quantile of lengths that a latency is promised for; the capacity's own share."""
+_PARTICULAR = re.compile(r"'[^']*'|\d[\d,.]*\d|\d")
+_LONGEST_REASON = 100
+
+
+def make_fits(question: FitQuestion) -> Callable[[CatalogueModel], FitSummary]:
+    """Raises UsageError for a floor that is not on the ladder."""
+    if question.floor not in LADDER:
+        raise UsageError(
+            f"The quantisation {question.floor!r} can't be the floor.", next_step=f"Choose one of {', '.join(LADDER)}."
+        )
+    run = RunSettings(context_tokens=slot_tokens(question.needs) * question.slots, slots=question.slots)
+    fit = _Fit(question, run)
+    known: dict[CatalogueModel, FitSummary] = {}
+
+    def fits(model: CatalogueModel) -> FitSummary:
+        shape = replace(
+            model, downloads=None, likes=None, released=None, license=None, languages=(), gguf_repositories=()
+        )
+        if shape not in known:
+            known[shape] = fit.of(model)
+        return known[shape]
+
+    return fits
+
+
+class _Tried(NamedTuple):
+    spec: ModelSpec
+    memory: MemoryPrediction
+
+
+class _Fit:
+    def __init__(self, question: FitQuestion, run: RunSettings) -> None:
+        self._question = question
+        self._run = run
+        self._ladder = LADDER[: LADDER.index(question.floor) + 1]
+        self._long_prompt = quantile(question.prompt_tokens, _LONG)
+        self._long_answer = max(1, quantile(question.answer_tokens, _LONG))
+        self._lengths = [
+            Lengths(prompt, answer)
+            for prompt, answer in zip(question.prompt_tokens, question.answer_tokens, strict=True)
+        ]
+
+    def of(self, model: CatalogueModel) -> FitSummary:
+        """The floor is tried first: what does not fit with it does not fit."""
+        try:
+            smallest = self._try(model, self._ladder[-1])
+            if smallest.memory.fits is None:
+                return FitSummary(fits=None, reason=_kind_of(smallest.memory.unknown[0]))
+            if not smallest.memory.fits:
+                needed = _needed(smallest.memory)
+                return FitSummary(fits=False, reason="more memory than is free", needed_bytes=needed)
+            better = (self._try(model, quantization) for quantization in self._ladder[:-1])
+            return self._fitting(next((tried for tried in better if tried.memory.fits), smallest))
+        except InsourceError as error:
+            return FitSummary(fits=None, reason=_kind_of(error.message))
+
+    def _try(self, model: CatalogueModel, quantization: str) -> _Tried:
+        spec = spec_of_row(model, quantization=quantization)
+        return _Tried(spec, predict_memory(spec, self._question.machine, self._run))
+
+    def _fitting(self, tried: _Tried) -> FitSummary:
+        spec, memory = tried
+        machine, run = self._question.machine, self._run
+        depth = self._long_prompt + self._long_answer // 2
+        speed = predict_speed(spec, machine, run, memory=memory, load=Load(depth_tokens=depth))
+        summary = FitSummary(
+            fits=True,
+            reason="",
+            quantization=spec.weights.quantization,
+            needed_bytes=_needed(memory),
+            active_parameters=spec.active_parameters,
+            context_tokens=spec.architecture.context_tokens,
+        )
+        if speed is None:
+            return replace(summary, unknown=("the bandwidth or throughput of a device is not known",))
+        decode, prefill = speed.decode_tokens_per_second, speed.prefill_tokens_per_second
+        return replace(
+            summary,
+            decode=decode,
+            prefill=prefill,
+            seconds=self._long_prompt / prefill.low + self._long_answer / decode.low,
+            requests_per_minute=self._sustained(tried, prefill_low=prefill.low),
+        )
+
+    def _sustained(self, tried: _Tried, *, prefill_low: float) -> float | None:
+        """Only when a rate is asked for: a simulation for each model."""
+        needs = self._question.needs
+        if needs.requests_per_minute is None or needs.latency_seconds is None:
+            return None
+        depth = self._long_prompt + self._long_answer // 2
+        steps: list[float] = []
+        for concurrency in range(1, self._question.slots + 1):
+            load = Load(depth_tokens=depth, concurrency=concurrency)
+            speed = predict_speed(tried.spec, self._question.machine, self._run, memory=tried.memory, load=load)
+            if speed is None:
+                return None
+            steps.append(1 / speed.decode_tokens_per_second.low)
+        service = ServiceSpeed(prefill_tokens_per_second=prefill_low, step_seconds=tuple(steps))
+        target = LatencyTarget(seconds=needs.latency_seconds, share=_LONG)
+        return capacity(self._lengths, service, target).requests_per_minute
+
+
+def _needed(memory: MemoryPrediction) -> int:
+    return sum(device.total_bytes + device.margin_bytes for device in memory.devices)
+
+
+def _kind_of(sentence: str) -> str:
+    """A sentence about one model as one about its kind, so that they can be counted: without figures and names."""
+    plain = _PARTICULAR.sub("…", sentence)
+    return plain if len(plain) <= _LONGEST_REASON else plain[: _LONGEST_REASON - 1] + "…"
