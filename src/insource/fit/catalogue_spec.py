@@ -129,13 +129,16 @@ def _understood(key: _Key) -> Understood | None:
         return _read({**config, "vocab_size": key.vocabulary or config["vocab_size"]})
     if not (key.layers and key.width and (key.heads or _is_recurrent(key.model_type))):
         return None
-    config = _with_inner(key, _config(key))
-    apart = _read(config)
+    apart = _with_inner(key, _config(key))
     if apart is None:
         return None
     surplus = apart.shape.parameters - key.parameters
-    if abs(surplus - apart.shape.inputs[0].elements) < abs(surplus):  # too many by one embedding: the head is tied
-        return _read({**config, "tie_word_embeddings": True})
+    tied_is_nearer = abs(surplus - apart.shape.inputs[0].elements) < abs(surplus)
+    too_narrow = (
+        not key.inner_width and max(layer.feed_forward_width for layer in apart.architecture.layers) < key.width
+    )
+    if tied_is_nearer or (too_narrow and not key.experts):
+        return _with_inner(key, {**_config(key), "tie_word_embeddings": True})
     return apart
 
 
@@ -158,16 +161,21 @@ def _config(key: _Key) -> dict[str, Any]:
     return {**common, "model_type": key.model_type, "tie_word_embeddings": False, **own}
 
 
-def _with_inner(key: _Key, config: dict[str, Any]) -> dict[str, Any]:
+def _with_inner(key: _Key, config: dict[str, Any]) -> Understood | None:
     """With the feed-forward width that the parameters leave room for, where the row states none."""
-    if key.inner_width or not key.parameters:
-        return config
+    if key.inner_width or key.experts:
+        return _read(config)
     narrow = _read({**config, "intermediate_size": _STEP})
-    wider = _read({**config, "intermediate_size": 2 * _STEP})
-    if narrow is None or wider is None or wider.shape.parameters <= narrow.shape.parameters:
-        return config
-    step = wider.shape.parameters - narrow.shape.parameters
-    return {**config, "intermediate_size": _STEP * max(1, 1 + round((key.parameters - narrow.shape.parameters) / step))}
+    if narrow is None:
+        return None
+    matrices = 3 if any(layer.gated for layer in narrow.architecture.layers) else 2
+    widened = [layer for layer in narrow.architecture.layers if layer.feed_forward_width]
+    step = matrices * key.width * _STEP * len(widened)
+    if not step or key.parameters <= narrow.shape.parameters:
+        return narrow
+    return _read(
+        {**config, "intermediate_size": _STEP * (1 + round((key.parameters - narrow.shape.parameters) / step))}
+    )
 
 
 def _read(config: Mapping[str, Any]) -> Understood | None:
