@@ -104,7 +104,7 @@ def test_links_copies_and_broken_links_of_the_hub(tmp_path: Path) -> None:
 
 
 def test_a_blob_in_the_clients_shared_store_is_inside_the_cache(tmp_path: Path) -> None:
-    """huggingface_hub 2 keeps Xet files once, in <cache>/blobs/<2 hex>/<xet hash>; the repositories' blobs link there."""
+    """huggingface_hub 2 keeps Xet files once, in <cache>/blobs/<2 hex>/<xet hash>; repositories link there."""
     pointer = hub_file(tmp_path, "org/shared", "a.gguf", DATA)
     blob = pointer.resolve()
     shared = tmp_path / "blobs" / "ab" / ("ab" * 32)
