@@ -207,7 +207,7 @@ def _used(count: int | None, percentile: float | None) -> str:
 
 def _ranks(item: Ranked) -> str:
     each = ", ".join(f"{name} {value:.2f}" for name, value in item.ranks.items())
-    return f"{'–' if item.mean_rank is None else f'{item.mean_rank:.2f}'} = {each}"
+    return f"{item.mean_rank:.2f} of {each}"
 
 
 def _removed(report: ScoutReport, out: Output) -> None:

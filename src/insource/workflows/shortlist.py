@@ -19,11 +19,11 @@ RULE = """\
 1. Own measurements come first. Certified here for this task (MOVE, MOVE PART): above all others, by the lower end of
    the quality's interval. Certified here for another task: next. Measured here for this task with nothing but KEEP:
    last, whatever others say. A measurement that does not decide (MORE DATA, ADAPT) is shown and changes no order.
-2. Within each of these, by the mean of relative ranks over the known factors: derivatives (copies and models of other
-   owners named after it), recent derivatives (those of the last 90 days: velocity), downloads and likes (each as a
-   percentile among models of like size), arena score (where a table is given), age (the younger the better). A relative
-   rank is 0 for the best of the models that passed the filters and 1 for the last; equal values share a rank; a factor
-   that is not known takes no part in the mean.
+2. Within each of these, by the mean of relative ranks: derivatives (copies and models of other owners named after it),
+   recent derivatives (those of the last 90 days: velocity), downloads and likes (each as a percentile among models of
+   like size), age (the younger the better), arena score (where a table is given). A relative rank is 0 for the best of
+   the models that passed the filters and 1 for the last; equal values share a rank. Where a factor is not known, 0.5
+   stands in the mean, so that a model can't lead by the one figure that is known of it.
 3. The shortlist: `largest` has at least two thirds of the parameters of the largest model that passed, `middle` at
    least an eighth, `small` less. The same number from each, best first; in a band no family comes twice while another
    is left, and places that a band can't fill go to the best of the others. Copies of one model are one model.\
@@ -34,6 +34,7 @@ Band = Literal["small", "middle", "largest"]
 BANDS: tuple[Band, ...] = ("small", "middle", "largest")
 _LARGEST_SHARE = 2 / 3
 _MIDDLE_SHARE = 1 / 8
+_UNKNOWN_RANK = 0.5
 _CERTIFIED = frozenset({Verdict.MOVE, Verdict.MOVE_PART})
 
 
@@ -72,7 +73,7 @@ class Ranked:
     """0: certified for this task, 1: for another, 2: nothing measured that decides, 3: not safe for this task."""
     ranks: Mapping[FactorName, float]
     """Relative rank by factor, where known."""
-    mean_rank: float | None
+    mean_rank: float
     position: int
     """From 1, of all that passed."""
     band: Band
@@ -99,13 +100,14 @@ def rank(found: Sequence[Found], evidence_of: Callable[[Found], Evidence]) -> li
     by_factor: dict[FactorName, list[float | None]] = {
         name: relative_ranks([value(item) for item in evidence]) for name, value in _FACTORS.items()
     }
+    used = [name for name, ranked in by_factor.items() if any(r is not None for r in ranked)]
     most = max((item.model.parameters for item in found), default=0)
     rows: list[tuple[tuple[int, float, float, str], Ranked]] = []
     for index, (item, known) in enumerate(zip(found, evidence, strict=True)):
         ranks: dict[FactorName, float] = {
             name: r for name, ranked in by_factor.items() if (r := ranked[index]) is not None
         }
-        mean = sum(ranks.values()) / len(ranks) if ranks else None
+        mean = sum(ranks.get(name, _UNKNOWN_RANK) for name in used) / max(1, len(used))
         tier, quality = _tier(known)
         row = Ranked(
             found=item,
@@ -116,7 +118,7 @@ def rank(found: Sequence[Found], evidence_of: Callable[[Found], Evidence]) -> li
             position=0,
             band=_band(item.model.parameters, most),
         )
-        rows.append(((tier, -quality, 1.0 if mean is None else mean, item.model.id), row))
+        rows.append(((tier, -quality, mean, item.model.id), row))
     rows.sort(key=lambda pair: pair[0])
     return [replace(row, position=position) for position, (_, row) in enumerate(rows, start=1)]
 
