@@ -100,7 +100,7 @@ def rank(found: Sequence[Found], evidence_of: Callable[[Found], Evidence]) -> li
     by_factor: dict[FactorName, list[float | None]] = {
         name: relative_ranks([value(item) for item in evidence]) for name, value in _FACTORS.items()
     }
-    used = [name for name, ranked in by_factor.items() if any(r is not None for r in ranked)]
+    used: list[FactorName] = [name for name, ranked in by_factor.items() if any(r is not None for r in ranked)]
     most = max((item.model.parameters for item in found), default=0)
     rows: list[tuple[tuple[int, float, float, str], Ranked]] = []
     for index, (item, known) in enumerate(zip(found, evidence, strict=True)):
