@@ -1,0 +1,177 @@
+"""How fast a model runs: prefill and decode with an 80 % interval. Pure.
+
+Decode is bound by what is read for a token, so its time is linear in that (`work.py`), with coefficients by backend
+and engine that were fitted on published runs (`coefficients.py`). Prefill is bound by arithmetic. Devices that share
+a model's layers work one after the other, so their times add up: a few layers in slow memory cost as much as they
+cost there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp
+
+from insource.core.architecture import ModelSpec
+from insource.core.hardware import Device, Machine
+from insource.fit.calibration import NO_CORRECTION, Correction, log_interval
+from insource.fit.coefficients import Coefficients, coefficients_of
+from insource.fit.values import Estimate, MemoryPrediction, RunSettings, SpeedPrediction
+from insource.fit.work import (
+    DecodeWork,
+    Load,
+    PrefillWork,
+    attention_operations,
+    bits_per_weight,
+    block_counts,
+    cache_bytes_read,
+    multiplied_expert_parameters,
+    multiplied_parameters,
+    recurrence_operations,
+    seconds,
+    tile_waste,
+    weight_bytes_read,
+)
+
+_FEW_BITS = 3.9
+"""Of a weight on average, below which unpacking is felt: IQ1 to IQ3, Q2_K, Q3_K."""
+_CPU_FLOPS_PER_CORE = 50e9
+"""Assumed where a machine's CPU was not measured: AVX2 at some 3 GHz reaches half of its 96."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corrections:
+    """What was learned from real exchanges of this model's family on this machine."""
+
+    decode: Correction = NO_CORRECTION
+    prefill: Correction = NO_CORRECTION
+
+
+NO_CORRECTIONS = Corrections()
+
+
+def predict_speed(
+    spec: ModelSpec,
+    machine: Machine,
+    run: RunSettings,
+    *,
+    memory: MemoryPrediction,
+    load: Load,
+    corrections: Corrections = NO_CORRECTIONS,
+) -> SpeedPrediction | None:
+    """Of one request beside `load.concurrency - 1` others; prefill is that of a prompt which fills the depth. None: the
+    bandwidth or throughput of a device that holds layers is not known, so nothing can be said."""
+    parts = _parts(spec, machine, memory)
+    if parts is None:
+        return None
+    decode = sum(decode_seconds(spec, run, load=load, part=part) for part in parts)
+    prefill = sum(prefill_seconds_per_token(spec, run, load=load, part=part) for part in parts)
+    slowest = max(parts, key=lambda part: decode_seconds(spec, run, load=load, part=part))
+    chosen = coefficients_of(slowest.device.backend, load.engine)
+    return SpeedPrediction(
+        decode_tokens_per_second=_estimate(1 / decode, chosen.decode_log_error, corrections.decode),
+        prefill_tokens_per_second=_estimate(1 / prefill, chosen.prefill_log_error, corrections.prefill),
+        basis=_basis(slowest.device, chosen, corrections),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A device and the share of the model's layers that it works on."""
+
+    device: Device
+    bandwidth: float
+    flops: float
+    weights_share: float = 1.0
+    cache_share: float = 1.0
+
+
+def decode_work(spec: ModelSpec, run: RunSettings, *, load: Load, part: Part) -> DecodeWork:
+    """Of one step on one device."""
+    blocks, expert_blocks, recurrent = block_counts(spec.architecture)
+    share = part.weights_share
+    cache = cache_bytes_read(spec, run, load.depth_tokens) * load.concurrency
+    arithmetic = 2 * multiplied_parameters(spec) * share / part.flops
+    return DecodeWork(
+        weights=weight_bytes_read(spec, load.concurrency) * share / part.bandwidth,
+        cache=cache * part.cache_share / part.bandwidth,
+        arithmetic=arithmetic,
+        unpacking=arithmetic if bits_per_weight(spec) < _FEW_BITS else 0.0,
+        step=share,
+        blocks=blocks * share,
+        expert_blocks=expert_blocks * share,
+        recurrent_blocks=recurrent * share,
+    )
+
+
+def decode_seconds(spec: ModelSpec, run: RunSettings, *, load: Load, part: Part) -> float:
+    """Of one step. A further sequence costs the arithmetic of one prompt token more, beside its cache."""
+    chosen = coefficients_of(part.device.backend, load.engine)
+    work = decode_work(spec, run, load=load, part=part)
+    further = (load.concurrency - 1) * work.arithmetic * chosen.prefill.arithmetic
+    return seconds(work.amounts, chosen.decode.amounts) + further
+
+
+def prefill_work(spec: ModelSpec, run: RunSettings, *, load: Load, part: Part) -> PrefillWork:
+    """Of one token of a prompt that fills the depth, read in batches of `ubatch_tokens`."""
+    blocks, expert_blocks, _ = block_counts(spec.architecture)
+    prompt, share = max(1, load.depth_tokens), part.weights_share
+    batch = min(run.ubatch_tokens, prompt)
+    experts = 2 * multiplied_expert_parameters(spec) * tile_waste(spec, batch)
+    return PrefillWork(
+        weights=weight_bytes_read(spec, batch) * share / part.bandwidth / batch,
+        attention=attention_operations(spec.architecture, prompt) * part.cache_share / part.flops,
+        recurrence=recurrence_operations(spec.architecture) * share / part.flops,
+        arithmetic=2 * multiplied_parameters(spec) * share / part.flops,
+        expert_arithmetic=experts * share / part.flops,
+        step=share / batch,
+        blocks=(blocks + expert_blocks) * share / batch,
+    )
+
+
+def prefill_seconds_per_token(spec: ModelSpec, run: RunSettings, *, load: Load, part: Part) -> float:
+    chosen = coefficients_of(part.device.backend, load.engine)
+    work = prefill_work(spec, run, load=load, part=part)
+    return seconds(work.amounts, chosen.prefill.amounts)
+
+
+def _parts(spec: ModelSpec, machine: Machine, memory: MemoryPrediction) -> list[Part] | None:
+    weights = [device.weights_bytes for device in memory.devices]
+    if len(weights) > 1 or machine.accelerators:
+        weights[-1] = max(0, weights[-1] - spec.weights.input_bytes)  # looked up, not read
+    caches = [device.kv_cache_bytes for device in memory.devices]
+    parts: list[Part] = []
+    for device, size, cache in zip(machine.devices, weights, caches, strict=True):
+        if size <= 0 and cache <= 0:
+            continue
+        flops = device.matmul_flops.value if device.matmul_flops else None
+        if flops is None and device.kind == "cpu":
+            flops = machine.cores * _CPU_FLOPS_PER_CORE
+        if device.bandwidth_bytes_per_second is None or flops is None:
+            return None
+        parts.append(
+            Part(
+                device=device,
+                bandwidth=device.bandwidth_bytes_per_second.value,
+                flops=flops,
+                weights_share=size / max(1, sum(weights)),
+                cache_share=cache / max(1, sum(caches)),
+            )
+        )
+    return parts or None
+
+
+def _estimate(mid: float, log_error: float, correction: Correction) -> Estimate:
+    shift, half = log_interval(correction, log_error)
+    return Estimate(low=mid * exp(shift - half), mid=mid * exp(shift), high=mid * exp(shift + half))
+
+
+def _basis(device: Device, chosen: Coefficients, corrections: Corrections) -> str:
+    assert device.bandwidth_bytes_per_second is not None
+    origin = {"measured": "measured here", "table": "from the table", "stated": "as stated"}
+    rate = device.bandwidth_bytes_per_second
+    learned = corrections.decode.n
+    corrected = f"; corrected by {learned} exchanges of this family here." if learned else "."
+    return (
+        f"{device.name}'s bandwidth of {rate.value / 1e9:,.0f} GB/s ({origin[rate.source]}), "
+        f"and the share of it that {chosen.fitted_on} reach{corrected}"
+    )
