@@ -64,7 +64,8 @@ def _show(shown: Machine, described: Described | None, out: Output) -> None:
     rows = [_device_row(device) for device in shown.devices]
     columns = ["device", "what", ">free GiB", ">total GiB", ">reads GB/s", ">TFLOPS", "figures"]
     out.table(f"Machine: {shown.name}", columns, rows)
-    out.table("", ["", ""], list(_facts(shown, described)))
+    for what, fact in _facts(shown, described):
+        out.text(f"{what:<16} {fact}")
     if described is not None:
         _advise(described, out)
 

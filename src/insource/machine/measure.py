@@ -25,7 +25,7 @@ _CHUNK_BYTES = 32 << 20
 _ROUND_SECONDS = 0.06
 """Longer than the time slice that another process gets, or a round would measure the scheduler."""
 _STEADY = 0.7
-_TIME_SECONDS = 1.5
+_TIME_SECONDS = 1.0
 """For each of the two figures."""
 _SIDES = (1024, 2048)
 """The larger one occupies many cores; the smaller one is for machines where that would take too long."""
