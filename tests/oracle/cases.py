@@ -49,11 +49,6 @@ GEMMA_3_27B = Case(
     arch="gemma3", layers=62, hidden=5376, heads=32, kv_heads=16, head_width=128, feed_forward=21504,
     vocabulary=262208, context=131072, window=1024, tied=True, tensors=t.gemma3,
 )  # fmt: skip
-PHI_4 = Case(
-    name="phi-4", hub_id="microsoft/phi-4", kind="GQA", source="config.json",
-    arch="phi3", layers=40, hidden=5120, heads=40, kv_heads=10, head_width=128, feed_forward=17920,
-    vocabulary=100352, context=16384, tensors=t.phi3,
-)  # fmt: skip
 PHI_35_MINI = Case(
     name="phi-3.5-mini", hub_id="microsoft/Phi-3.5-mini-instruct", kind="dense", source="config.json",
     arch="phi3", layers=32, hidden=3072, heads=32, kv_heads=32, head_width=96, feed_forward=8192,
@@ -115,8 +110,20 @@ DEEPSEEK_V3 = Case(
           "expert_shared_count": 1, "expert_gating_func": 2, "expert_group_count": 8, "expert_group_used_count": 4},
 )  # fmt: skip
 
+LLAMA_4_SCOUT = Case(
+    name="llama-4-scout", hub_id="meta-llama/Llama-4-Scout-17B-16E-Instruct", kind="MoE", source="config.json",
+    arch="llama4", layers=48, hidden=5120, heads=40, kv_heads=8, head_width=128, feed_forward=16384,
+    vocabulary=202048, context=10485760, experts=16, experts_used=1, expert_width=8192, shared_expert_width=8192,
+    tensors=t.llama4, keys={"interleave_moe_layer_step": 1},
+)  # fmt: skip
+SMOLLM2_135M = Case(
+    name="smollm2-135m", hub_id="HuggingFaceTB/SmolLM2-135M-Instruct", kind="GQA", source="config.json",
+    arch="llama", layers=30, hidden=576, heads=9, kv_heads=3, head_width=64, feed_forward=1536,
+    vocabulary=49152, context=8192, tied=True, tensors=t.llama,
+)  # fmt: skip
+
 CASES: tuple[Case, ...] = (
-    LLAMA_31_8B, MISTRAL_7B, MIXTRAL_8X7B, QWEN25_05B, QWEN3_8B, QWEN3_30B_A3B, GEMMA_2_9B, GEMMA_3_27B, PHI_4,
-    PHI_35_MINI, COMMAND_R7B, OLMO_2_7B, SMOLLM3_3B, STARCODER2_7B, GPT2_XL, GLM_45_AIR, GPT_OSS_20B,
-    DEEPSEEK_V2_LITE, DEEPSEEK_V3, *HYBRIDS,
+    LLAMA_31_8B, MISTRAL_7B, MIXTRAL_8X7B, QWEN25_05B, QWEN3_8B, QWEN3_30B_A3B, GEMMA_2_9B, GEMMA_3_27B,
+    PHI_35_MINI, COMMAND_R7B, OLMO_2_7B, SMOLLM3_3B, STARCODER2_7B, GPT2_XL, GLM_45_AIR, GPT_OSS_20B, LLAMA_4_SCOUT,
+    SMOLLM2_135M, DEEPSEEK_V2_LITE, DEEPSEEK_V3, *HYBRIDS,
 )  # fmt: skip

@@ -109,7 +109,24 @@ GEMMA_4_E4B = Case(
           "attention.sliding_window_pattern": [i % 6 != 5 for i in range(42)], "final_logit_softcapping": 30.0},
 )  # fmt: skip
 
+QWEN35_08B = Case(
+    name="qwen3.5-0.8b", hub_id="Qwen/Qwen3.5-0.8B", kind="hybrid", source="config.json",
+    arch="qwen35", layers=24, hidden=1024, heads=8, kv_heads=2, head_width=256, feed_forward=3584,
+    vocabulary=248320, context=262144, tied=True,
+    tensors=h.delta_net, facts={"state": 128, "groups": 16, "ssm_heads": 16, "conv": 4},
+    keys={**_ssm(conv=4, inner=2048, state=128, heads=16, groups=16), "rope.dimension_count": 64,
+          "rope.dimension_sections": [11, 11, 10, 0], "full_attention_interval": 4, "attention.head_count_kv": 2},
+    attention_layers=frozenset(range(3, 24, 4)),
+)  # fmt: skip
+FALCON_MAMBA_7B = Case(
+    name="falcon-mamba-7b", hub_id="tiiuae/falcon-mamba-7b-instruct", kind="recurrent", source="config.json",
+    arch="mamba", layers=64, hidden=4096, heads=0, kv_heads=0, head_width=0, feed_forward=0,
+    vocabulary=65024, context=1048576, tensors=h.mamba1_model,
+    facts={"inner": 8192, "state": 16, "ssm_heads": 256, "conv": 4},
+    keys={**_ssm(conv=4, inner=8192, state=16, heads=256, groups=None), "ssm.dt_b_c_rms": True},
+)  # fmt: skip
+
 HYBRIDS: tuple[Case, ...] = (
-    QWEN3_NEXT_80B, QWEN35_9B, GRANITE_4_SMALL, MAMBA_CODESTRAL_7B, FALCON_H1_7B, JAMBA, LFM2_12B, NEMOTRON_NANO_9B,
+    QWEN3_NEXT_80B, QWEN35_9B, QWEN35_08B, FALCON_MAMBA_7B, GRANITE_4_SMALL, MAMBA_CODESTRAL_7B, FALCON_H1_7B, JAMBA, LFM2_12B, NEMOTRON_NANO_9B,
     RWKV7_3B, GEMMA_3N_E4B, GEMMA_4_E4B,
 )  # fmt: skip

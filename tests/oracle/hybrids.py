@@ -68,24 +68,38 @@ def falcon_h1(case: Case) -> Sequence[Tensor]:
     return found
 
 
+def mamba1(case: Case, i: int) -> Iterator[Tensor]:
+    inner, state, rank = case.facts["inner"], case.facts["state"], case.facts["ssm_heads"]
+    yield tensor(f"blk.{i}.ssm_in.weight", case.hidden, 2 * inner)
+    yield tensor(f"blk.{i}.ssm_conv1d.weight", case.facts["conv"], inner)
+    yield tensor(f"blk.{i}.ssm_conv1d.bias", inner)
+    yield tensor(f"blk.{i}.ssm_x.weight", inner, rank + 2 * state)
+    yield tensor(f"blk.{i}.ssm_dt.weight", rank, inner)
+    yield tensor(f"blk.{i}.ssm_dt.bias", inner)
+    yield tensor(f"blk.{i}.ssm_a", state, inner)
+    yield tensor(f"blk.{i}.ssm_d", inner)
+    yield tensor(f"blk.{i}.ssm_out.weight", inner, case.hidden)
+
+
+def mamba1_model(case: Case) -> Sequence[Tensor]:
+    found = [*ends(case)]
+    for i in range(case.layers):
+        found += [*norms(case, i, "attn_norm"), *mamba1(case, i)]
+    return found
+
+
 def jamba(case: Case) -> Sequence[Tensor]:
+    """Its Mamba has norms inside; every other layer has experts."""
     found = [*ends(case)]
     assert case.attention_layers is not None
-    inner, state, rank = case.facts["inner"], case.facts["state"], case.facts["ssm_heads"]
     for i in range(case.layers):
         found += norms(case, i, "attn_norm", "ffn_norm")
         if i in case.attention_layers:
             found += attention(case, i)
         else:
-            found.append(tensor(f"blk.{i}.ssm_in.weight", case.hidden, 2 * inner))
-            found.append(tensor(f"blk.{i}.ssm_conv1d.weight", case.facts["conv"], inner))
-            found.append(tensor(f"blk.{i}.ssm_conv1d.bias", inner))
-            found.append(tensor(f"blk.{i}.ssm_x.weight", inner, rank + 2 * state))
-            found += norms(case, i, "ssm_dt_norm", width=rank)
-            found += [tensor(f"blk.{i}.ssm_dt.weight", rank, inner), tensor(f"blk.{i}.ssm_dt.bias", inner)]
-            found += norms(case, i, "ssm_b_norm", "ssm_c_norm", width=state)
-            found += [tensor(f"blk.{i}.ssm_a", state, inner), tensor(f"blk.{i}.ssm_d", inner)]
-            found.append(tensor(f"blk.{i}.ssm_out.weight", inner, case.hidden))
+            found += mamba1(case, i)
+            found += norms(case, i, "ssm_dt_norm", width=case.facts["ssm_heads"])
+            found += norms(case, i, "ssm_b_norm", "ssm_c_norm", width=case.facts["state"])
         found += experts(case, i) if i % 2 else feed_forward(case, i)
     return found
 

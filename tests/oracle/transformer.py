@@ -92,6 +92,13 @@ def qwen3(case: Case) -> Sequence[Tensor]:
     return found
 
 
+def llama4(case: Case) -> Sequence[Tensor]:
+    found = [*ends(case), tensor("rope_freqs.weight", case.head_width // 2)]
+    for i in range(case.layers):
+        found += [*norms(case, i, "attn_norm", "ffn_norm"), *attention(case, i), *experts(case, i)]
+    return found
+
+
 def gemma2(case: Case) -> Sequence[Tensor]:
     found = [*ends(case)]
     for i in range(case.layers):

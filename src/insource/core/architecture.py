@@ -23,6 +23,8 @@ class Mixer:
     inner_width: int = 0
     scan_values: int = 0
     """Of one sequence's state that a scan returns together with its outputs."""
+    is_delta: bool = False
+    """A gated delta net; else a Mamba, a short convolution or an RWKV."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

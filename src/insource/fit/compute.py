@@ -14,10 +14,10 @@ the sum against the allocator itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from insource.core.architecture import Architecture, Layer, Mixer
-from insource.fit.kv_cache import Cells, distinct
+from insource.fit.kv_cache import Cells
 from insource.fit.values import RunSettings
 
 _F32 = 4
@@ -28,20 +28,20 @@ _ID_BYTES = 36
 """A token's id (twice), position, output index and cache indices (I32 and I64)."""
 
 
-def compute_bytes(architecture: Architecture, held: Cells, run: RunSettings, *, kinds: Iterable[Layer]) -> int:
-    """Of a device that runs layers of these kinds."""
+def compute_bytes(architecture: Architecture, held: Cells, run: RunSettings, *, kinds: Sequence[Layer]) -> int:
+    """Of a device that runs layers of these kinds (`kinds`: one layer of each)."""
     width = architecture.embedding_width
     states = _HIDDEN_STATES + (architecture.streams if architecture.streams > 1 else 0)
     fixed = (states * width + architecture.per_layer_width) * _F32 * held.batch + _ID_BYTES * held.batch
     widest = max((_layer_bytes(architecture, layer, held, run) for layer in kinds), default=0)
     logits = architecture.vocabulary * held.slots * _F32
-    return mask_bytes(architecture, held, run) + max(fixed + widest, logits)
+    return mask_bytes(architecture, held, run, kinds=kinds) + max(fixed + widest, logits)
 
 
-def host_bytes(architecture: Architecture, held: Cells, run: RunSettings) -> int:
-    """Of the CPU when accelerators run every layer: the inputs."""
+def host_bytes(architecture: Architecture, held: Cells) -> int:
+    """Of the CPU when accelerators run every layer: the inputs, beside the masks."""
     width = _HOST_STATES * architecture.embedding_width + architecture.per_layer_width
-    return mask_bytes(architecture, held, run) + (width * _F32 + _ID_BYTES) * held.batch
+    return (width * _F32 + _ID_BYTES) * held.batch
 
 
 def logits_bytes(architecture: Architecture, held: Cells) -> int:
@@ -49,9 +49,9 @@ def logits_bytes(architecture: Architecture, held: Cells) -> int:
     return architecture.vocabulary * held.slots * _F32
 
 
-def mask_bytes(architecture: Architecture, held: Cells, run: RunSettings) -> int:
+def mask_bytes(architecture: Architecture, held: Cells, run: RunSettings, *, kinds: Sequence[Layer]) -> int:
     """One mask for full attention, one for sliding windows: micro-batch x cells of a slot."""
-    attending = [layer for layer in distinct(architecture.layers) if layer.query_heads]
+    attending = [layer for layer in kinds if layer.query_heads]
     if not attending:
         return 0
     tokens = held.full + (held.sliding if architecture.sliding_window_tokens else 0)
@@ -70,7 +70,8 @@ def _layer_bytes(architecture: Architecture, layer: Layer, held: Cells, run: Run
         phases.append(_expert_values(architecture, layer))
     tokens = max(phases) * held.batch
     if layer.mixer is not None:
-        tokens = max(tokens, _mixer_values(layer.mixer, held))
+        needs = _delta_values if layer.mixer.is_delta else _mixer_values
+        tokens = max(tokens, needs(layer.mixer, held, architecture.embedding_width))
     return tokens * _F32
 
 
@@ -97,7 +98,7 @@ def _expert_values(architecture: Architecture, layer: Layer) -> int:
     return used * (inner + (architecture.embedding_width if architecture.embedding_width > room else 0))
 
 
-def _mixer_values(mixer: Mixer, held: Cells) -> int:
+def _mixer_values(mixer: Mixer, held: Cells, _: int) -> int:
     """Of all tokens: projection, convolution before and after its activation, and what a scan returns (outputs and the
     new state), which may find room where the convolution's input was."""
     convolved = mixer.channels * held.batch
@@ -105,3 +106,17 @@ def _mixer_values(mixer: Mixer, held: Cells) -> int:
     scanned = mixer.inner_width * held.batch + mixer.scan_values * held.slots
     last = scanned if scanned > before else mixer.inner_width * held.batch
     return mixer.projection_width * held.batch + convolved + before + last
+
+
+def _delta_values(mixer: Mixer, held: Cells, hidden_width: int) -> int:
+    """Of all tokens: the convolution's output, and beside it first what it was made from, then queries, keys and what the
+    net returns. A state that is wider than a hidden state finds no room at the front and lies among these."""
+    convolved = mixer.channels * held.batch
+    before = convolved + 3 * mixer.channels * held.slots
+    state = mixer.scan_values * held.slots
+    returned = mixer.inner_width * held.batch + state
+    keys = (mixer.channels - mixer.inner_width) * held.batch
+    if state <= hidden_width * held.batch:
+        return convolved + max(before, keys + returned)
+    room = max(convolved, state) + before
+    return convolved + room + (returned if state + keys + returned > room else 0)

@@ -30,5 +30,11 @@ def mixer_of(kind: MixerKind, keys: Keys, width: int) -> tuple[Mixer | None, int
     channels = inner + 2 * groups * state
     values = max(0, kernel - 1) * channels + state * inner
     projection = {"mamba1": 2 * inner, "mamba2": inner + channels + heads, "delta": channels + inner}[kind]
-    mixer = Mixer(projection_width=projection, channels=channels, inner_width=inner, scan_values=state * inner)
+    mixer = Mixer(
+        projection_width=projection,
+        channels=channels,
+        inner_width=inner,
+        scan_values=state * inner,
+        is_delta=kind == "delta",
+    )
     return mixer, values if inner and state else 0

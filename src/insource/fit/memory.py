@@ -65,7 +65,7 @@ class _Plan:
     """What does not depend on how many layers are offloaded, computed once."""
 
     def __init__(self, spec: ModelSpec, machine: Machine, run: RunSettings) -> None:
-        self._spec, self._machine, self._run = spec, machine, run
+        self._spec, self._machine = spec, machine
         self.free_bytes = usable_bytes(machine)
         architecture = spec.architecture
         self._cells = cells(architecture, run)
@@ -74,6 +74,8 @@ class _Plan:
         of_kind = {id(kind): cache_bytes(kind, self._cells, run, widest_value=widest) for kind in kinds}
         self._caches = [0, *accumulate([of_kind[id(layer)] for layer in architecture.layers])]
         self._weights = [0, *accumulate(spec.weights.layer_bytes)]
+        self._compute_bytes = compute_bytes(architecture, self._cells, run, kinds=kinds)
+        self._mask_bytes = mask_bytes(architecture, self._cells, run, kinds=kinds)
         refused = refusal(kinds, run)
         self._unknown = architecture.unknown if refused is None else (*architecture.unknown, refused)
 
@@ -97,7 +99,7 @@ class _Plan:
         if held:
             spec = self._spec
             weights = self._weights_of(held)
-            compute = self._compute(held) + (copies - 1) * mask_bytes(spec.architecture, self._cells, self._run)
+            compute = self._compute_bytes + (copies - 1) * self._mask_bytes
             margin = MARGIN_BYTES.get(device.backend, _UNKNOWN_MARGIN_BYTES)
             if held.start == on_cpu.stop:  # the first: it gets the projector, and helps the CPU with long prompts
                 weights += spec.extra_bytes
@@ -115,9 +117,7 @@ class _Plan:
         spec, architecture = self._spec, self._spec.architecture
         alone = len(held) == len(self._weights)
         weights = spec.weights.input_bytes + self._weights_of(held, tied=architecture.name in _HEAD_APART)
-        compute = host_bytes(architecture, self._cells, self._run)
-        if held:
-            compute = max(compute, self._compute(held)) if not alone else self._compute(held)
+        compute = self._compute_bytes if held else self._mask_bytes + host_bytes(architecture, self._cells)
         return DeviceMemory(
             device=self._machine.cpu.name,
             weights_bytes=weights + (spec.extra_bytes if alone else 0),
@@ -143,8 +143,3 @@ class _Plan:
     def _caches_of(self, held: range) -> int:
         layers = len(self._caches) - 1
         return self._caches[min(held.stop, layers)] - self._caches[held.start] if held else 0
-
-    def _compute(self, held: range) -> int:
-        architecture = self._spec.architecture
-        kinds = distinct(architecture.layers[held.start : held.stop])
-        return compute_bytes(architecture, self._cells, self._run, kinds=kinds)

@@ -77,7 +77,13 @@ def _gated_delta(facts: Facts, width: int, matrices: list[Matrix]) -> tuple[int,
         Matrix("qkv", width, channels), Matrix("other", width, inner), Matrix("other", width, 2 * value_heads),
         Matrix("kept", kernel, channels), Matrix("vector", 2 * value_heads + value_head), Matrix("other", inner, width),
     ]  # fmt: skip
-    mixer = Mixer(projection_width=channels + inner, channels=channels, inner_width=inner, scan_values=key_head * inner)
+    mixer = Mixer(
+        projection_width=channels + inner,
+        channels=channels,
+        inner_width=inner,
+        scan_values=key_head * inner,
+        is_delta=True,
+    )
     return (kernel - 1) * channels + key_head * inner, mixer
 
 
