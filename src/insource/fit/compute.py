@@ -109,8 +109,8 @@ def _mixer_values(mixer: Mixer, held: Cells, _: int) -> int:
 
 
 def _delta_values(mixer: Mixer, held: Cells, hidden_width: int) -> int:
-    """Of all tokens: the convolution's output, and beside it first what it was made from, then queries, keys and what the
-    net returns. A state that is wider than a hidden state finds no room at the front and lies among these."""
+    """Of all tokens: the convolution's output, and beside it first what it was made from, then queries, keys and what
+    the net returns. A state that is wider than a hidden state finds no room at the front and lies among these."""
     convolved = mixer.channels * held.batch
     before = convolved + 3 * mixer.channels * held.slots
     state = mixer.scan_values * held.slots
