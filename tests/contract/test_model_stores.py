@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -239,6 +241,43 @@ def test_an_unreadable_file_carries_its_problem(
     monkeypatch.setattr(Path, "open", guarded)
     [model] = described(rig.open(folder), tmp_path).values()
     assert "Permission denied" in (model.problem or "")
+
+
+@contextmanager
+def powerless() -> Generator[None]:
+    """As a user whom permissions bind: tests may run as root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_whatever_permissions_forbid_hides_nothing_else(rig: Rig) -> None:
+    """Every file and folder of a store closed in turn, for real; then two models of three, or all, are still there."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "store"
+        Path(place).chmod(0o755)
+        rig.make(folder, DATA)
+        rig.link(folder, nowhere(Path(place)))
+        whole = [model.ref for model in rig.open(folder).read().models]
+        for path in sorted(folder.rglob("*")):
+            if path.is_symlink():
+                continue
+            mode = path.stat().st_mode
+            path.chmod(0)
+            with powerless():
+                listing = rig.open(folder).read()
+                found = Headers(Path(place) / "notes.json").describe(listing.models)
+            path.chmod(mode)
+            hidden = set(whole) - {model.ref for model in found}
+            assert not hidden or any("Permission denied" in said for said in listing.skipped), path
+            good = [model for model in found if model.ref == rig.ref and model.problem is None]
+            said = [*listing.skipped, *(model.problem or "" for model in found)]
+            assert good or any("ermission" in sentence for sentence in said), path
 
 
 def test_an_unknown_reference_names_the_place(rig: Rig, folder: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from insource.cli.session import load_settings
 from insource.core.errors import BadModelFile, InsourceError, StorageError, UnknownModel, UsageError
 from insource.core.stored_models import StoredModel
 from insource.engines.models.stores.trials import Trial, Trials
-from insource.wiring import open_models
+from insource.wiring import lmstudio_folders, open_models, open_services
 from insource.workflows import export_model, model_stores, models
 from insource.workflows.import_model import Imported, import_model
 from insource.workflows.model_stores import Models
@@ -210,6 +210,12 @@ def test_a_trial_counts_for_the_engine_that_made_it(tmp_path: Path) -> None:
     assert Trials(notes, engine="engine 1").of(SHA256) is None
 
 
+@pytest.mark.parametrize("named", ["x" * 5000, "a/b/c", "", "ollama:../x", "/etc/hosts", "lmstudio:none.gguf"])
+def test_what_can_not_be_imported_is_said(opened: Models, named: str) -> None:
+    with pytest.raises(InsourceError):
+        imported(named, opened)
+
+
 # ---------------------------------------------------------------------------------------------------- export
 
 
@@ -322,3 +328,37 @@ def test_a_path_that_no_modelfile_can_hold_is_refused(opened: Models, tmp_path: 
     file = models.pull(f"file:{own}", opened.sources, cache=opened.cache)
     with pytest.raises(UsageError, match="Modelfile"):
         export_model.to_ollama(file, tmp_path / "out", context_tokens=4096)
+
+
+# -------------------------------------------------------------------------------------------------- settings
+
+
+def test_where_the_other_tools_keep_their_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("OLLAMA_MODELS", "LLAMACPP_CACHE", "LMSTUDIO_MODELS"):
+        monkeypatch.delenv(f"INSOURCE_{name}")
+    for name in ("OLLAMA_MODELS", "LLAMA_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "platform", "linux")
+    settings = load_settings()
+    assert settings.ollama_folders == (tmp_path / ".ollama/models", Path("/usr/share/ollama/.ollama/models"))
+    assert settings.llamacpp_folder == tmp_path / ".cache/llama.cpp"
+    assert lmstudio_folders(settings)[0] == tmp_path / ".lmstudio/models"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert settings.llamacpp_folder == tmp_path / "xdg/llama.cpp"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert settings.llamacpp_folder == tmp_path / "Library/Caches/llama.cpp"
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "AppData"))
+    assert settings.llamacpp_folder == tmp_path / "AppData/llama.cpp"
+    monkeypatch.setenv("OLLAMA_MODELS", "/theirs")
+    monkeypatch.setenv("LLAMA_CACHE", "/cache")
+    assert (settings.ollama_folders, settings.llamacpp_folder) == ((Path("/theirs"),), Path("/cache"))
+    ours = load_settings(ollama_models="/ours", llamacpp_cache="/ours", lmstudio_models="/ours")
+    assert {*ours.ollama_folders, ours.llamacpp_folder, *lmstudio_folders(ours)} == {Path("/ours")}
+
+
+def test_every_command_finds_models_of_other_tools(stores: Path) -> None:
+    with open_services(load_settings()) as services:
+        for ref in ("ollama:qwen3:8b", "lmstudio:pub/repo/m.gguf", "llamacpp:org_cpp_cpp.gguf"):
+            assert services.find_model(ref).ref == ref

@@ -75,14 +75,19 @@ def test_a_sharded_model_is_listed_with_its_whole_size_and_is_not_run(tmp_path: 
         else:
             llamacpp_file(tmp_path, "org/big", shard(number), DATA + bytes(number))
     store = {"hub": hub, "lmstudio": LMStudioStore, "llamacpp": LlamaCppStore}[kind](tmp_path)
-    [model] = listed(store).values()
+    headers = Headers(tmp_path / "headers.json")
+    [model] = headers.describe(store.read().models)
     assert model.ref.endswith(shard(1))
     assert (len(model.paths), model.size_bytes, model.sha256) == (3, 3 * len(DATA) + 6, None)
+    assert (model.architecture, model.license) == ("llama", "apache-2.0"), "from the first shard"
     assert "split into 3 files" in (model.problem or "")
     if kind != "hub":
         source = StoreSource(kind, [store], notes=Notes(tmp_path / "notes.json"))
         with pytest.raises(BadModelFile, match="split into 3 files"):
             source.fetch(model.ref, progress=lambda done, total: None)
+    model.paths[2].write_bytes(DATA[:-1])
+    [cut] = headers.describe(store.read().models)
+    assert "is truncated" in (cut.problem or "")
     model.paths[1].unlink()
     [model] = listed(store).values()
     assert "1 are missing (2)" in (model.problem or "")

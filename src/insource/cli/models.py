@@ -74,7 +74,9 @@ def list_files(
     if as_json:
         out.data([_entry_json(listed) for listed in found.models])
         return
-    out.table("Model files", ["model", "kind", ">MB", "licence", "fits", "runs here"], map(_row, found.models))
+    out.table(
+        "Model files", ["model", "source", "kind", ">MB", "licence", "fits", "runs here"], map(_row, found.models)
+    )
     for listed in found.models:
         if listed.model.problem:
             out.say(f"{listed.model.ref}: {listed.model.problem}")
@@ -105,8 +107,10 @@ def import_file(
     from insource.wiring import open_models
     from insource.workflows.import_model import import_model
 
-    done = asyncio.run(import_model(ref, open_models(load_settings()), name=name))
     out = Output(as_json=as_json)
+    with out.progress() as progress:
+        progress(f"import {ref}", 0, None)
+        done = asyncio.run(import_model(ref, open_models(load_settings()), name=name))
     if not done.linked:
         out.say(
             f"No link was possible here ({done.why_not}), so it is used where it lies, for as long as it lies there."
@@ -233,6 +237,7 @@ def _row(listed: ListedModel) -> tuple[str, ...]:
     runs = "not tried" if trial is None else "yes" if trial.runs else f"no: {trial.reason}"
     return (
         model.ref,
+        model.source,
         model.kind,
         f"{model.size_bytes / 1e6:,.0f}",
         model.license or "not stated",

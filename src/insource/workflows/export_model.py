@@ -113,7 +113,7 @@ def _place(file: ModelFile, target: Path, *, root: Path, copy: bool) -> Exported
     source = file.path.resolve()
     _make_folder(target.parent, root)
     if os.path.lexists(target):
-        if target.exists() and target.samefile(source):
+        if _same(target, source):
             return Exported(path=target, how="there already")
         raise _There(
             f"There is a file {str(target)!r} already; it was not touched.", next_step="Remove it, or choose --out."
@@ -131,6 +131,13 @@ def _place(file: ModelFile, target: Path, *, root: Path, copy: bool) -> Exported
         )
     _copy(source, target, file.size_bytes)
     return Exported(path=target, how="copy")
+
+
+def _same(target: Path, source: Path) -> bool:
+    try:
+        return target.samefile(source)
+    except OSError:
+        return False
 
 
 def _copy(source: Path, target: Path, size_bytes: int) -> None:

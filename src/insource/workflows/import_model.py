@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ async def _must_load(file: ModelFile, models: Models) -> None:
 
 def _as_ref(named: str) -> str:
     path = Path(named).expanduser()
-    return f"file:{path.absolute()}" if path.is_file() else named
+    return f"file:{path.absolute()}" if os.path.isfile(path) else named  # noqa: PTH113 - any text, however long
 
 
 def _name_of(ref: str) -> str:

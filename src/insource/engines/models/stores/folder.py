@@ -31,8 +31,9 @@ class StoreFolder:
         try:
             found = real.lstat()
         except FileNotFoundError:
-            linked = f" It links to {str(real)!r}." if path.is_symlink() else ""
-            raise Refused(f"is missing.{linked}") from None
+            raise Refused(
+                "is missing." if real == path else f"is missing, or what it links to: {str(real)!r}."
+            ) from None
         except OSError as error:
             raise Refused(f"can't be read: {error.strerror or error}.") from error
         if not stat.S_ISREG(found.st_mode):

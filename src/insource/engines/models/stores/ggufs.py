@@ -68,17 +68,22 @@ def entry(folder: StoreFolder, shards: Shards, *, ref: str, source: str, below: 
         paths=paths,
         size_bytes=size_bytes,
         kind=kind_by_name(shards.name),
-        problem=problem or _split(shards),
+        problem=problem or _incomplete(shards),
     )
 
 
-def _split(shards: Shards) -> str | None:
-    if shards.missing:
-        shown = ", ".join(map(str, shards.missing[:_LISTED])) + (", ..." if len(shards.missing) > _LISTED else "")
-        return f"It is split into {shards.count} files, of which {len(shards.missing)} are missing ({shown})."
-    if shards.count > 1:
-        return (
-            f"It is split into {shards.count} files; insource runs a model from one file, "
-            "whose one hash a certificate can name."
-        )
-    return None
+def split(model: StoredModel) -> str | None:
+    """Why a model in several whole files is listed, and measured, but not run."""
+    if len(model.paths) < 2:
+        return None
+    return (
+        f"It is split into {len(model.paths)} files; insource runs a model from one file, "
+        "whose one hash a certificate can name."
+    )
+
+
+def _incomplete(shards: Shards) -> str | None:
+    if not shards.missing:
+        return None
+    shown = ", ".join(map(str, shards.missing[:_LISTED])) + (", ..." if len(shards.missing) > _LISTED else "")
+    return f"It is split into {shards.count} files, of which {len(shards.missing)} are missing ({shown})."

@@ -7,7 +7,7 @@ Kept by path, size and time of change in one JSON file beside the other notes; l
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from insource.core.gguf import GgufHeader
 from insource.core.stored_models import ModelKind, StoredModel
 from insource.engines.models.gguf import check_gguf
 from insource.engines.models.notes import write_notes
+from insource.engines.models.stores.ggufs import split
 
 _KINDS: Mapping[str, ModelKind] = {"model": "model", "mmproj": "projector", "adapter": "adapter"}
 """`general.type` -> kind; every other type is `other`."""
@@ -51,22 +52,22 @@ class Headers:
     def _described(self, model: StoredModel, known: Mapping[str, _Said], used: dict[str, _Said]) -> StoredModel:
         if model.problem is not None or model.kind in ("safetensors", "mlx"):
             return model
-        path = model.paths[0]
         try:
-            state = path.stat()
+            states = [path.stat() for path in model.paths]
         except OSError as error:
-            return replace(model, problem=f"{str(path)!r} can't be read: {error.strerror or error}.")
-        said = known.get(str(path))
-        now = (_FORMAT, state.st_size, state.st_mtime_ns)
-        if said is None or (said.format, said.size_bytes, said.changed_nanoseconds) != now:
-            said = _read(path, size_bytes=state.st_size, changed_nanoseconds=state.st_mtime_ns)
-        used[str(path)] = said
+            return replace(model, problem=f"{model.paths[0].as_posix()!r} can't be read: {error.strerror or error}.")
+        size_bytes, changed = sum(state.st_size for state in states), max(state.st_mtime_ns for state in states)
+        key = str(model.paths[0])
+        said = known.get(key)
+        if said is None or (said.format, said.size_bytes, said.changed_nanoseconds) != (_FORMAT, size_bytes, changed):
+            said = _read(model.paths, size_bytes=size_bytes, changed_nanoseconds=changed)
+        used[key] = said
         return replace(
             model,
             kind=said.kind or model.kind,
             architecture=said.architecture,
             license=model.license or said.license,
-            problem=said.problem,
+            problem=said.problem or split(model),
         )
 
     def _known(self) -> dict[str, _Said]:
@@ -81,18 +82,11 @@ def kind_of(header: GgufHeader) -> ModelKind:
     return _KINDS.get(header.kind, "other")
 
 
-def _read(path: Path, *, size_bytes: int, changed_nanoseconds: int) -> _Said:
+def _read(paths: Sequence[Path], *, size_bytes: int, changed_nanoseconds: int) -> _Said:
+    """The first shard's header says what the model is; every shard's says whether that file is whole."""
+    said = _Said(format=_FORMAT, size_bytes=size_bytes, changed_nanoseconds=changed_nanoseconds)
     try:
-        header = check_gguf(path)
+        header, *_ = [check_gguf(path) for path in paths]
     except BadModelFile as error:
-        return _Said(
-            format=_FORMAT, size_bytes=size_bytes, changed_nanoseconds=changed_nanoseconds, problem=error.message
-        )
-    return _Said(
-        format=_FORMAT,
-        size_bytes=size_bytes,
-        changed_nanoseconds=changed_nanoseconds,
-        kind=kind_of(header),
-        architecture=header.architecture,
-        license=header.license,
-    )
+        return msgspec.structs.replace(said, problem=error.message)
+    return msgspec.structs.replace(said, kind=kind_of(header), architecture=header.architecture, license=header.license)

@@ -7,6 +7,7 @@ that one counts (ollama/ollama, manifest/paths.go and manifest/manifest.go).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -146,9 +147,9 @@ class OllamaStore:
 
     def _blob(self, sha256: str) -> Path:
         """By its name; the older spelling with a colon where only that one is there."""
-        older = self.folder / "blobs" / f"sha256:{sha256}"
-        blob = self.folder / "blobs" / f"sha256-{sha256}"
-        return older if not blob.is_symlink() and not blob.exists() and older.exists() else blob
+        blobs = self.folder / "blobs"
+        older = not os.path.lexists(blobs / f"sha256-{sha256}") and os.path.lexists(blobs / f"sha256:{sha256}")
+        return blobs / f"sha256{':' if older else '-'}{sha256}"
 
 
 def _entry(name: str, *, problem: str) -> StoredModel:

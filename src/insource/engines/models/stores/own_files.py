@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from insource.core.stored_models import StoredModel, StoreListing
@@ -32,7 +33,7 @@ class OwnFilesStore:
         problem = None
         if same is None:
             problem = f"{str(path)!r} has changed since it was named; `insource models pull file:{path}` reads it anew."
-            if not path.is_file():
+            if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where a folder can't be entered
                 problem = f"{str(path)!r} is gone, or the disk that it lay on."
         return StoredModel(
             ref=f"file:{path}",

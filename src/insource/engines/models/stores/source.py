@@ -13,6 +13,7 @@ from insource.core.values import ModelFile
 from insource.engines.models.gguf import check_gguf
 from insource.engines.models.notes import Note, Notes
 from insource.engines.models.refs import parse_ref
+from insource.engines.models.stores.ggufs import split
 from insource.engines.models.stores.headers import kind_of
 
 _SETTINGS: Mapping[str, str] = {
@@ -38,9 +39,10 @@ class StoreSource:
     def fetch(self, ref: str, *, progress: Callable[[int, int | None], None]) -> ModelFile:
         """Raises UnknownModel; BadModelFile for what is there and can't be run from one whole file."""
         model = self._entry(ref)
-        if model.problem is not None:
+        problem = model.problem or split(model)
+        if problem is not None:
             raise BadModelFile(
-                f"The model {model.ref!r} can't be used: {model.problem}",
+                f"The model {model.ref!r} can't be used: {problem}",
                 next_step="Choose another: `insource models list` shows what there is.",
             )
         path = model.paths[0]
