@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -28,6 +29,10 @@ class FakeRepo:
     stated_sha256: dict[str, str] = field(default_factory=dict[str, str])
     """What the record says where it differs from the truth."""
     without_lfs: frozenset[str] = frozenset()
+    parameters: dict[str, int] | None = None
+    """By dtype, as the record's `safetensors` counts them; its total is wrong, as on the real Hub."""
+    stated_sizes: dict[str, int] = field(default_factory=dict[str, int])
+    """What the record says where it differs from the truth: a file too large for a test."""
 
     def sha256(self, name: str) -> str:
         return self.stated_sha256.get(name) or hashlib.sha256(self.files[name]).hexdigest()
@@ -35,12 +40,17 @@ class FakeRepo:
     def record(self, repo_id: str) -> dict[str, Any]:
         siblings: list[dict[str, Any]] = []
         for name, data in self.files.items():
-            sibling: dict[str, Any] = {"rfilename": name, "size": len(data), "blobId": "b" * 40}
+            size = self.stated_sizes.get(name, len(data))
+            sibling: dict[str, Any] = {"rfilename": name, "size": size, "blobId": "b" * 40}
             if name not in self.without_lfs:
                 sibling["lfs"] = {"size": len(data), "sha256": self.sha256(name), "pointerSize": 134}
             siblings.append(sibling)
         card = {"license": self.license} if self.license else {}
-        return {"_id": "1", "id": repo_id, "modelId": repo_id, "sha": COMMIT, "siblings": siblings, "cardData": card}
+        record: dict[str, Any] = {"_id": "1", "id": repo_id, "modelId": repo_id, "sha": COMMIT}
+        record |= {"siblings": siblings, "cardData": card}
+        if self.parameters is not None:
+            record["safetensors"] = {"parameters": self.parameters, "total": 1}
+        return record
 
 
 @dataclass(slots=True, kw_only=True)
@@ -126,13 +136,15 @@ class _Handler(BaseHTTPRequestHandler):
             "X-Repo-Commit": COMMIT,
             "Accept-Ranges": "bytes",
         }
-        found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
-        start = int(found[1]) if found and not self.state.ignore_range else 0
+        found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+        found = None if self.state.ignore_range else found
+        start = int(found[1]) if found else 0
+        end = min(int(found[2]) + 1 if found and found[2] else len(data), len(data))
         if start >= len(data) > 0:
             self._send(416, headers)
-        elif start:
-            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
-            self._send(206, headers, data[start:], may_drop=True)
+        elif found:
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
+            self._send(206, headers, data[start:end], may_drop=True)
         else:
             self._send(200, headers, data, may_drop=True)
 
@@ -147,4 +159,5 @@ class _Handler(BaseHTTPRequestHandler):
         if may_drop and self.state.drops:
             body = body[: self.state.drops.pop(0)]
             self.close_connection = True
-        self.wfile.write(body)
+        with contextlib.suppress(ConnectionError):  # a client may close when it has read enough
+            self.wfile.write(body)

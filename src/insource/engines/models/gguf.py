@@ -62,14 +62,20 @@ def read_header(path: Path) -> GgufHeader:
     try:
         size_bytes = path.stat().st_size
         with path.open("rb") as file:
-            return _Reader(file, size_bytes).header()
-    except _Malformed as error:
-        raise _bad(path, str(error)) from None
+            return parse_header(file, size_bytes, name=str(path))
     except OSError as error:
         raise _bad(path, f"can't be read: {error.strerror or error}") from error
 
 
-def _bad(path: Path, why: str) -> BadModelFile:
+def parse_header(file: BinaryIO, size_bytes: int, *, name: str) -> GgufHeader:
+    """Of a file of that size, read from its start; only ever forwards. Raises BadModelFile."""
+    try:
+        return _Reader(file, size_bytes).header()
+    except _Malformed as error:
+        raise _bad(name, str(error)) from None
+
+
+def _bad(path: Path | str, why: str) -> BadModelFile:
     return BadModelFile(
         f"The model file {str(path)!r} {why}.",
         next_step="Remove it and get it again with `insource models pull REF`, or name another file.",

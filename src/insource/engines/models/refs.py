@@ -117,6 +117,24 @@ def pick_file(place: str, names: Sequence[str], selector: str) -> str:
     )
 
 
+def pick_shards(place: str, names: Sequence[str], selector: str) -> list[str]:
+    """As `pick_file`, to look at only: of a model that is split, all its files in order."""
+    parts: dict[str, list[str]] = {}
+    for name in sorted(filter(is_gguf, names)):
+        parts.setdefault(_SHARD.sub(".gguf", name), []).append(name)
+    chosen = pick_file(place, list(parts), _SHARD.sub(".gguf", selector))
+    found = parts[chosen]
+    if chosen in found:
+        return [chosen]
+    stated = _SHARD.search(found[0])
+    if stated is None or int(stated[1]) != len(found):
+        raise UnknownModel(
+            f"Of the files that {chosen!r} in {place!r} is split into, only {len(found)} are there.",
+            next_step="Choose another file or another repository.",
+        )
+    return found
+
+
 def _has_quant(name: str, quant: str) -> bool:
     """`model-Q4_K_M.gguf`, `model.q4_k_m.gguf`, `Q4_K_M/model-Q4_K_M-00001-of-00002.gguf`; not `IQ4_1` for `Q4_1`."""
     stem = _SHARD.sub(".gguf", name)[: -len(".gguf")].lower()
