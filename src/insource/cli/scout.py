@@ -14,10 +14,12 @@ from insource.cli.session import load_settings
 if TYPE_CHECKING:
     from insource.fit.values import Estimate
     from insource.workflows.scout import ScoutReport
-    from insource.workflows.shortlist import Evidence, Measurement, Ranked
+    from insource.workflows.shortlist import Evidence, FactorName, Measurement, Ranked
     from insource.workflows.sift import Removed
 
 _GIB = 2**30
+_DENSE = 0.9
+"""Of the parameters read for a token, from which on nobody calls it a mixture: the rest is an embedding."""
 
 
 def scout(  # noqa: PLR0913 - a command's parameters are its options
@@ -40,6 +42,9 @@ def scout(  # noqa: PLR0913 - a command's parameters are its options
         bool, typer.Option("--convertible", help="Also models that nobody is known to offer as GGUF.")
     ] = False,
     floor: Annotated[str, typer.Option(metavar="QUANT", help="The fewest bits that are wanted.")] = "Q4_K_M",
+    spill: Annotated[
+        bool, typer.Option("--spill", help="Layers may lie in the system's memory beside the accelerators'.")
+    ] = False,
     latency: Annotated[
         float | None, typer.Option(min=0.001, metavar="SECONDS", help="A long request may take so long.")
     ] = None,
@@ -70,6 +75,7 @@ def scout(  # noqa: PLR0913 - a command's parameters are its options
         specialised=specialised,
         convertible=convertible,
         floor=floor,
+        spill=spill,
         latency_seconds=latency,
         requests_per_minute=rate,
         arena=arena,
@@ -88,13 +94,11 @@ def show(report: ScoutReport, out: Output, *, everything: bool, explain: bool) -
     chosen = report.ranked if everything else report.shortlist
     _intro(report, out)
     if chosen:
-        _models(report, chosen, out)
-        _evidence(report, chosen, out, ranks=explain)
+        _models(chosen, out)
+        _evidence(report, chosen, out)
     _removed(report, out)
     if explain:
-        from insource.workflows.shortlist import RULE
-
-        out.text(RULE)
+        _explain(chosen, out)
     if not chosen:
         from insource.workflows.scout import closing_steps
 
@@ -108,6 +112,8 @@ def show(report: ScoutReport, out: Output, *, everything: bool, explain: bool) -
 
 
 def _intro(report: ScoutReport, out: Output) -> None:
+    from insource.workflows.scout import long_request
+
     needs = report.needs
     asks = [f"{needs.context_tokens:,} tokens a request", f"licences {needs.licences}"]
     asks += [word for word, wanted in (("images", needs.images), ("tools", needs.tools)) if wanted]
@@ -118,57 +124,43 @@ def _intro(report: ScoutReport, out: Output) -> None:
         f"{what} on {report.machine.name}: {', '.join(asks)}. {report.listed:,} repositories as of {report.as_of}, "
         f"{report.models:,} models; {len(report.ranked):,} could do it, of {report.cannot_say:,} nothing can be said."
     )
+    prompt, answer = long_request(report.fit)
+    out.text(f"A long request: {prompt:,} + {answer:,} tokens, at the slow end of the speed's interval.")
     traffic = report.traffic
     if traffic is not None:
         estimated = f", tokens of {traffic.estimated_share:.0%} estimated" if traffic.estimated_share else ""
         out.text(f"Lengths from the newest {traffic.exchanges:,} exchanges{estimated}.")
 
 
-def _models(report: ScoutReport, chosen: tuple[Ranked, ...], out: Output) -> None:
-    columns = ["#", "size", "model", "family", ">parameters", ">active", "licence", "quantisation", ">memory GiB"]
-    out.table(
-        "What could do it",
-        [*columns, ">context", ">tokens/s (80 %)", ">long request"],
-        [_model_row(item) for item in chosen],
-    )
+def _models(chosen: tuple[Ranked, ...], out: Output) -> None:
+    columns = ["#", "size", "model", "family", ">parameters (active)", "licence", "bits", ">GiB", ">context"]
+    rows = [_model_row(item) for item in chosen]
+    out.table("What could do it", [*columns, ">tokens/s (80 %)", ">long request"], rows)
 
 
 def _model_row(item: Ranked) -> tuple[str, ...]:
     model, fit = item.found.model, item.found.fit
-    active = fit.active_parameters or model.active_parameters
+    active = fit.active_parameters or model.active_parameters or model.parameters
     return (
         str(item.position),
         item.band,
         model.id,
         item.family,
-        _parameters(model.parameters),
-        "" if active is None or active > 0.9 * model.parameters else _parameters(active),
+        _parameters(model.parameters) + (f" ({_parameters(active)})" if active < _DENSE * model.parameters else ""),
         model.license or "not stated",
         fit.quantization or "",
         "" if fit.needed_bytes is None else f"{fit.needed_bytes / _GIB:.1f}",
         "" if fit.context_tokens is None else f"{fit.context_tokens:,}",
         _interval(fit.decode),
-        "" if fit.seconds is None else f"{fit.seconds:.1f} s",
+        "unknown" if fit.seconds is None else f"{fit.seconds:,.1f} s",
     )
 
 
-def _evidence(report: ScoutReport, chosen: tuple[Ranked, ...], out: Output, *, ranks: bool) -> None:
-    columns = [
-        "#",
-        "model",
-        "measured here",
-        ">built on it",
-        ">in 90 days",
-        ">downloads",
-        ">likes",
-        ">arena",
-        ">months",
-    ]
+def _evidence(report: ScoutReport, chosen: tuple[Ranked, ...], out: Output) -> None:
+    columns = ["#", "model", "measured here", ">built on it", ">in 90 days", ">downloads", ">likes", ">arena"]
     rows = [_evidence_row(report, item) for item in chosen]
-    if ranks:
-        columns.append(">mean of ranks")
-        rows = [(*row, _ranks(item)) for row, item in zip(rows, chosen, strict=True)]
-    out.table("Why: own measurements first, then the mean of the ranks (insource scout --explain)", columns, rows)
+    title = "Why: own measurements first, then the mean of the ranks (--explain shows rule and ranks)"
+    out.table(title, [*columns, ">months"], rows)
 
 
 def _evidence_row(report: ScoutReport, item: Ranked) -> tuple[str, ...]:
@@ -205,9 +197,23 @@ def _used(count: int | None, percentile: float | None) -> str:
     return f"{count:,} (p{100 * percentile:.0f})"
 
 
-def _ranks(item: Ranked) -> str:
-    each = ", ".join(f"{name} {value:.2f}" for name, value in item.ranks.items())
-    return f"{item.mean_rank:.2f} of {each}"
+def _explain(chosen: tuple[Ranked, ...], out: Output) -> None:
+    from insource.workflows.shortlist import RULE, TIERS
+
+    names: list[FactorName] = list(dict.fromkeys(name for item in chosen for name in item.ranks))
+    rows = [
+        (
+            str(item.position),
+            item.found.model.id,
+            TIERS[item.tier],
+            *("unknown" if name not in item.ranks else f"{item.ranks[name]:.3f}" for name in names),
+            f"{item.mean_rank:.3f}",
+        )
+        for item in chosen
+    ]
+    columns = [">" + name.replace("_", " ") for name in names]
+    out.table("Relative ranks: 0 the best, 1 the last", ["#", "model", "measured", *columns, ">mean"], rows)
+    out.text(RULE)
 
 
 def _removed(report: ScoutReport, out: Output) -> None:

@@ -51,6 +51,8 @@ class ScoutQuestion:
     convertible: bool = False
     floor: str = "Q4_K_M"
     """The quantisation with the fewest bits that is still wanted."""
+    spill: bool = False
+    """On a machine with accelerators, layers may lie in the system's memory."""
     latency_seconds: float | None = None
     requests_per_minute: float | None = None
     arena: Path | None = None
@@ -77,6 +79,7 @@ class FitQuestion:
     needs: Needs
     slots: int
     floor: str
+    spill: bool
     prompt_tokens: tuple[int, ...]
     """Of the task's requests; one value where there is no task."""
     answer_tokens: tuple[int, ...]
@@ -91,7 +94,7 @@ class ScoutReport:
     task: Task | None
     traffic: TaskTraffic | None
     needs: Needs
-    machine: Machine
+    fit: FitQuestion
     as_of: date
     listed: int
     """Rows of the catalogue."""
@@ -103,6 +106,10 @@ class ScoutReport:
     arena_given: bool
 
     @property
+    def machine(self) -> Machine:
+        return self.fit.machine
+
+    @property
     def cannot_say(self) -> int:
         return sum(item.cannot_say for item in self.removed)
 
@@ -111,12 +118,13 @@ def scout(question: ScoutQuestion, parts: ScoutParts, *, make_fits: MakeFits) ->
     """Raises UnknownTask, EmptyLog for a task without exchanges, UsageError, BadInput."""
     task, traffic = _task(question, parts)
     needs = _needs(question, parts.settings, traffic)
-    machine = parts.find_machine(question.machine)
+    fit = _fit_question(
+        question, parts.settings, machine=parts.find_machine(question.machine), needs=needs, traffic=traffic
+    )
     arena = read_arena(question.arena) if question.arena is not None else {}
     models = parts.catalogue.models()
     groups = group_copies(models)
-    fits = make_fits(_fit_question(question, parts.settings, machine=machine, needs=needs, traffic=traffic))
-    found, removed = sift(groups, needs=needs, purpose_of=Purposes(models).of, fits=fits)
+    found, removed = sift(groups, needs=needs, purpose_of=Purposes(models).of, fits=make_fits(fit))
     activity = measure(groups, as_of=parts.catalogue.as_of)
     measured = _measurements(parts.registry)
 
@@ -135,7 +143,7 @@ def scout(question: ScoutQuestion, parts: ScoutParts, *, make_fits: MakeFits) ->
         task=task,
         traffic=traffic,
         needs=needs,
-        machine=machine,
+        fit=fit,
         as_of=parts.catalogue.as_of,
         listed=len(models),
         models=len(groups),
@@ -186,15 +194,25 @@ def _needs(question: ScoutQuestion, settings: Settings, traffic: TaskTraffic | N
 def _fit_question(
     question: ScoutQuestion, settings: Settings, *, machine: Machine, needs: Needs, traffic: TaskTraffic | None
 ) -> FitQuestion:
-    half = needs.context_tokens // 2
+    prompt = needs.context_tokens // 2  # without a task: half of the context to read, half to write
     return FitQuestion(
         machine=machine,
         needs=needs,
         slots=settings.slots,
         floor=question.floor,
-        prompt_tokens=traffic.prompt_tokens if traffic is not None else (half,),
-        answer_tokens=traffic.answer_tokens if traffic is not None else (needs.context_tokens - half,),
+        spill=question.spill,
+        prompt_tokens=traffic.prompt_tokens if traffic is not None else (prompt,),
+        answer_tokens=traffic.answer_tokens if traffic is not None else (needs.context_tokens - prompt,),
     )
+
+
+LONG = 0.95
+"""The quantile of a task's lengths that speed is told for, and a latency is promised for."""
+
+
+def long_request(question: FitQuestion) -> tuple[int, int]:
+    """Prompt and answer tokens."""
+    return quantile(question.prompt_tokens, LONG), max(1, quantile(question.answer_tokens, LONG))
 
 
 def slot_tokens(needs: Needs) -> int:

@@ -20,14 +20,11 @@ from insource.fit.memory import predict_memory
 from insource.fit.speed import predict_speed
 from insource.fit.values import MemoryPrediction, RunSettings
 from insource.fit.work import Load
-from insource.workflows.scout import FitQuestion, slot_tokens
+from insource.workflows.scout import LONG, FitQuestion, long_request, slot_tokens
 from insource.workflows.sift import FitSummary
-from insource.workflows.task_traffic import quantile
 
 LADDER = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "Q2_K")
 """What is tried, the best first; below 4 bits only when asked for."""
-_LONG = 0.95
-"""The quantile of lengths that a latency is promised for; the capacity's own share."""
 _PARTICULAR = re.compile(r"'[^']*'|\d[\d,.]*\d|\d")
 _LONGEST_REASON = 100
 
@@ -63,8 +60,7 @@ class _Fit:
         self._question = question
         self._run = run
         self._ladder = LADDER[: LADDER.index(question.floor) + 1]
-        self._long_prompt = quantile(question.prompt_tokens, _LONG)
-        self._long_answer = max(1, quantile(question.answer_tokens, _LONG))
+        self._long_prompt, self._long_answer = long_request(question)
         self._lengths = [
             Lengths(prompt, answer)
             for prompt, answer in zip(question.prompt_tokens, question.answer_tokens, strict=True)
@@ -76,17 +72,23 @@ class _Fit:
             smallest = self._try(model, self._ladder[-1])
             if smallest.memory.fits is None:
                 return FitSummary(fits=None, reason=_kind_of(smallest.memory.unknown[0]))
-            if not smallest.memory.fits:
-                needed = _needed(smallest.memory)
-                return FitSummary(fits=False, reason="more memory than is free", needed_bytes=needed)
+            if not self._fits(smallest):
+                reason = "larger than the accelerators" if smallest.memory.fits else "larger than the free memory"
+                return FitSummary(fits=False, reason=reason, needed_bytes=_needed(smallest.memory))
             better = (self._try(model, quantization) for quantization in self._ladder[:-1])
-            return self._fitting(next((tried for tried in better if tried.memory.fits), smallest))
+            return self._fitting(next((tried for tried in better if self._fits(tried)), smallest))
         except InsourceError as error:
             return FitSummary(fits=None, reason=_kind_of(error.message))
 
     def _try(self, model: CatalogueModel, quantization: str) -> _Tried:
         spec = spec_of_row(model, quantization=quantization)
         return _Tried(spec, predict_memory(spec, self._question.machine, self._run))
+
+    def _fits(self, tried: _Tried) -> bool:
+        """Where there are accelerators, the whole of it on them, unless it may spill."""
+        whole = tried.memory.gpu_layers > len(tried.spec.architecture.layers)
+        spills = bool(self._question.machine.accelerators) and not whole
+        return tried.memory.fits is True and (self._question.spill or not spills)
 
     def _fitting(self, tried: _Tried) -> FitSummary:
         spec, memory = tried
@@ -126,7 +128,7 @@ class _Fit:
                 return None
             steps.append(1 / speed.decode_tokens_per_second.low)
         service = ServiceSpeed(prefill_tokens_per_second=prefill_low, step_seconds=tuple(steps))
-        target = LatencyTarget(seconds=needs.latency_seconds, share=_LONG)
+        target = LatencyTarget(seconds=needs.latency_seconds, share=LONG)
         return capacity(self._lengths, service, target).requests_per_minute
 
 
@@ -135,6 +137,6 @@ def _needed(memory: MemoryPrediction) -> int:
 
 
 def _kind_of(sentence: str) -> str:
-    """A sentence about one model as one about its kind, so that they can be counted: without figures and names."""
-    plain = _PARTICULAR.sub("…", sentence)
-    return plain if len(plain) <= _LONGEST_REASON else plain[: _LONGEST_REASON - 1] + "…"
+    """A sentence about one model as one about its kind, so that they can be counted: its beginning, without names and
+    figures."""
+    return _PARTICULAR.sub("…", re.split(r" \(|[:;.] |\.$", sentence, maxsplit=1)[0])[:_LONGEST_REASON]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from insource.core.values import JsonObject
 from insource.fit.values import Estimate
 from insource.hub.licences import licence_class
-from insource.workflows.scout import ScoutReport, closing_steps
+from insource.workflows.scout import ScoutReport, closing_steps, long_request
 from insource.workflows.shortlist import RULE, Measurement, Ranked
 from insource.workflows.sift import Removed
 
@@ -25,6 +25,8 @@ def scout_json(report: ScoutReport, *, everything: bool = False) -> JsonObject:
             "convertible": needs.convertible,
             "licenses": str(needs.licences),
             "floor": report.question.floor,
+            "spill": report.question.spill,
+            "long_request_tokens": dict(zip(("prompt", "answer"), long_request(report.fit), strict=True)),
             "latency_seconds": needs.latency_seconds,
             "requests_per_minute": needs.requests_per_minute,
             "exchanges_read": None if report.traffic is None else report.traffic.exchanges,

@@ -32,6 +32,8 @@ RULE = """\
 FactorName = Literal["derivatives", "recent_derivatives", "downloads", "likes", "arena", "age"]
 Band = Literal["small", "middle", "largest"]
 BANDS: tuple[Band, ...] = ("small", "middle", "largest")
+TIERS = ("for this task", "for another", "no", "not safe")
+"""Names of the tiers, by number: what was measured here."""
 _LARGEST_SHARE = 2 / 3
 _MIDDLE_SHARE = 1 / 8
 _UNKNOWN_RANK = 0.5

@@ -171,7 +171,10 @@ def next_step(name: FilterName) -> str:
         case "context":
             return "`--context` asks for fewer tokens per request."
         case "memory":
-            return "`--machine NAME` asks for a larger machine, `--context` for fewer tokens, `--floor` for fewer bits."
+            return (
+                "`--floor` admits fewer bits, `--spill` the system's memory beside the accelerators', `--context` asks "
+                "for fewer tokens, `--machine NAME` for a larger machine."
+            )
         case "speed":
             return "`--latency` allows more seconds, `--machine NAME` asks for a faster machine."
 

