@@ -126,5 +126,6 @@ def _advise(described: Described, out: Output) -> None:
         out.say(f"The engine names no devices: {described.probe.engine_error}. Next: insource machine --raw")
     if described.kept is None:
         out.say("Not measured yet. Next: insource machine --measure")
-    elif not described.kept.measurement.bandwidth_bytes_per_second.steady:
-        out.say("The rounds differ: something else was using the machine. Measure again when it is idle.")
+    elif not described.kept.measurement.undisturbed:
+        share = described.kept.measurement.cpu_share
+        out.say(f"Other programs had {1 - share:.0%} of the cores: measure again when the machine is idle.")

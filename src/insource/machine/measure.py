@@ -24,7 +24,7 @@ _CHUNK_BYTES = 32 << 20
 """What a thread takes at a time, as in ggml: a core that is busy with something else then does fewer."""
 _ROUND_SECONDS = 0.06
 """Longer than the time slice that another process gets, or a round would measure the scheduler."""
-_STEADY = 0.7
+_UNDISTURBED = 0.9
 _TIME_SECONDS = 1.0
 """For each of the two figures."""
 _SIDES = (1024, 2048)
@@ -42,11 +42,6 @@ class Spread:
     """and a tenth above."""
     rounds: int
 
-    @property
-    def steady(self) -> bool:
-        """Whether the rounds agree. Where they don't, something else was using the machine."""
-        return self.low >= _STEADY * self.high
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
@@ -57,6 +52,12 @@ class Measurement:
     buffer_bytes: int
     seconds: float
     """That measuring took."""
+    cpu_share: float
+    """Of the cores' time, what the reading threads got; the rest went to other programs."""
+
+    @property
+    def undisturbed(self) -> bool:
+        return self.cpu_share >= _UNDISTURBED
 
 
 def measure(*, threads: int, cache_bytes: int, free_bytes: int) -> Measurement:
@@ -68,7 +69,7 @@ def measure(*, threads: int, cache_bytes: int, free_bytes: int) -> Measurement:
     vector = np.ones(_WIDTH, dtype=np.float32)  # NumPy's BLAS must be loaded before its threads can be limited
     size = buffer_bytes(cache_bytes, free_bytes)
     with threadpool_limits(limits=1), ThreadPoolExecutor(threads) as pool:
-        bandwidth = _read(pool, threads, size, vector=vector)
+        bandwidth, cpu_share = _read(pool, threads, size, vector=vector)
     with threadpool_limits(limits=threads):
         flops = _multiply()
     return Measurement(
@@ -77,6 +78,7 @@ def measure(*, threads: int, cache_bytes: int, free_bytes: int) -> Measurement:
         threads=threads,
         buffer_bytes=size,
         seconds=time.perf_counter() - began,
+        cpu_share=cpu_share,
     )
 
 
@@ -92,10 +94,10 @@ def spread(rates: list[float]) -> Spread:
     return Spread(median=median(ordered), low=ordered[cut], high=ordered[-1 - cut], rounds=len(ordered))
 
 
-def _read(pool: ThreadPoolExecutor, threads: int, size: int, *, vector: Any) -> Spread:
+def _read(pool: ThreadPoolExecutor, threads: int, size: int, *, vector: Any) -> tuple[Spread, float]:
     import numpy as np
 
-    rows = max(1, min(size, _CHUNK_BYTES) // (_WIDTH * 4))
+    rows = max(1, min(size // (4 * threads), _CHUNK_BYTES) // (_WIDTH * 4))
     count = max(1, size // (rows * _WIDTH * 4))
     chunks = list(pool.map(lambda _: np.ones((rows, _WIDTH), dtype=np.float32), range(count)))
 
@@ -112,7 +114,9 @@ def _read(pool: ThreadPoolExecutor, threads: int, size: int, *, vector: Any) -> 
     began = time.perf_counter()
     read(1)
     times = max(1, round(_ROUND_SECONDS / (time.perf_counter() - began)))
-    return _timed(lambda: read(times), float(times * sum(chunk.nbytes for chunk in chunks)))
+    began, cpu_began = time.perf_counter(), time.process_time()
+    rates = _timed(lambda: read(times), float(times * sum(chunk.nbytes for chunk in chunks)))
+    return rates, min(1.0, (time.process_time() - cpu_began) / (time.perf_counter() - began) / threads)
 
 
 def _multiply() -> Spread:
