@@ -162,13 +162,13 @@ class _Section:
         return BadInput(f"In {self._where}: {key!r} {problem}; it says {value!r}.", next_step="Correct the file.")
 
     def text(self, key: str) -> str:
-        return self._read(key, str, "", "is text")
+        return self._read(key, str, default="", problem="is text")
 
     def flag(self, key: str) -> bool:
-        return self._read(key, bool, False, "is true or false")
+        return self._read(key, bool, default=False, problem="is true or false")
 
     def texts(self, key: str) -> list[str]:
-        values = self._read(key, list, [], "is a list of texts")
+        values = self._read(key, list, default=[], problem="is a list of texts")
         return [str(value) for value in values]
 
     def whole(self, key: str) -> int | None:
@@ -186,7 +186,7 @@ class _Section:
             raise self.error(key, "is a number above 0", value)
         return float(value)
 
-    def _read(self, key: str, kind: type[Value], default: Value, problem: str) -> Value:
+    def _read(self, key: str, kind: type[Value], *, default: Value, problem: str) -> Value:
         value = self._given.get(key, default)
         if not isinstance(value, kind):
             raise self.error(key, problem, value)
