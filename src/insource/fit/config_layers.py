@@ -78,7 +78,7 @@ class LayerBuilder:
         if attends:
             key, value, query = self._attention(matrices, role)
         if type_.mixer and (kind == "recurrent" or type_.architecture == "falcon-h1"):
-            state, mixer = add_mixer(self._facts, type_.mixer, self.width, matrices)
+            state, mixer = add_mixer(matrices, self._facts, kind=type_.mixer, width=self.width)
         if type_.architecture == "nemotron_h" and kind in ("full", "recurrent"):
             dense_width = 0  # one thing a layer: mixer, attention, feed-forward or experts
         shared_width = self.experts.add(matrices) if has_experts else 0

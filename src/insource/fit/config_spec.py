@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from insource.core.architecture import Architecture, Experts, LayerKind, ModelSpec, Weights
+from insource.core.architecture import Architecture, Experts, LayerKind, ModelSpec
 from insource.core.errors import BadInput
 from insource.fit.config_facts import MOST_LAYERS, Facts, native_quantization
 from insource.fit.config_layers import LayerBuilder, LayerRole, MissingFact, required
@@ -21,6 +21,8 @@ from insource.fit.table import defaults
 
 _TOLERANCE = 0.05
 """Between parameters computed and stated: more means that something was misunderstood."""
+_COUNTED_WELL = ("BF16", "F16", "F32")
+"""Packed weights are counted by what they are packed in."""
 _PLAIN = ModelType(architecture="")
 _SLIDING = ("sliding_attention", "chunked_attention", "local_attention", "sliding")
 _RECURRENT = ("linear_attention", "mamba", "mamba2", "conv", "recurrent")
@@ -61,25 +63,13 @@ def spec_of_config(
             f"The configuration of {name!r} does not say {str(missing)!r}, without which no size can be told.",
             next_step="Give a GGUF file of it, or name another model.",
         ) from None
-    weights = estimate_weights(read.shape, quantization or native_quantization(config))
-    return make_spec(read, weights, name=name, parameters=parameters, source=source)
-
-
-def make_spec(
-    read: Understood,
-    weights: Weights,
-    *,
-    name: str,
-    parameters: int | None,
-    source: Literal["config", "table", "catalogue"],
-) -> ModelSpec:
+    native = native_quantization(config)
+    weights = estimate_weights(read.shape, quantization or native)
     architecture = read.architecture
-    doubt = _doubt(read, parameters)
-    if doubt:
-        architecture = _with_unknown(architecture, doubt)
+    doubt = _doubt(read, parameters) if native in _COUNTED_WELL else None
     return ModelSpec(
         name=name,
-        architecture=architecture,
+        architecture=replace(architecture, unknown=(*architecture.unknown, doubt)) if doubt else architecture,
         weights=weights,
         source=source,
         parameters=read.shape.parameters,
@@ -107,7 +97,7 @@ def understand(config: Mapping[str, Any], facts: Facts) -> Understood:
     if builder.count > MOST_LAYERS:
         raise MissingFact(f"a possible num_hidden_layers (it says {builder.count:,})")
     vocabulary = required(facts.number("vocab_size", "padded_vocab_size"), "vocab_size")
-    kinds = layer_kinds(facts, kind, builder.count, unknown)
+    kinds = layer_kinds(facts, kind, count=builder.count, unknown=unknown)
     blocks = builder.blocks(_with_sharing(kinds, facts, kind), _dense_width(facts, kind, builder))
     tied = _is_tied(facts, kind)
     sliding = "sliding" in kinds
@@ -133,11 +123,11 @@ def understand(config: Mapping[str, Any], facts: Facts) -> Understood:
         streams=(facts.number("altup_num_inputs") or 4) if kind.architecture == "gemma3n" else 1,
         unknown=tuple(unknown),
     )
-    shape = _shape(facts, builder, blocks, architecture)
+    shape = _shape(facts, builder, blocks, architecture=architecture)
     return Understood(architecture=architecture, shape=shape, multimodal=facts.multimodal)
 
 
-def layer_kinds(facts: Facts, kind: ModelType, count: int, unknown: list[str]) -> tuple[LayerKind, ...]:
+def layer_kinds(facts: Facts, kind: ModelType, *, count: int, unknown: list[str]) -> tuple[LayerKind, ...]:
     """One a layer; appends to `unknown` what had to be assumed."""
     if kind.encoder:
         return ("none",) * count
@@ -151,7 +141,7 @@ def layer_kinds(facts: Facts, kind: ModelType, count: int, unknown: list[str]) -
         return tuple(letters.get(pattern[index : index + 1], "full") for index in range(count))
     listed = _listed(facts, count)
     if kind.mixer and kind.architecture != "falcon-h1":
-        kinds = _hybrid_kinds(facts, kind, listed, unknown)
+        kinds = _hybrid_kinds(facts, kind, listed, unknown=unknown)
     else:
         kinds = _window_kinds(facts, kind, listed)
     if not kind.architecture and any(word in _RECURRENT for word in listed):
@@ -183,7 +173,7 @@ def _window_kinds(facts: Facts, kind: ModelType, listed: list[str]) -> list[Laye
     return ["full" if index % period == full else "sliding" for index in range(count)]
 
 
-def _hybrid_kinds(facts: Facts, kind: ModelType, listed: list[str], unknown: list[str]) -> list[LayerKind]:
+def _hybrid_kinds(facts: Facts, kind: ModelType, listed: list[str], *, unknown: list[str]) -> list[LayerKind]:
     count = len(listed)
     if any(listed):
         return ["recurrent" if word in _RECURRENT else "full" for word in listed]
@@ -222,17 +212,15 @@ def _dense_width(facts: Facts, kind: ModelType, builder: LayerBuilder) -> Callab
     elif kind.architecture == "llama4":
         plain = facts.number("intermediate_size_mlp") or plain
     elif kind.architecture == "granitehybrid":
-        plain = (facts.number("shared_intermediate_size") or 0) or plain
-    elif kind.architecture == "mamba" or kind.architecture == "mamba2":
+        plain = facts.number("shared_intermediate_size") or plain
+    elif kind.architecture in ("mamba", "mamba2"):
         plain = 0
     elif kind.architecture in ("rwkv6", "rwkv7"):
         plain = plain or (builder.width * 7 // 2 // 32 * 32 if kind.architecture == "rwkv6" else builder.width * 4)
     elif kind.architecture == "nemotron_h":
         pattern = facts.pattern
         return lambda index: plain if pattern[index : index + 1] == "-" else 0
-    elif not plain and builder.experts.count:
-        plain = 0
-    elif not plain:
+    elif not plain and not builder.experts.count:
         plain = 4 * builder.width  # the classes that leave it out: GPT-2, Falcon, BLOOM
     if facts.items("intermediate_size"):
         return lambda index: facts.of_layer("intermediate_size", index) or plain
@@ -260,7 +248,7 @@ def _is_tied(facts: Facts, kind: ModelType) -> bool:
     return said if said is not None else facts.flag("tie_embedding") is True
 
 
-def _shape(facts: Facts, builder: LayerBuilder, blocks: tuple[Block, ...], architecture: Architecture) -> Shape:
+def _shape(facts: Facts, builder: LayerBuilder, blocks: tuple[Block, ...], *, architecture: Architecture) -> Shape:
     width, vocabulary, name = builder.width, architecture.vocabulary, architecture.name
     inputs = [Matrix("embedding", width, vocabulary)]
     outputs = [Matrix("vector", width)]
@@ -292,12 +280,11 @@ def _shape(facts: Facts, builder: LayerBuilder, blocks: tuple[Block, ...], archi
 
 def _doubt(read: Understood, stated: int | None) -> str | None:
     """A sentence where the parameters that the facts make are not those that are stated. A multimodal model states more
-    (its encoders); layers for multi-token prediction lie within the tolerance."""
+    (its encoders), and some store a tied head twice; layers for multi-token prediction lie within the tolerance."""
     computed = read.shape.parameters
-    if stated is None or abs(computed - stated) <= _TOLERANCE * stated or (read.multimodal and stated > computed):
+    if stated is None or (read.multimodal and stated > computed):
+        return None
+    expected = (computed, computed + read.shape.inputs[0].elements)
+    if any(abs(figure - stated) <= _TOLERANCE * stated for figure in expected):
         return None
     return f"The configuration makes {computed:,} parameters, the repository states {stated:,}."
-
-
-def _with_unknown(architecture: Architecture, sentence: str) -> Architecture:
-    return replace(architecture, unknown=(*architecture.unknown, sentence))

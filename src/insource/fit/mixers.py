@@ -14,7 +14,7 @@ _RWKV_STATES = 15
 """Hidden states that its time mix holds at once: six shifted inputs, and the vectors r, w, k, v, a, g with helpers."""
 
 
-def add_mixer(facts: Facts, kind: MixerKind, width: int, matrices: list[Matrix]) -> tuple[int, Mixer]:
+def add_mixer(matrices: list[Matrix], facts: Facts, *, kind: MixerKind, width: int) -> tuple[int, Mixer]:
     """Adds one layer's matrices; returns the values of its state, and what it works with."""
     if kind == "mamba1":
         return _mamba1(facts, width, matrices)
@@ -26,7 +26,7 @@ def add_mixer(facts: Facts, kind: MixerKind, width: int, matrices: list[Matrix])
         cache = facts.number("conv_L_cache") or 3
         matrices += [Matrix("other", width, 3 * width), Matrix("kept", cache, width), Matrix("other", width, width)]
         return width * (cache - 1), Mixer(projection_width=3 * width, channels=width, inner_width=width)
-    return _rwkv(facts, kind, width, matrices)
+    return _rwkv(facts, width, matrices)
 
 
 def _mamba1(facts: Facts, width: int, matrices: list[Matrix]) -> tuple[int, Mixer]:
@@ -87,11 +87,12 @@ def _gated_delta(facts: Facts, width: int, matrices: list[Matrix]) -> tuple[int,
     return (kernel - 1) * channels + key_head * inner, mixer
 
 
-def _rwkv(facts: Facts, kind: MixerKind, width: int, matrices: list[Matrix]) -> tuple[int, Mixer]:
+def _rwkv(facts: Facts, width: int, matrices: list[Matrix]) -> tuple[int, Mixer]:
     """RWKV 6 and 7: two token shifts (time mix and channel mix) and one square state a head."""
     head = facts.number("head_size", "head_dim") or 64
-    matrices += [Matrix("other", width, width)] * (5 if kind == "rwkv6" else 4)
-    if kind == "rwkv6":
+    is_six = facts.model_type == "rwkv6"
+    matrices += [Matrix("other", width, width)] * (5 if is_six else 4)
+    if is_six:
         mix, decay = (64, 128) if width == 4096 else (32, 64)
         matrices += [Matrix("kept", width, 2 * 5 * mix + 2 * decay), Matrix("vector", 9 * width)]
     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -38,8 +38,11 @@ _AT_ONCE = 8
 _INDEX = "model.safetensors.index.json"
 _NOT_WEIGHTS = ("adapter", "consolidated", "optimizer", "training")
 """Beginnings of safetensors files that are no part of the model, or the same weights once more."""
-_BITS = {"F64": 64, "I64": 64, "U64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16, "U16": 16,
-         "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "I8": 8, "U8": 8, "BOOL": 8, "F4": 4}  # fmt: skip
+_BITS: Mapping[str, int] = {
+    "F64": 64, "I64": 64, "U64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16, "U16": 16,
+    "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "I8": 8, "U8": 8, "BOOL": 8, "F4": 4,
+}  # fmt: skip
+"""Of one value, by safetensors' names."""
 
 T = TypeVar("T")
 
@@ -261,10 +264,10 @@ def _safetensors_header(file: BinaryIO, size_bytes: int, *, name: str) -> tuple[
         raise _bad(name, f"states a header of {length:,} bytes in a file of {size_bytes:,}")
     entries = _object(file.read(length), name)
     room = size_bytes - 8 - length
-    return tuple(_tensor(key, value, name, room) for key, value in entries.items() if key != "__metadata__")
+    return tuple(_tensor(key, value, name=name, room=room) for key, value in entries.items() if key != "__metadata__")
 
 
-def _tensor(key: str, value: object, name: str, room: int) -> TensorInfo:
+def _tensor(key: str, value: object, *, name: str, room: int) -> TensorInfo:
     fields = cast("dict[str, object]", value) if isinstance(value, dict) else {}
     dtype, shape, offsets = (fields.get(field) for field in ("dtype", "shape", "data_offsets"))
     lengths, ends = _counts(shape), _counts(offsets)
