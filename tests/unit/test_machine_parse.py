@@ -163,6 +163,7 @@ def test_a_files_apple_chip_brings_its_own_system() -> None:
         ("cpu_features = 'avx2'", "list of texts"),
         ("device = 3", "list of tables"),
         ("[[device]]", "'memory_gb' is needed"),
+        ("[[device]]\nmemory_gb = 8\ncount = 100000000", "16 at most"),
         ("[[device]]\nmemory_gb = 8\nbackend = 'abacus'", "'backend' is one of"),
         ("[[device]]\nname = 'epyc 9004'", "no accelerator"),
         ("[[device]]\nname = 'rtx 4090'\nmemory_free_gb = 40", "more than its 23.6"),

@@ -31,7 +31,7 @@ from typing import Any, TypeVar
 from insource.core.errors import BadInput
 from insource.core.hardware import Device, Machine, Rate
 from insource.machine.devices import GIB
-from insource.machine.parse import HOST_NOTE, numbered, parse_machine
+from insource.machine.parse import HOST_NOTE, MAX_DEVICES, numbered, parse_machine
 
 _DEFAULT_HOST = "DDR5-5600"
 _SYSTEM_KEYS = frozenset(["name", "cores", "memory_gb", "bandwidth_gbs", "matmul_tflops", "cpu_features", "device"])
@@ -108,6 +108,8 @@ def _stated_system(top: _Section, machine: Machine) -> Machine:
 def _devices(section: _Section) -> tuple[list[Device], Machine | None]:
     """The devices of one entry, and the machine that the table sees around them."""
     count = section.whole("count") or 1
+    if count > MAX_DEVICES:
+        raise section.error("count", f"is {MAX_DEVICES} at most, as in llama.cpp", count)
     name = section.text("name")
     memory = section.positive("memory_gb")
     if name:

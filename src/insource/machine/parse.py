@@ -14,7 +14,7 @@ from insource.core.hardware import Device, Machine, Rate
 from insource.machine.devices import GIB, Choice, choose
 
 _COUNT = re.compile(r"(?i)^\s*(?P<count>\d{1,3})\s*[x×*]\s*(?P<name>\S.*)$")
-_MAX_DEVICES = 16
+MAX_DEVICES = 16
 _SYSTEM_GIB = 4
 """What the operating system and other programs keep of a system's memory."""
 HOST_NOTE = "around it"
@@ -38,9 +38,9 @@ def parse_machine(text: str) -> Machine:
 
 def assemble(name: str, accelerators: list[Choice], platform: Choice | None) -> Machine:
     """The accelerators in the platform, or in the one that the table gives them."""
-    if len(accelerators) > _MAX_DEVICES:
+    if len(accelerators) > MAX_DEVICES:
         raise UsageError(
-            f"{name!r} has {len(accelerators)} devices; llama.cpp uses {_MAX_DEVICES} at most.", next_step="Name fewer."
+            f"{name!r} has {len(accelerators)} devices; llama.cpp uses {MAX_DEVICES} at most.", next_step="Name fewer."
         )
     shared = [choice for choice in accelerators if choice.device.unified]
     if shared and (len(accelerators) > 1 or platform):
@@ -126,7 +126,7 @@ def _unified(name: str, choice: Choice, assumed: list[str]) -> Machine:
     else:
         share = (choice.memory_gb - _SYSTEM_GIB) * GIB
     assumed.append(f"the system and other programs take {_SYSTEM_GIB} GiB")
-    cpu = _cpu(choice)
+    cpu = replace(_cpu(choice), description=row.base or row.name)
     gpu = replace(_gpu(choice), memory_total_bytes=share, memory_free_bytes=min(share, cpu.memory_free_bytes))
     device = numbered([gpu])[0]
     return Machine(name=name, devices=(device, cpu), cores=row.cores or 1, assumed=tuple(assumed))
