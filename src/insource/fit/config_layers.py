@@ -98,7 +98,7 @@ class LayerBuilder:
             latent_width=(self._facts.number("kv_lora_rank") or 0) if attends and type_.attention == "mla" else 0,
             feed_forward_width=dense_width,
             expert_width=self.experts.width if has_experts else 0,
-            gated=type_.gated,
+            gated=type_.gated and bool(dense_width or has_experts),
             mixer=mixer,
         )
         return Block(layer=layer, matrices=tuple(matrices))

@@ -23,6 +23,8 @@ _TOLERANCE = 0.05
 """Between parameters computed and stated: more means that something was misunderstood."""
 _COUNTED_WELL = ("BF16", "F16", "F32")
 """Packed weights are counted by what they are packed in."""
+_ENDLESS_TOKENS = 1 << 20
+"""What llama.cpp's converter writes for a model whose state does not grow with the context."""
 _PLAIN = ModelType(architecture="")
 _SLIDING = ("sliding_attention", "chunked_attention", "local_attention", "sliding")
 _RECURRENT = ("linear_attention", "mamba", "mamba2", "conv", "recurrent")
@@ -116,8 +118,9 @@ def understand(config: Mapping[str, Any], facts: Facts) -> Understood:
         experts=Experts(count=experts.count, used=experts.used, width=experts.width, layers=len(with_experts))
         if with_experts
         else None,
-        context_tokens=facts.number("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length"),
-        head_width=builder.head_width or None,
+        context_tokens=facts.number("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
+        or (_ENDLESS_TOKENS if kind.attention == "none" else None),
+        head_width=blocks[0].layer.key_width if kind.attention == "mla" else builder.head_width or None,
         tied_embeddings=tied,
         per_layer_width=(facts.number("hidden_size_per_layer_input") or 0) * builder.count if kind.norms == 4 else 0,
         streams=(facts.number("altup_num_inputs") or 4) if kind.architecture == "gemma3n" else 1,

@@ -27,6 +27,8 @@ _SAME_SHAPE = frozenset({
     "dwq", "w4a16", "w8a8", "autoround",
 })  # fmt: skip
 """Words at the end of a repository's name that leave the shape as it is."""
+_ANYWHERE = frozenset({"instruct", "chat", "base", "it"})
+"""The same before a version: `Mistral-7B-Instruct-v0.3`."""
 _QUANT = re.compile(r"(?:i?q\d\w*|[kmsl]|xs|xxs|\dbit)")
 
 
@@ -102,6 +104,9 @@ def _keys(model_id: str) -> list[str]:
     while len(words) > 1 and (words[-1] in _SAME_SHAPE or _QUANT.fullmatch(words[-1])):
         words = words[:-1]
         keys.append(_compact("-".join(words)))
+    plain = [word for word in words if word not in _ANYWHERE]
+    if plain and plain != words:
+        keys.append(_compact("-".join(plain)))
     if len(words) > 1 and words[0] == "meta":
         keys += [key.removeprefix("meta") for key in keys]
     return keys
