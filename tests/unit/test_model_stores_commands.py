@@ -92,6 +92,10 @@ def test_the_table_says_what_is_not_known(stores: Path) -> None:
     assert "not tried" in shown.stdout
     assert "ollama:bad:latest: Its manifest" in shown.stderr
     assert "Skipped: " in shown.stderr
+    for number in range(30):
+        write(stores / "ollama_models" / "manifests" / f"stray{number}", b"x")
+    said = [line for line in cli("list").stderr.splitlines() if line.startswith("Skipped: ")]
+    assert (len(said), said[-1]) == (21, "Skipped: 11 more.")
 
 
 def test_whether_it_fits_is_asked_for_every_model(opened: Models) -> None:

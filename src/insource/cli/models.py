@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from insource.core.values import ModelFile
     from insource.workflows.model_stores import ListedModel
 
+_SAID = 20
+"""Sentences about what is no entry of a store; a folder may hold any number of stray files."""
+
 app = typer.Typer(help="Model files on this machine.", no_args_is_help=True)
 
 RefArgument = Annotated[
@@ -69,8 +72,10 @@ def list_files(
         for sentence in undecided:
             out.say(sentence)
     found = model_stores.list_models(models)
-    for sentence in found.skipped:
+    for sentence in found.skipped[:_SAID]:
         out.say(f"Skipped: {sentence}")
+    if len(found.skipped) > _SAID:
+        out.say(f"Skipped: {len(found.skipped) - _SAID} more.")
     if as_json:
         out.data([_entry_json(listed) for listed in found.models])
         return

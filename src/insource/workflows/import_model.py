@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from insource.core.errors import BadModelFile, UsageError
 from insource.core.hashing import file_sha256
 from insource.core.values import ModelFile
+from insource.engines.models.notes import Note
 from insource.engines.models.refs import parse_ref
 from insource.workflows.model_stores import Models, try_model
-from insource.workflows.models import find, pull
+from insource.workflows.models import find
 
 _OURS = ("hub", "wheel", "imported")
+_NAMED_BY_HASH = ("ollama", "llamacpp")
+"""Stores whose names state a hash; everywhere else it has just been computed, or was noted for this very file."""
 _NAME_CHARACTERS = 96
 
 
@@ -34,8 +37,7 @@ async def import_model(named: str, models: Models, *, name: str = "") -> Importe
     if parse_ref(ref).scheme in _OURS:
         raise UsageError(f"{ref!r} is in our own store already.", next_step="Use it by this reference.")
     file = find(ref, cache=models.cache, sources=models.sources)
-    found = file_sha256(file.path)
-    if found != file.sha256:
+    if file.source in _NAMED_BY_HASH and (found := file_sha256(file.path)) != file.sha256:
         raise BadModelFile(
             f"The file {str(file.path)!r} of {ref!r} has the sha256 {found}, not {file.sha256}: it is damaged.",
             next_step="Get it again with the tool that keeps it.",
@@ -55,7 +57,9 @@ async def import_model(named: str, models: Models, *, name: str = "") -> Importe
         with models.cache.lock(target):
             linked = models.cache.link(file.path, target, sha256=file.sha256, license=file.license)
     except OSError as error:
-        used = pull(f"file:{file.path.resolve()}", models.sources, cache=models.cache)
+        path = file.path.resolve()
+        models.cache.notes.put(path, Note.about(path, sha256=file.sha256, license=file.license))
+        used = replace(file, ref=f"file:{path}", path=path, source="file")
         return Imported(file=used, linked=False, why_not=error.strerror or str(error))
     return Imported(file=linked, linked=True)
 
