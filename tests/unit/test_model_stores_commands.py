@@ -147,6 +147,9 @@ def test_an_import_is_a_link_that_outlives_the_other_tools_name(opened: Models, 
     assert done.file.path.resolve().samefile(blob), "not a byte was copied"
     assert len(list((stores / "ollama_models").rglob("*"))) == before
     assert imported("ollama:qwen3:8b", opened) == done
+    imported("ollama:qwen3:8b", opened, name="twice")
+    assert models.remove("imported:twice", cache=opened.cache).freed_bytes == 0, "Ollama has it still"
+    assert blob.read_bytes() == DATA
     blob.unlink()
     found = models.find("imported:qwen3-8b", cache=opened.cache)
     assert (found.path.read_bytes(), found.source, found.license) == (DATA, "imported", "Apache-2.0")

@@ -134,13 +134,13 @@ class ModelCache:
             if pointer.is_symlink():
                 blobs.add(Path(os.path.normpath(pointer.parent / pointer.readlink())))
             else:
-                freed += pointer.stat().st_size
+                freed += _freed_bytes(pointer)
             pointer.unlink()
             self.notes.drop(pointer)
         kept = {path.resolve() for snapshot in self._snapshots(repo) for path in snapshot.rglob("*")}
         for blob in blobs:
             if blob.resolve() not in kept and blob.parent == repo / "blobs" and os.path.lexists(blob):
-                freed += blob.lstat().st_size
+                freed += _freed_bytes(blob)
                 blob.unlink()
         self.tidy(repo)
         return freed
@@ -179,6 +179,12 @@ class ModelCache:
             source=org if single else "hub",
             license=note.license if note else None,
         )
+
+
+def _freed_bytes(path: Path) -> int:
+    """By removing this name: nothing while the file has another, as an import has that its tool still keeps."""
+    state = path.lstat()
+    return state.st_size if state.st_nlink == 1 else 0
 
 
 def _ggufs(snapshot: Path) -> list[Path]:
