@@ -201,8 +201,11 @@ def _listed(facts: Facts, count: int) -> list[str]:
 
 
 def _window_tokens(facts: Facts, kind: ModelType) -> int | None:
-    if kind.window is not None and kind.window.tokens:
-        return kind.window.tokens
+    window = kind.window
+    if window is not None and window.only_with_layers not in (None, facts.number("num_hidden_layers")):
+        return None
+    if window is not None and window.tokens:
+        return window.tokens
     if kind.architecture == "gemma3" and facts.number("sliding_window_pattern") == 1:
         return None
     return facts.number("sliding_window", "attention_chunk_size") or None
@@ -262,8 +265,7 @@ def _shape(facts: Facts, builder: LayerBuilder, blocks: tuple[Block, ...], *, ar
         inputs.append(Matrix("kept", width, positions + (facts.number("type_vocab_size") or 0)))
     per_layer = facts.number("hidden_size_per_layer_input") or 0
     if name in ("gemma3n", "gemma4") and per_layer:
-        rows = facts.number("vocab_size_per_layer_input") or vocabulary
-        inputs.append(Matrix("embedding", per_layer * builder.count, rows))
+        inputs.append(Matrix("embedding", per_layer * builder.count, vocabulary))
         first, *rest = blocks
         projection = (Matrix("half", width, per_layer * builder.count), Matrix("vector", per_layer))
         blocks = (Block(layer=first.layer, matrices=(*first.matrices, *projection)), *rest)

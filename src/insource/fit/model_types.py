@@ -24,6 +24,8 @@ class Window:
     dense_first: bool = False
     tokens: int | None = None
     """llama.cpp's own value, which counts more than the configuration's."""
+    only_with_layers: int | None = None
+    """Only in the size with so many layers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,7 @@ MODEL_TYPES: Mapping[str, ModelType] = {
     "ernie4_5": ModelType(architecture="ernie4_5"),
     "ernie4_5_moe": ModelType(architecture="ernie4_5-moe"),
     "exaone": ModelType(architecture="exaone"),
-    "exaone4": ModelType(architecture="exaone4", qk_norm="head"),
+    "exaone4": ModelType(architecture="exaone4", qk_norm="head", window=Window(period=4, only_with_layers=64)),
     "falcon": ModelType(architecture="falcon", attention="fused", gated=False),
     "falcon_h1": ModelType(architecture="falcon-h1", mixer="mamba2"),
     "falcon_mamba": ModelType(architecture="mamba", attention="none", mixer="mamba1", norms=1),

@@ -30,12 +30,13 @@ _GGUF: Mapping[str, str] = {
     "IQ2_S": "IQ2_XS", "IQ2_XS": "IQ2_XS", "IQ2_XXS": "IQ2_XXS", "IQ1_M": "IQ1_M", "IQ1_S": "IQ1_S",
 }  # fmt: skip
 """Quantisation -> the type that a tensor has unless a rule says otherwise (`llama_ftype_get_default_type`)."""
+_GROUP = 128
 _BITS: Mapping[str, float] = {
-    "FP8": 8.0, "AWQ-Int8": 8.25, "GPTQ-Int8": 8.25, "BNB-Int8": 8.0, "NVFP4": 4.5, "AWQ-Int4": 4.25, "GPTQ-Int4": 4.25,
-    "BNB-Int4": 4.5, "GPTQ-Int3": 3.25, "AWQ-Int3": 3.25, "GPTQ-Int2": 2.25, "AWQ-Int2": 2.25,
+    "FP8": 8.0, "BNB-Int8": 8.0, "NVFP4": 4.5, "BNB-Int4": 4.5,
+    **{f"{method}-Int{bits}": bits + (16 + bits) / _GROUP for method in ("AWQ", "GPTQ") for bits in (8, 4, 3, 2)},
 }  # fmt: skip
-"""Bits per value of a linear layer: groups of 128 with an fp16 scale and a zero point (AWQ, GPTQ; about 0.25 bit),
-blocks of 16 with an fp8 scale (NVFP4), blocks of 64 with an fp32 scale (bitsandbytes)."""
+"""Bits per value of a linear layer: AWQ and GPTQ with an fp16 scale and a zero point per group of 128, NVFP4 with an fp8
+scale per 16, bitsandbytes' nf4 with an fp32 scale per 64."""
 
 QUANTIZATIONS: tuple[str, ...] = (
     "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_K_M", "Q4_K_S", "IQ4_XS", "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K",
