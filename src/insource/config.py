@@ -100,7 +100,16 @@ class Settings(BaseSettings):
 
     @property
     def store_url(self) -> str:
-        return self.database_url or f"sqlite:///{self.home / 'insource.db'}"
+        return self.database_url or f"sqlite:///{self._store_file}"
+
+    @property
+    def has_store(self) -> bool:
+        """False: the usual one, in the home folder, was not made yet."""
+        return bool(self.database_url) or self._store_file.exists()
+
+    @property
+    def _store_file(self) -> Path:
+        return self.home / "insource.db"
 
 
 def user_home() -> Path:

@@ -6,14 +6,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from insource import plugins
 from insource.config import Settings, secret, user_home
-from insource.core.ports import Call, Engine, ExchangeStore, Reply, Upstream
+from insource.core.ports import Call, Engine, ExchangeStore, Registry, Reply, Upstream
 from insource.core.values import EngineSettings, Exchange, ModelFile
 from insource.engines.models.cache import ModelCache
 from insource.engines.models.local import FileSource
@@ -29,18 +30,17 @@ from insource.engines.models.stores.trials import Trials
 from insource.engines.models.wheel import WheelSource
 from insource.hub.snapshot import SnapshotCatalogue
 from insource.providers.replay import Replay
-from insource.store.database import open_database, store_exists
-from insource.store.exchanges import SqlExchangeStore
-from insource.store.registry import SqlRegistry
 from insource.store.writer import BatchingWriter, WriterHealth
 from insource.workflows.machine import MachineFolders, find_machine
-from insource.workflows.model_stores import Models
 from insource.workflows.models import find
 from insource.workflows.scout import ScoutParts
 from insource.workflows.services import Services
 
 if TYPE_CHECKING:
+    from insource.core.remote import RemoteModel
     from insource.engines.llamacpp import LlamaCppEngine
+    from insource.workflows.fit import FitParts
+    from insource.workflows.model_stores import Models
 
 _LOG = logging.getLogger(__name__)
 
@@ -55,7 +55,9 @@ class SystemClock:
 
 def open_models(settings: Settings) -> Models:
     """Model files need no database: `insource models` works before anything else does."""
-    from insource.engines.models.hub import HubSource  # late, with the Hub's client: a scout asks no network
+    # Late, with the clients of the Hub and of engines: a scout needs neither.
+    from insource.engines.models.hub import HubSource
+    from insource.workflows.model_stores import Models
 
     cache = ModelCache(settings.model_cache)
     notes = cache.folder / ".locks"
@@ -82,7 +84,7 @@ def open_models(settings: Settings) -> Models:
 
 
 def _trial_engine(model: ModelFile, wanted: EngineSettings) -> LlamaCppEngine:
-    from insource.engines.llamacpp import LlamaCppEngine  # late, with the HTTP client, as below
+    from insource.engines.llamacpp import LlamaCppEngine
 
     return LlamaCppEngine(model, wanted, restarts=0)
 
@@ -160,38 +162,81 @@ def _engine(settings: Settings, model: ModelFile, wanted: EngineSettings) -> Eng
 
 
 @contextmanager
+def _store(settings: Settings) -> Generator[tuple[ExchangeStore, Registry]]:
+    """Late, with SQLAlchemy: not every command has a store."""
+    from insource.store.database import open_database
+    from insource.store.exchanges import SqlExchangeStore
+    from insource.store.registry import SqlRegistry
+
+    database = open_database(settings.store_url)
+    try:
+        yield SqlExchangeStore(database), SqlRegistry(database)
+    finally:
+        database.close()
+
+
+@contextmanager
 def open_scout(settings: Settings) -> Generator[ScoutParts]:
     """What a scout reads. Where no store was made yet none is made: then nothing was recorded or measured here."""
-    database = None
-    if store_exists(settings.store_url):
-        database = open_database(settings.store_url)
     folders = MachineFolders(home=settings.home, models=settings.model_cache)
-    try:
-        yield ScoutParts(
-            settings=settings,
+    parts = ScoutParts(
+        settings=settings,
+        catalogue=SnapshotCatalogue(Path(settings.catalogue) if settings.catalogue else None),
+        find_machine=lambda text: find_machine(text, folders, clock=SystemClock()),
+        registry=None,
+        exchanges=None,
+    )
+    if not settings.has_store:
+        yield parts
+        return
+    with _store(settings) as (exchanges, registry):
+        yield replace(parts, exchanges=exchanges, registry=registry)
+
+
+@contextmanager
+def open_fit(settings: Settings) -> Generator[FitParts]:
+    """What a fit reads. No store is made where there is none."""
+    from insource.fit.values import RunSettings
+    from insource.workflows.fit import FitParts
+    from insource.workflows.stored_header import find_stored, stored_header
+    from insource.workflows.understand_model import ModelFinder
+
+    models = open_models(settings)
+    folders = MachineFolders(home=settings.home, models=settings.model_cache)
+
+    def read_remote(ref: str) -> RemoteModel:
+        from insource.engines.models.remote import read_remote  # late, with the Hub's client
+
+        return read_remote(ref, hub_url=settings.hub_url)
+
+    parts = FitParts(
+        finder=ModelFinder(
+            find_stored=lambda ref: find_stored(ref, models),
+            read_header=stored_header,
+            read_remote=read_remote,
             catalogue=SnapshotCatalogue(Path(settings.catalogue) if settings.catalogue else None),
-            find_machine=lambda text: find_machine(text, folders, clock=SystemClock()),
-            registry=SqlRegistry(database) if database is not None else None,
-            exchanges=SqlExchangeStore(database) if database is not None else None,
-        )
-    finally:
-        if database is not None:
-            database.close()
+        ),
+        find_machine=lambda text: find_machine(text, folders, clock=SystemClock()),
+        exchanges=None,
+        engine_run=RunSettings(context_tokens=settings.context_tokens, slots=settings.slots),
+    )
+    if not settings.has_store:
+        yield parts
+        return
+    with _store(settings) as (exchanges, _):
+        yield replace(parts, exchanges=exchanges)
 
 
 @contextmanager
 def open_services(settings: Settings) -> Generator[Services]:
     """Everything a command needs; at the end what was recorded is written and the store is closed."""
-    database = open_database(settings.store_url)
-    exchanges = SqlExchangeStore(database)
-    writer = _Writer(exchanges, settings.flush_seconds)
-    models = open_models(settings)
-    try:
+    with _store(settings) as (exchanges, registry), closing(_Writer(exchanges, settings.flush_seconds)) as writer:
+        models = open_models(settings)
         yield Services(
             settings=settings,
             clock=SystemClock(),
             exchanges=exchanges,
-            registry=SqlRegistry(database),
+            registry=registry,
             detector=plugins.load("detectors", settings.privacy_detector),
             provider=_provider(settings, exchanges),
             recipes={name: plugins.load("recipes", name) for name in plugins.names("recipes")},
@@ -203,6 +248,3 @@ def open_services(settings: Settings) -> Generator[Services]:
             record=writer.record,
             writer_health=writer.health,
         )
-    finally:
-        writer.close()
-        database.close()

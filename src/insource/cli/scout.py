@@ -24,7 +24,7 @@ _DENSE = 0.9
 
 def scout(  # noqa: PLR0913 - a command's parameters are its options
     task: Annotated[
-        str | None, typer.Argument(metavar="[TASK]", help="A task's id or name; without it: general chat.")
+        str | None, typer.Argument(metavar="TASK", help="A task's id or name; without it: general chat.")
     ] = None,
     machine: MachineOption = "here",
     licenses: Annotated[

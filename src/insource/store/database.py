@@ -56,19 +56,6 @@ class Database:
         self._engine.dispose()
 
 
-def store_exists(url: str) -> bool:
-    """Whether there is anything to open: a server always counts. Opens and creates nothing; a URL that is none is left
-    to `open_database`, which says so."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        return True
-    named = parsed.database or ""
-    return (
-        parsed.get_backend_name() != "sqlite" or not named or named.startswith(("file:", ":")) or Path(named).exists()
-    )
-
-
 def open_database(url: str, *, busy_seconds: float = _BUSY_SECONDS) -> Database:
     """Opens, creates if need be, and brings the schema up to date.
 

@@ -14,7 +14,6 @@ from typing import NamedTuple
 from insource.core.architecture import ModelSpec
 from insource.core.catalogue import CatalogueModel
 from insource.core.errors import InsourceError, UsageError
-from insource.fit.capacity import LatencyTarget, Lengths, ServiceSpeed, capacity
 from insource.fit.catalogue_spec import spec_of_row
 from insource.fit.memory import predict_memory
 from insource.fit.speed import predict_speed
@@ -61,10 +60,6 @@ class _Fit:
         self._run = run
         self._ladder = LADDER[: LADDER.index(question.floor) + 1]
         self._long_prompt, self._long_answer = long_request(question)
-        self._lengths = [
-            Lengths(prompt, answer)
-            for prompt, answer in zip(question.prompt_tokens, question.answer_tokens, strict=True)
-        ]
 
     def of(self, model: CatalogueModel) -> FitSummary:
         """The floor is tried first: what does not fit with it does not fit."""
@@ -106,19 +101,15 @@ class _Fit:
         if speed is None:
             return replace(summary, unknown=("the bandwidth or throughput of a device is not known",))
         decode, prefill = speed.decode_tokens_per_second, speed.prefill_tokens_per_second
-        return replace(
-            summary,
-            decode=decode,
-            prefill=prefill,
-            seconds=self._long_prompt / prefill.low + self._long_answer / decode.low,
-            requests_per_minute=self._sustained(tried, prefill_low=prefill.low),
-        )
-
-    def _sustained(self, tried: _Tried, *, prefill_low: float) -> float | None:
-        """Only when a rate is asked for: a simulation for each model."""
+        seconds = self._long_prompt / prefill.low + self._long_answer / decode.low
+        summary = replace(summary, decode=decode, prefill=prefill, seconds=seconds)
         needs = self._question.needs
-        if needs.requests_per_minute is None or needs.latency_seconds is None:
-            return None
+        if needs.requests_per_minute is None or needs.latency_seconds is None or seconds > needs.latency_seconds:
+            return summary
+        return replace(summary, requests_per_minute=self._sustained(tried, prefill.low, needs.latency_seconds))
+
+    def _sustained(self, tried: _Tried, prefill_low: float, latency_seconds: float) -> float | None:
+        """A simulation, so only when a rate is asked for, and of models that are quick enough alone."""
         depth = self._long_prompt + self._long_answer // 2
         steps: list[float] = []
         for concurrency in range(1, self._question.slots + 1):
@@ -127,9 +118,14 @@ class _Fit:
             if speed is None:
                 return None
             steps.append(1 / speed.decode_tokens_per_second.low)
+        # Late, with NumPy.
+        from insource.fit.capacity import LatencyTarget, Lengths, ServiceSpeed, capacity
+
         service = ServiceSpeed(prefill_tokens_per_second=prefill_low, step_seconds=tuple(steps))
-        target = LatencyTarget(seconds=needs.latency_seconds, share=LONG)
-        return capacity(self._lengths, service, target).requests_per_minute
+        target = LatencyTarget(seconds=latency_seconds, share=LONG)
+        question = self._question
+        lengths = [Lengths(p, a) for p, a in zip(question.prompt_tokens, question.answer_tokens, strict=True)]
+        return capacity(lengths, service, target).requests_per_minute
 
 
 def _needed(memory: MemoryPrediction) -> int:
