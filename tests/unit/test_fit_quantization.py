@@ -116,7 +116,7 @@ def test_types_of_other_engines_keep_the_ends_in_16_bit() -> None:
 
 def test_the_order_is_from_the_largest_to_the_smallest() -> None:
     """Of widths that 256 divides; elsewhere fall-backs turn some pairs round, in real files too."""
-    for name in ("meta-llama/Llama-3.1-8B", "Qwen/Qwen3-30B-A3B", "google/gemma-3-27b-it", "openai-community/gpt2"):
+    for name in ("meta-llama/Llama-3.1-8B", "Qwen/Qwen3-30B-A3B", "google/gemma-3-27b-it", "Qwen/Qwen2.5-7B"):
         sizes = [total(sized(name, quantization).weights) for quantization in QUANTIZATIONS]
         assert sizes == sorted(sizes, reverse=True), name
 

@@ -35,8 +35,8 @@ _BITS: Mapping[str, float] = {
     "FP8": 8.0, "BNB-Int8": 8.0, "NVFP4": 4.5, "BNB-Int4": 4.5,
     **{f"{method}-Int{bits}": bits + (16 + bits) / _GROUP for method in ("AWQ", "GPTQ") for bits in (8, 4, 3, 2)},
 }  # fmt: skip
-"""Bits per value of a linear layer: AWQ and GPTQ with an fp16 scale and a zero point per group of 128, NVFP4 with an fp8
-scale per 16, bitsandbytes' nf4 with an fp32 scale per 64."""
+"""Bits per value of a linear layer: AWQ and GPTQ with an fp16 scale and a zero point per group of 128, NVFP4 with an
+fp8 scale per 16, bitsandbytes' nf4 with an fp32 scale per 64."""
 
 QUANTIZATIONS: tuple[str, ...] = (
     "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_K_M", "Q4_K_S", "IQ4_XS", "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K",
