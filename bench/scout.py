@@ -26,7 +26,7 @@ _QUESTIONS: Sequence[tuple[str, Sequence[str]]] = (
     ("general chat, here", ()),
     ("general chat, rtx-4090", ("--machine", "rtx-4090")),
     ("every licence class, convertible too, here", ("--licenses", "permissive,copyleft,open-model,community,"
-     "behavioural,non-commercial,unknown", "--convertible", "--specialised")),
+     "behavioural,non-commercial,unknown", "--admit", "convertible,specialised")),
 )  # fmt: skip
 _LIMIT_SECONDS = 2.0
 

@@ -198,6 +198,8 @@ def test_the_table_and_the_rule_are_shown(machine: Callable[[int], str]) -> None
     ("options", "error"),
     [
         (["--licenses", "permisive"], UsageError),
+        (["--must", "sound"], UsageError),
+        (["--admit", "spill,all"], UsageError),
         (["--arena", "nowhere.csv"], BadInput),
         (["--machine", "abacus"], UsageError),
         (["--machine", "nowhere.toml"], UsageError),

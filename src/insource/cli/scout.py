@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from insource.cli.options import JsonOption, MachineOption, QuietOption
 from insource.cli.output import Output
 from insource.cli.session import load_settings
+from insource.core.errors import UsageError
 
 if TYPE_CHECKING:
     from insource.fit.values import Estimate
@@ -22,36 +23,45 @@ _DENSE = 0.9
 """Of the parameters read for a token, from which on nobody calls it a mixture: the rest is an embedding."""
 
 
+_MUST = ("images", "tools")
+_ADMIT = ("specialised", "convertible", "spill")
+
+Licenses = Annotated[
+    str, typer.Option(metavar="LIST", help="Licence classes and ids allowed; default: the setting `licenses`.")
+]
+Context = Annotated[
+    int | None, typer.Option(min=1, metavar="TOKENS", help="Of one request with its answer; default: the task's.")
+]
+Must = Annotated[str, typer.Option(metavar="LIST", help="images, tools: what a model must take or be stated to call.")]
+Admit = Annotated[
+    str,
+    typer.Option(
+        metavar="LIST",
+        help="specialised: models made for code, mathematics, ...; convertible: those that nobody is known to offer as"
+        " GGUF; spill: layers in the system's memory beside the accelerators'.",
+    ),
+]
+Floor = Annotated[str, typer.Option(metavar="QUANT", help="The quantisation with the fewest bits that is wanted.")]
+Latency = Annotated[float | None, typer.Option(min=0.001, metavar="SECONDS", help="A long request may take so long.")]
+Rate = Annotated[
+    float | None, typer.Option(min=0.001, metavar="PER_MINUTE", help="Requests to sustain within the latency.")
+]
+Arena = Annotated[Path | None, typer.Option(metavar="FILE.csv", help="A table of arena scores to look at.")]
+
+
 def scout(  # noqa: PLR0913 - a command's parameters are its options
     task: Annotated[
         str | None, typer.Argument(metavar="TASK", help="A task's id or name; without it: general chat.")
     ] = None,
     machine: MachineOption = "here",
-    licenses: Annotated[
-        str, typer.Option(metavar="LIST", help="Licence classes and ids allowed; default: the setting `licenses`.")
-    ] = "",
-    context: Annotated[
-        int | None, typer.Option(min=1, metavar="TOKENS", help="Of one request with its answer; default: the task's.")
-    ] = None,
-    images: Annotated[bool, typer.Option("--images", help="Must take images.")] = False,
-    tools: Annotated[bool, typer.Option("--tools", help="Must be stated to call tools.")] = False,
-    specialised: Annotated[
-        bool, typer.Option("--specialised", help="Also models made for code, mathematics, medicine, ...")
-    ] = False,
-    convertible: Annotated[
-        bool, typer.Option("--convertible", help="Also models that nobody is known to offer as GGUF.")
-    ] = False,
-    floor: Annotated[str, typer.Option(metavar="QUANT", help="The fewest bits that are wanted.")] = "Q4_K_M",
-    spill: Annotated[
-        bool, typer.Option("--spill", help="Layers may lie in the system's memory beside the accelerators'.")
-    ] = False,
-    latency: Annotated[
-        float | None, typer.Option(min=0.001, metavar="SECONDS", help="A long request may take so long.")
-    ] = None,
-    rate: Annotated[
-        float | None, typer.Option(min=0.001, metavar="PER_MINUTE", help="Requests to sustain within the latency.")
-    ] = None,
-    arena: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="A table of arena scores to look at.")] = None,
+    licenses: Licenses = "",
+    context: Context = None,
+    must: Must = "",
+    admit: Admit = "",
+    floor: Floor = "Q4_K_M",
+    latency: Latency = None,
+    rate: Rate = None,
+    arena: Arena = None,
     rows: Annotated[int, typer.Option(min=1, max=60, help="Length of the shortlist.")] = 6,
     everything: Annotated[bool, typer.Option("--all", help="The whole ranked list.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Also the rule, and every factor's rank.")] = False,
@@ -70,24 +80,30 @@ def scout(  # noqa: PLR0913 - a command's parameters are its options
         machine=machine,
         licenses=licenses,
         context_tokens=context,
-        images=images,
-        tools=tools,
-        specialised=specialised,
-        convertible=convertible,
+        **_switches("--must", must, _MUST),
+        **_switches("--admit", admit, _ADMIT),
         floor=floor,
-        spill=spill,
         latency_seconds=latency,
         requests_per_minute=rate,
         arena=arena,
         rows=rows,
     )
-    out = Output(as_json=as_json, quiet=quiet)
     with open_scout(load_settings()) as parts:
         report = look(question, parts, make_fits=make_fits)
+    out = Output(as_json=as_json, quiet=quiet)
     if as_json:
         out.data(scout_json(report, everything=everything))
     else:
         show(report, out, everything=everything, explain=explain)
+
+
+def _switches(option: str, text: str, known: tuple[str, ...]) -> dict[str, Any]:
+    """Words of a list as True. Raises UsageError."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    strangers = [word for word in words if word not in known]
+    if strangers:
+        raise UsageError(f"{option} does not know {strangers[0]!r}.", next_step=f"It knows {', '.join(known)}.")
+    return dict.fromkeys(words, True)
 
 
 def show(report: ScoutReport, out: Output, *, everything: bool, explain: bool) -> None:

@@ -62,16 +62,18 @@ class _Fit:
         self._long_prompt, self._long_answer = long_request(question)
 
     def of(self, model: CatalogueModel) -> FitSummary:
-        """The floor is tried first: what does not fit with it does not fit."""
+        """The floor is tried first: what does not fit with it does not fit, and what spills with it is slow enough."""
         try:
             smallest = self._try(model, self._ladder[-1])
             if smallest.memory.fits is None:
                 return FitSummary(fits=None, reason=_kind_of(smallest.memory.unknown[0]))
-            if not self._fits(smallest):
+            if not smallest.memory.fits or not (self._question.spill or self._whole(smallest)):
                 reason = "larger than the accelerators" if smallest.memory.fits else "larger than the free memory"
                 return FitSummary(fits=False, reason=reason, needed_bytes=_needed(smallest.memory))
             better = (self._try(model, quantization) for quantization in self._ladder[:-1])
-            return self._fitting(next((tried for tried in better if self._fits(tried)), smallest))
+            return self._fitting(
+                next((tried for tried in better if tried.memory.fits and self._whole(tried)), smallest)
+            )
         except InsourceError as error:
             return FitSummary(fits=None, reason=_kind_of(error.message))
 
@@ -79,11 +81,9 @@ class _Fit:
         spec = spec_of_row(model, quantization=quantization)
         return _Tried(spec, predict_memory(spec, self._question.machine, self._run))
 
-    def _fits(self, tried: _Tried) -> bool:
-        """Where there are accelerators, the whole of it on them, unless it may spill."""
-        whole = tried.memory.gpu_layers > len(tried.spec.architecture.layers)
-        spills = bool(self._question.machine.accelerators) and not whole
-        return tried.memory.fits is True and (self._question.spill or not spills)
+    def _whole(self, tried: _Tried) -> bool:
+        """No layer lies beside the accelerators, where there are any."""
+        return not self._question.machine.accelerators or tried.memory.gpu_layers > len(tried.spec.architecture.layers)
 
     def _fitting(self, tried: _Tried) -> FitSummary:
         spec, memory = tried

@@ -161,19 +161,19 @@ def next_step(name: FilterName) -> str:
     """What would let more through."""
     match name:
         case "purpose":
-            return "`--specialised` admits models made for code, mathematics, medicine and the like."
+            return "`--admit specialised` admits models made for code, mathematics, medicine and the like."
         case "licence":
             return "`--licenses` names other classes or single licences, as `permissive,open-model,community`."
         case "format":
-            return "`--convertible` admits models that nobody is known to offer as GGUF."
+            return "`--admit convertible` admits models that nobody is known to offer as GGUF."
         case "parameters":
             return "`insource fit ORG/NAME` reads the repository itself."
         case "context":
             return "`--context` asks for fewer tokens per request."
         case "memory":
             return (
-                "`--floor` admits fewer bits, `--spill` the system's memory beside the accelerators', `--context` asks "
-                "for fewer tokens, `--machine NAME` for a larger machine."
+                "`--floor` admits fewer bits, `--admit spill` the system's memory beside the accelerators', `--context` "
+                "asks for fewer tokens, `--machine NAME` for a larger machine."
             )
         case "speed":
             return "`--latency` allows more seconds, `--machine NAME` asks for a faster machine."
