@@ -17,7 +17,8 @@ def row(**fields: Any) -> CatalogueModel:
         "id": "someone/tuned", "parameters": 8_030_261_248, "active_parameters": None, "model_type": "llama",
         "pipeline_tag": "text-generation", "capabilities": (), "languages": (), "context_tokens": 8192,
         "license": "mit", "downloads": 1, "likes": 0, "released": None, "format": "safetensors",
-        "gguf_repositories": (), "layers": 32, "attention_heads": 32, "kv_heads": 8, "head_width": 128, "embedding_width": 4096, "vocabulary": 128_256,
+        "gguf_repositories": (), "layers": 32,
+        "attention_heads": 32, "kv_heads": 8, "head_width": 128, "embedding_width": 4096, "vocabulary": 128_256,
     }  # fmt: skip
     return CatalogueModel(**{**plain, **fields})
 
