@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from insource import __version__
-from insource.cli import data, demo, doctor, evaluate, machine, models, move, plan, privacy, scout, serve, tasks
+from insource.cli import data, demo, doctor, evaluate, fit, machine, models, move, plan, privacy, scout, serve, tasks
 from insource.cli.errors import exit_code, sentence
 from insource.core.errors import InsourceError
 
@@ -42,6 +42,7 @@ app.command("serve")(serve.serve)
 app.command("import")(data.import_log)
 app.add_typer(data.log_app, name="log")
 app.add_typer(tasks.app, name="tasks")
+app.command("fit")(fit.fit)
 app.command("scout")(scout.scout)
 app.command("evaluate")(evaluate.evaluate)
 app.command("plan")(plan.plan)

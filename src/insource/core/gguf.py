@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,3 +105,14 @@ class GgufHeader:
         if not isinstance(value, str):
             return None
         return "".join(c if c.isprintable() else " " for c in value[:200]).strip() or None
+
+
+def joined(shards: Sequence[GgufHeader]) -> GgufHeader:
+    """The shards of one model, in order, as one: the first one's metadata, every one's tensors."""
+    if len(shards) == 1:
+        return shards[0]
+    return replace(
+        shards[0],
+        tensors=tuple(tensor for shard in shards for tensor in shard.tensors),
+        file_size_bytes=sum(shard.file_size_bytes for shard in shards),
+    )

@@ -22,7 +22,7 @@ from huggingface_hub.hf_api import ModelInfo
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff
 
 from insource.core.errors import BadModelFile, DownloadFailed, UnknownModel
-from insource.core.gguf import GgufHeader, TensorInfo
+from insource.core.gguf import GgufHeader, TensorInfo, joined
 from insource.core.remote import RemoteFile, RemoteModel
 from insource.engines.models.gguf import parse_header
 from insource.engines.models.refs import ModelRef, is_gguf, parse_ref, pick_shards, safe_path
@@ -108,19 +108,13 @@ class _Hub:
             with self._opened(model, name) as file:
                 return parse_header(file, sizes[name], name=f"{ref.place}:{name}")
 
-        headers = _side_by_side(read, names)
-        first, *others = headers
-        joined = replace(
-            first,
-            tensors=tuple(tensor for header in headers for tensor in header.tensors),
-            file_size_bytes=sum(header.file_size_bytes for header in headers),
-        )
+        header = joined(_side_by_side(read, names))
         return replace(
             model,
             id=f"{ref.place}:{names[0]}",
-            header=joined if others else first,
+            header=header,
             files=tuple(RemoteFile(name=name, size_bytes=sizes[name]) for name in names),
-            license=model.license or first.license,
+            license=model.license or header.license,
         )
 
     # ----------------------------------------------------------------------------------------------- safetensors

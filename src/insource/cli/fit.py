@@ -1,0 +1,124 @@
+"""`insource fit`: memory and speed of a model here, or on a machine that one names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from insource.cli.options import JsonOption, MachineOption, QuietOption
+from insource.cli.output import Output
+from insource.cli.session import load_settings
+
+if TYPE_CHECKING:
+    from insource.fit.values import DeviceMemory
+    from insource.workflows.fit import FitReport
+
+_GIB = 2**30
+_BAR_CELLS = 56
+_FILLS = "█▓▒░·"
+"""Weights, KV cache, compute, margin, free: told apart without colour."""
+
+
+def fit(  # noqa: PLR0913 - a command's parameters are its options
+    model: Annotated[str, typer.Argument(help="A model file's reference, a Hub id, or `org/name` of a known family.")],
+    context: Annotated[int, typer.Option(min=256, metavar="TOKENS", help="Context over all slots.")] = 8192,
+    slots: Annotated[int, typer.Option(min=1, max=256, help="Requests at once; each has context / slots.")] = 4,
+    cache_type: Annotated[str, typer.Option(help="Of the KV cache: f16, q8_0, q4_0, ...")] = "f16",
+    quantization: Annotated[str, typer.Option(help="Of the weights, where no file says it: Q4_K_M, Q8_0, ...")] = "",
+    gpu_layers: Annotated[
+        int | None, typer.Option(min=0, help="Layers on accelerators; default: as many as fit.")
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option(min=0, metavar="TOKENS", help="Where in the context speed is told.")
+    ] = None,
+    beside: Annotated[
+        list[str] | None, typer.Option("--with", metavar="REF", help="A projector or LoRA loaded too; may be repeated.")
+    ] = None,
+    machine: MachineOption = "here",
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Ask no network: files here and shipped tables only.")
+    ] = False,
+    svg: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Write the picture too.")] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Say whether a model fits a machine, how fast it is there, and what to change when it does not fit."""
+    from insource.wiring import open_fit
+    from insource.workflows.fit import FitQuestion, answer, parse_run
+    from insource.workflows.fit_report import fit_json, sentences
+
+    run = parse_run(context_tokens=context, slots=slots, cache_type=cache_type, gpu_layers=gpu_layers)
+    question = FitQuestion(
+        model=model,
+        run=run,
+        machine=machine,
+        quantization=quantization,
+        depth_tokens=depth,
+        extras=tuple(beside or ()),
+        offline=offline,
+    )
+    out = Output(as_json=as_json, quiet=quiet)
+    with open_fit(load_settings()) as parts:
+        report = answer(question, parts)
+    if svg is not None:
+        _write_svg(report, svg)
+    if as_json:
+        out.data(fit_json(report))
+    else:
+        show(report, sentences(report), out=out)
+
+
+def show(report: FitReport, told: Sequence[str], *, out: Output) -> None:
+    """One bar per device, then sentences."""
+    spec, memory = report.spec, report.memory
+    architecture = spec.architecture
+    out.text(
+        f"{spec.name} · {spec.weights.quantization or 'unknown quantisation'} · {architecture.name}, "
+        f"{len(architecture.layers)} layers, {spec.parameters / 1e9:,.2f} B parameters"
+        + (f" ({spec.active_parameters / 1e9:,.2f} B active)" if spec.active_parameters != spec.parameters else "")
+        + f" · {spec.license or 'licence not stated'}"
+    )
+    out.text(
+        f"{report.found} Machine: {report.machine.name}. "
+        f"{report.run.context_tokens:,} tokens, {report.run.slots} slots, KV cache in {report.run.cache_type_k}."
+    )
+    out.text(f"{_FILLS[0]} weights  {_FILLS[1]} KV cache  {_FILLS[2]} compute  {_FILLS[3]} margin  {_FILLS[4]} free")
+    width = max(len(device.device) for device in memory.devices)
+    for device in memory.devices:
+        out.text(f"{device.device:<{width}} {bar(device)} {_sizes(device)}")
+    for sentence in told:
+        out.text(sentence)
+
+
+def bar(device: DeviceMemory, cells: int = _BAR_CELLS) -> str:
+    """Every part that is not empty has a cell at least; a need beyond the free memory ends in `!`."""
+    parts = device.part_bytes
+    whole = sum(parts) or 1
+    drawn = "".join(
+        fill * max(1 if size else 0, round(cells * size / whole)) for fill, size in zip(_FILLS, parts, strict=True)
+    )
+    return drawn[: cells - 1] + ("!" if not device.fits else drawn[cells - 1 : cells] or _FILLS[4])
+
+
+def _sizes(device: DeviceMemory) -> str:
+    needed = device.total_bytes + device.margin_bytes
+    return (
+        f"{device.weights_bytes / _GIB:.2f} + {device.kv_cache_bytes / _GIB:.2f} + {device.compute_bytes / _GIB:.2f}"
+        f" + {device.margin_bytes / _GIB:.2f} = {needed / _GIB:.2f} of {device.free_bytes / _GIB:.2f} GiB free"
+    )
+
+
+def _write_svg(report: FitReport, path: Path) -> None:
+    from insource.core.errors import StorageError
+    from insource.web.fit_chart import memory_svg
+
+    title = f"{report.spec.name} {report.spec.weights.quantization} on {report.machine.name}"
+    try:
+        path.write_text(memory_svg(report.memory, title=title), "utf-8")
+    except OSError as error:
+        raise StorageError(
+            f"The picture can't be written to {str(path)!r}: {error.strerror}.", next_step="Name another file."
+        ) from error

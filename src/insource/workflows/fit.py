@@ -1,0 +1,169 @@
+"""`insource fit`: does a model fit a machine, how fast is it there, and what to change when it does not fit.
+
+Joins what the model is (`understand_model.py`), the machine, the formulas of `fit/`, and what the engine's own
+exchanges say about its speed. Nothing is downloaded but headers, and nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import get_args
+
+from insource.core.architecture import ModelSpec
+from insource.core.errors import InsourceError, UsageError
+from insource.core.hardware import Machine
+from insource.core.ports import ExchangeStore
+from insource.engines.models.stores.headers import kind_of
+from insource.fit.advice import Change, best_quantization, changes, largest_context, missing_bytes
+from insource.fit.gguf_spec import spec_of_gguf
+from insource.fit.memory import predict_memory
+from insource.fit.quantization import QUANTIZATIONS, canonical_quantization
+from insource.fit.speed import NO_CORRECTIONS, Corrections, predict_speed
+from insource.fit.values import CacheType, MemoryPrediction, RunSettings, SpeedPrediction
+from insource.fit.work import Load
+from insource.workflows.engine_speeds import corrections
+from insource.workflows.machine import HERE
+from insource.workflows.understand_model import ModelFinder, Understood, understand
+
+_NO_SPEED = (
+    "Speed: the bandwidth of a device that would hold the model is not known "
+    "(`insource machine --measure`, or state it in a machine file)."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitQuestion:
+    model: str
+    run: RunSettings
+    machine: str = "here"
+    quantization: str = ""
+    depth_tokens: int | None = None
+    """Where in a slot's context speed is told; None: in its middle."""
+    extras: tuple[str, ...] = ()
+    """References of what is loaded beside the model: a multimodal projector, LoRA adapters."""
+    offline: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitParts:
+    """What a fit asks; `wiring.open_fit` joins them."""
+
+    finder: ModelFinder
+    find_machine: Callable[[str], Machine]
+    exchanges: ExchangeStore | None
+    """None: there is no store yet, so nothing was learned from this machine's own exchanges."""
+    engine_run: RunSettings
+    """How the engine that answered them runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitReport:
+    spec: ModelSpec
+    found: str
+    """A sentence: where the model's facts are from."""
+    machine: Machine
+    run: RunSettings
+    memory: MemoryPrediction
+    depth_tokens: int
+    speed: SpeedPrediction | None
+    largest_context_tokens: int | None
+    """Over all slots, as everything else is set; None: none fits, or can't be said."""
+    best_quantization: str | None
+    """The one with the most bits that fits; None: none does, or the shape is not known well enough."""
+    changes: tuple[Change, ...]
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """What could not be determined, as sentences."""
+        silent = () if self.speed is not None else (_NO_SPEED,)
+        return (*self.memory.unknown, *silent)
+
+    @property
+    def missing_bytes(self) -> int:
+        return missing_bytes(self.memory)
+
+
+def answer(question: FitQuestion, parts: FitParts) -> FitReport:
+    """Raises UnknownModel, UsageError, BadModelFile, DownloadFailed."""
+    quantization = canonical_quantization(question.quantization) if question.quantization else ""
+    understood = understand(question.model, quantization=quantization, offline=question.offline, finder=parts.finder)
+    machine = parts.find_machine(question.machine)
+    spec, run = with_extras(understood.spec, question.extras, parts.finder), question.run
+    memory = predict_memory(spec, machine, run)
+    slot_tokens = run.context_tokens // run.slots
+    depth = slot_tokens // 2 if question.depth_tokens is None else question.depth_tokens
+    if depth > slot_tokens:
+        raise UsageError(
+            f"A depth of {depth:,} tokens lies outside of a slot's context, which holds {slot_tokens:,}.",
+            next_step="Raise --context, or lower --slots.",
+        )
+    learned = _learned(parts, spec, machine) if question.machine == HERE else NO_CORRECTIONS
+    best = _best(understood, machine, run)
+    return FitReport(
+        spec=spec,
+        found=understood.found,
+        machine=machine,
+        run=run,
+        memory=memory,
+        depth_tokens=depth,
+        speed=predict_speed(spec, machine, run, memory=memory, load=Load(depth_tokens=depth), corrections=learned),
+        largest_context_tokens=largest_context(spec, machine, run),
+        best_quantization=best.weights.quantization if best is not None else None,
+        changes=changes(spec, machine, run, smaller=best),
+    )
+
+
+def with_extras(spec: ModelSpec, refs: Sequence[str], finder: ModelFinder) -> ModelSpec:
+    """With the bytes of projectors and adapters. Raises UnknownModel, BadModelFile, UsageError for a second model."""
+    size_bytes = spec.extra_bytes
+    for ref in refs:
+        header = finder.read_header(finder.find_stored(ref))
+        if kind_of(header) == "model":
+            raise UsageError(
+                f"{ref!r} is a model of its own, not a projector or an adapter.",
+                next_step="Ask for it alone: what runs beside it has a worker of its own.",
+            )
+        size_bytes += sum(tensor.size_bytes or 0 for tensor in header.tensors)
+    return replace(spec, extra_bytes=size_bytes)
+
+
+def _learned(parts: FitParts, spec: ModelSpec, machine: Machine) -> Corrections:
+    if parts.exchanges is None:
+        return NO_CORRECTIONS
+
+    def spec_of(ref: str) -> ModelSpec | None:
+        try:
+            stored = parts.finder.find_stored(ref)
+            return spec_of_gguf(parts.finder.read_header(stored), name=ref)
+        except InsourceError:
+            return None  # the file is gone, so its exchanges tell nothing any more
+
+    family = spec.architecture.name
+    return corrections(parts.exchanges, spec_of=spec_of, family=family, machine=machine, run=parts.engine_run)
+
+
+def _best(understood: Understood, machine: Machine, run: RunSettings) -> ModelSpec | None:
+    if understood.requantize is None:
+        return None
+    return best_quantization(QUANTIZATIONS, understood.requantize, machine=machine, run=run)
+
+
+def parse_run(*, context_tokens: int, slots: int, cache_type: str, gpu_layers: int | None) -> RunSettings:
+    """Raises UsageError for an unknown cache type, or more slots than the context can hold."""
+    known: tuple[CacheType, ...] = get_args(CacheType)
+    chosen: CacheType | None = next((name for name in known if name == cache_type.lower()), None)
+    if chosen is None:
+        raise UsageError(f"{cache_type!r} is not a type of KV cache.", next_step=f"Choose one of {', '.join(known)}.")
+    if context_tokens // slots < 1:
+        raise UsageError(
+            f"A context of {context_tokens:,} tokens can't be divided among {slots} slots.",
+            next_step="Raise --context, or lower --slots.",
+        )
+    return RunSettings(
+        context_tokens=context_tokens,
+        slots=slots,
+        cache_type_k=chosen,
+        cache_type_v=chosen,
+        gpu_layers=gpu_layers,
+    )

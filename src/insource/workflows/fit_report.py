@@ -1,0 +1,113 @@
+"""A `FitReport` in words and as JSON. Pure."""
+
+from __future__ import annotations
+
+from insource.core.values import JsonObject
+from insource.fit.advice import is_whole
+from insource.fit.values import DeviceMemory, Estimate, MemoryPrediction
+from insource.workflows.fit import FitReport
+
+_GIB = 2**30
+
+
+def sentences(report: FitReport) -> list[str]:
+    """The answer in words, the verdict first. Pure."""
+    told = [_verdict(report)]
+    slots = report.run.slots
+    if report.largest_context_tokens is not None:
+        each = f" ({slots} slots of {report.largest_context_tokens // slots:,})" if slots > 1 else ""
+        told.append(f"Largest context that fits: {report.largest_context_tokens:,} tokens{each}.")
+    if report.best_quantization is not None:
+        told.append(f"Best quantisation that fits: {report.best_quantization}.")
+    if report.speed is not None and report.memory.fits is not False:
+        told.append(
+            f"Speed at a depth of {report.depth_tokens:,} tokens, with 80 % intervals: "
+            f"decode {_speed(report.speed.decode_tokens_per_second)}, "
+            f"prefill {_speed(report.speed.prefill_tokens_per_second)} tokens/s. {report.speed.basis}"
+        )
+    told += [f"Cannot say: {sentence}" for sentence in report.unknown]
+    if report.memory.fits is False:
+        told += [
+            f"It fits with {change.what}: {change.option} ({_need(change.memory) / _GIB:.2f} GiB with margin)."
+            for change in report.changes
+        ] or [f"No single change makes it fit: {report.missing_bytes / _GIB:.2f} GiB more memory, or a smaller model."]
+    return told
+
+
+def _verdict(report: FitReport) -> str:
+    memory = report.memory
+    need = f"{_need(memory) / _GIB:.2f} GiB, {sum(d.margin_bytes for d in memory.devices) / _GIB:.2f} of them margin"
+    if memory.fits is None:
+        return f"Cannot say whether it fits: at least {memory.total_bytes / _GIB:.2f} GiB of what is understood."
+    if not memory.fits:
+        return f"Does not fit: it needs {need}; {report.missing_bytes / _GIB:.2f} GiB are missing."
+    split = ""
+    if not is_whole(report.spec, report.machine, memory):
+        layers = len(report.spec.architecture.layers) + 1
+        split = f" {memory.gpu_layers} of {layers} layers lie on the accelerator, the rest in the CPU's memory."
+    return f"Fits: it needs {need}.{split}"
+
+
+def _need(memory: MemoryPrediction) -> int:
+    return sum(device.total_bytes + device.margin_bytes for device in memory.devices)
+
+
+def _speed(estimate: Estimate) -> str:
+    return f"{_round(estimate.mid)} ({_round(estimate.low)} to {_round(estimate.high)})"
+
+
+def _round(value: float) -> str:
+    return f"{value:,.0f}" if value >= 20 else f"{value:.1f}"
+
+
+def fit_json(report: FitReport) -> JsonObject:
+    """DESIGN §8: fields are added, never renamed."""
+    memory, speed = report.memory, report.speed
+    return {
+        "model": report.spec.name,
+        "machine": report.machine.name,
+        "architecture": report.spec.architecture.name,
+        "parameters": report.spec.parameters,
+        "active_parameters": report.spec.active_parameters,
+        "quantization": report.spec.weights.quantization,
+        "license": report.spec.license,
+        "source": report.spec.source,
+        "exact_weights": report.spec.weights.exact,
+        "context_tokens": report.run.context_tokens,
+        "slots": report.run.slots,
+        "cache_type": report.run.cache_type_k,
+        "weights_bytes": memory.weights_bytes,
+        "kv_cache_bytes": memory.kv_cache_bytes,
+        "compute_bytes": memory.compute_bytes,
+        "total_bytes": memory.total_bytes,
+        "margin_bytes": sum(device.margin_bytes for device in memory.devices),
+        "missing_bytes": report.missing_bytes,
+        "fits": memory.fits,
+        "gpu_layers": memory.gpu_layers,
+        "devices": [_device_json(device) for device in memory.devices],
+        "largest_context_tokens": report.largest_context_tokens,
+        "best_quantization": report.best_quantization,
+        "depth_tokens": report.depth_tokens,
+        "decode_tokens_per_second": _estimate_json(speed.decode_tokens_per_second if speed else None),
+        "prefill_tokens_per_second": _estimate_json(speed.prefill_tokens_per_second if speed else None),
+        "speed_basis": speed.basis if speed else None,
+        "changes": [{"what": change.what, "option": change.option} for change in report.changes],
+        "assumed": list(report.machine.assumed),
+        "unknown": list(report.unknown),
+    }
+
+
+def _device_json(device: DeviceMemory) -> JsonObject:
+    return {
+        "device": device.device,
+        "weights_bytes": device.weights_bytes,
+        "kv_cache_bytes": device.kv_cache_bytes,
+        "compute_bytes": device.compute_bytes,
+        "margin_bytes": device.margin_bytes,
+        "free_bytes": device.free_bytes,
+        "fits": device.fits,
+    }
+
+
+def _estimate_json(estimate: Estimate | None) -> JsonObject | None:
+    return None if estimate is None else {"low": estimate.low, "mid": estimate.mid, "high": estimate.high}
