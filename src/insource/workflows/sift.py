@@ -172,8 +172,8 @@ def next_step(name: FilterName) -> str:
             return "`--context` asks for fewer tokens per request."
         case "memory":
             return (
-                "`--floor` admits fewer bits, `--admit spill` the system's memory beside the accelerators', `--context` "
-                "asks for fewer tokens, `--machine NAME` for a larger machine."
+                "`--floor` admits fewer bits, `--admit spill` the system's memory beside the accelerators', "
+                "`--context` asks for fewer tokens, `--machine NAME` for a larger machine."
             )
         case "speed":
             return "`--latency` allows more seconds, `--machine NAME` asks for a faster machine."
