@@ -60,6 +60,14 @@ def test_a_size_that_the_table_lacks_is_made_from_the_row() -> None:
     assert kinds == ["sliding", "full"] * 5, "laid out as its family is"
 
 
+def test_a_window_that_no_size_of_the_family_shares_is_not_made_up() -> None:
+    own = row(model_type="gemma3_text", layers=12, embedding_width=768, attention_heads=4, kv_heads=1, head_width=256,
+              vocabulary=262_144, parameters=400_000_000)  # fmt: skip
+    found = spec_of_row(own, quantization="Q8_0")
+    assert {layer.kind for layer in found.architecture.layers} == {"full"}, "the most that it can take"
+    assert "sliding window" in found.architecture.unknown[0]
+
+
 def test_a_row_without_figures_is_looked_up_by_name_or_says_so() -> None:
     bare = {"layers": None, "attention_heads": None, "kv_heads": None, "head_width": None, "embedding_width": None,
             "vocabulary": None}  # fmt: skip

@@ -35,6 +35,9 @@ _STEP = 32
 """Feed-forward widths are multiples of it."""
 
 
+_NO_WINDOW = "The catalogue does not state its sliding window: the whole context was counted in every layer."
+
+
 class _Key(NamedTuple):
     """What a row says about the shape."""
 
@@ -129,17 +132,26 @@ def _understood(key: _Key) -> Understood | None:
         return _read({**config, "vocab_size": key.vocabulary or config["vocab_size"]})
     if not (key.layers and key.width and (key.heads or _is_recurrent(key.model_type))):
         return None
-    apart = _with_inner(key, _config(key))
-    if apart is None:
+    config = _config(key)
+    read = _with_inner(key, config)
+    if read is None:
         return None
-    surplus = apart.shape.parameters - key.parameters
-    tied_is_nearer = abs(surplus - apart.shape.inputs[0].elements) < abs(surplus)
-    too_narrow = (
-        not key.inner_width and max(layer.feed_forward_width for layer in apart.architecture.layers) < key.width
-    )
+    surplus = read.shape.parameters - key.parameters
+    tied_is_nearer = abs(surplus - read.shape.inputs[0].elements) < abs(surplus)
+    too_narrow = not key.inner_width and max(layer.feed_forward_width for layer in read.architecture.layers) < key.width
     if tied_is_nearer or (too_narrow and not key.experts):
-        return _with_inner(key, {**_config(key), "tie_word_embeddings": True})
-    return apart
+        read = _with_inner(key, {**config, "tie_word_embeddings": True})
+    if read is None or not _lacks_window(config):
+        return read
+    architecture = replace(read.architecture, unknown=(*read.architecture.unknown, _NO_WINDOW))
+    return replace(read, architecture=architecture)
+
+
+def _lacks_window(config: Mapping[str, Any]) -> bool:
+    kind = MODEL_TYPES.get(config["model_type"])
+    window = kind.window if kind else None
+    stated = config["sliding_window"] or (window and (window.tokens or window.only_with_layers))
+    return window is not None and not stated
 
 
 def _config(key: _Key) -> dict[str, Any]:
@@ -158,7 +170,7 @@ def _config(key: _Key) -> dict[str, Any]:
     }
     common = _common().get(key.model_type, {})
     own = {name: value for name, value in stated.items() if value is not None}
-    return {**common, "model_type": key.model_type, "tie_word_embeddings": False, **own}
+    return {"sliding_window": None, **common, "model_type": key.model_type, "tie_word_embeddings": False, **own}
 
 
 def _with_inner(key: _Key, config: dict[str, Any]) -> Understood | None:

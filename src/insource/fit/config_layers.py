@@ -128,6 +128,8 @@ class LayerBuilder:
                 if not same:
                     matrices.append(Matrix("v", width, value))
         matrices.append(Matrix("attention_output", self.heads * value_head, width))
+        if self._type.output_gate:
+            matrices.append(Matrix("other", width, query))
         if self._type.qk_norm == "full":
             matrices += [Matrix("vector", query), Matrix("vector", key)]
         elif self._type.qk_norm == "head":
@@ -269,6 +271,8 @@ class ExpertFacts:
         if stated is not None:
             return stated
         shared = (
-            facts.of_layer("num_shared_expert", 0) or facts.number("n_shared_experts", "moe_num_shared_experts") or 0
+            facts.of_layer("num_shared_expert", 0)
+            or facts.number("n_shared_experts", "moe_num_shared_experts", "num_shared_experts")
+            or 0
         )
         return shared * self.width

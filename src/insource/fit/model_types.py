@@ -42,6 +42,8 @@ class ModelType:
     """Vectors of embedding width in a layer."""
     qk_norm: Literal["", "head", "full"] = ""
     bias: Literal["", "qkv", "all"] = ""
+    output_gate: bool = False
+    """A matrix of its own gates the attention's output."""
     encoder: bool = False
     """No KV cache at all: an embedding model."""
     unknown: str = ""
@@ -64,7 +66,7 @@ _BERT = ModelType(architecture="bert", bias="all", gated=False, encoder=True, no
 _INDEXER = "llama.cpp keeps a second cache for this model's sparse attention, which is not counted."
 
 MODEL_TYPES: Mapping[str, ModelType] = {
-    "afmoe": ModelType(architecture="afmoe", window=Window(period=4), norms=4, qk_norm="head"),
+    "afmoe": ModelType(architecture="afmoe", window=Window(period=4), norms=4, qk_norm="head", output_gate=True),
     "apertus": ModelType(architecture="apertus", gated=False, qk_norm="head"),
     "arcee": ModelType(architecture="arcee", gated=False),
     "baichuan": replace(_LLAMA, architecture="baichuan"),
@@ -83,6 +85,7 @@ MODEL_TYPES: Mapping[str, ModelType] = {
     "ernie4_5_moe": ModelType(architecture="ernie4_5-moe"),
     "exaone": ModelType(architecture="exaone"),
     "exaone4": ModelType(architecture="exaone4", qk_norm="head", window=Window(period=4, only_with_layers=64)),
+    "exaone_moe": ModelType(architecture="exaone-moe", qk_norm="head", window=Window(period=4)),
     "falcon": ModelType(architecture="falcon", attention="fused", gated=False),
     "falcon_h1": ModelType(architecture="falcon-h1", mixer="mamba2"),
     "falcon_mamba": ModelType(architecture="mamba", attention="none", mixer="mamba1", norms=1),
@@ -127,6 +130,7 @@ MODEL_TYPES: Mapping[str, ModelType] = {
     "llama4_text": _LLAMA4,
     "mamba": ModelType(architecture="mamba", attention="none", mixer="mamba1", norms=1),
     "mamba2": ModelType(architecture="mamba2", attention="none", mixer="mamba2", norms=1),
+    "mellum": ModelType(architecture="mellum", qk_norm="head", window=Window(period=4)),
     "minimax_m2": ModelType(architecture="minimax-m2", qk_norm="full"),
     "ministral": _LLAMA,
     "ministral3": replace(_LLAMA, architecture="mistral3"),
@@ -159,6 +163,7 @@ MODEL_TYPES: Mapping[str, ModelType] = {
     "qwen3_vl_text": replace(_QWEN3, architecture="qwen3vl"),
     "qwen3_vl_moe": replace(_QWEN3_MOE, architecture="qwen3vlmoe"),
     "qwen3_vl_moe_text": replace(_QWEN3_MOE, architecture="qwen3vlmoe"),
+    "modernbert": replace(_BERT, architecture="modern-bert", attention="fused", bias="", gated=True, norms=2),
     "roberta": _BERT,
     "rwkv6": ModelType(architecture="rwkv6", attention="none", mixer="rwkv6", norms=4),
     "rwkv7": ModelType(architecture="rwkv7", attention="none", mixer="rwkv7", norms=4),
