@@ -1,8 +1,8 @@
 """Measures what the CPU reaches: reading memory, and multiplying matrices. A few seconds of full load.
 
 Reading is measured as decoding does it: each core multiplies its share of a matrix, far larger than every cache, with
-a vector that stays in the cache. On this project's build machine it gives the figure of a C program that only reads
-(bench/machine.py). The matrix product is NumPy's, fp32, because that is what prefill and training come nearest to.
+a vector that stays in the cache. That is nine tenths of what a C program reaches that only reads (bench/machine.py). The
+matrix product is NumPy's, fp32, because that is what prefill and training come nearest to.
 """
 
 from __future__ import annotations
