@@ -5,7 +5,7 @@ a header with a hole in place of its data is enough, and every context only plan
 version-bound trick: the layouts below are those of this build's llama.h and are checked against the defaults that it
 returns. Good for a test, not for a product.
 
-stdin: one JSON object a line, {"path": …} once, then settings; stdout: one JSON object for each.
+stdin: one JSON object a line, {"path": …} once, then settings; stdout: one JSON object for each settings.
 """
 
 from __future__ import annotations
@@ -89,8 +89,9 @@ def library() -> Any:
     so.llama_init_from_model.restype = c.c_void_p
     so.llama_init_from_model.argtypes = [c.c_void_p, _ContextParams]
     so.llama_free.argtypes = [c.c_void_p]
-    so.ggml_backend_buft_name.restype = c.c_char_p
-    so.ggml_backend_buft_name.argtypes = [c.c_void_p]
+    so.llama_model_get_vocab.restype = c.c_void_p
+    so.llama_model_get_vocab.argtypes = [c.c_void_p]
+    so.llama_vocab_n_tokens.argtypes = [c.c_void_p]
     breakdown = so._Z26llama_get_memory_breakdownPK13llama_context
     breakdown.restype = _Breakdown
     breakdown.argtypes = [c.c_void_p]
@@ -131,10 +132,10 @@ def context(so: Any, model: Any, settings: dict[str, Any]) -> Any:
     return made
 
 
-def breakdown(so: Any, made: Any) -> dict[str, Any]:
+def breakdown(so: Any, made: Any) -> dict[str, int]:
+    """Bytes over all buffer types. It leaves out the buffer for the logits (`llama_context::output_reserve`)."""
     tree = so._Z26llama_get_memory_breakdownPK13llama_context(made)
     total = {"model": 0, "context": 0, "compute": 0}
-    buffers: dict[str, int] = {}
     pending = [tree.root]
     while pending:
         address = pending.pop()
@@ -143,8 +144,7 @@ def breakdown(so: Any, made: Any) -> dict[str, Any]:
             pending += [node.left, node.right]
             for part in total:
                 total[part] += getattr(node, part)
-            buffers[so.ggml_backend_buft_name(node.buffer_type).decode()] = node.model
-    return {**total, "model_buffers": buffers}
+    return total
 
 
 def main() -> None:
@@ -159,7 +159,9 @@ def main() -> None:
             model = load(so, request["path"])
             continue
         made = context(so, model, request)
-        sys.stdout.write(json.dumps(breakdown(so, made)) + "\n")
+        found = breakdown(so, made)
+        found["compute"] += so.llama_vocab_n_tokens(so.llama_model_get_vocab(model)) * request["slots"] * 4
+        sys.stdout.write(json.dumps(found) + "\n")
         so.llama_free(made)
     sys.stdout.flush()
 

@@ -64,11 +64,11 @@ def mask_bytes(architecture: Architecture, held: Cells, run: RunSettings, *, kin
 
 def _layer_bytes(architecture: Architecture, layer: Layer, held: Cells, run: RunSettings) -> int:
     phases = [3 * layer.feed_forward_width if layer.gated else layer.feed_forward_width]
-    if layer.query_heads:
-        phases.append(_attention_values(layer, held, run))
     if layer.expert_width:
         phases.append(_expert_values(architecture, layer))
     tokens = max(phases) * held.batch
+    if layer.query_heads:
+        tokens = max(tokens, _attention_values(layer, held, run))
     if layer.mixer is not None:
         needs = _delta_values if layer.mixer.is_delta else _mixer_values
         tokens = max(tokens, needs(layer.mixer, held, architecture.embedding_width))
@@ -76,16 +76,16 @@ def _layer_bytes(architecture: Architecture, layer: Layer, held: Cells, run: Run
 
 
 def _attention_values(layer: Layer, held: Cells, run: RunSettings) -> int:
-    """Of one token. Without flash attention the scores of all heads over all cells are laid out."""
-    latent = 0
-    if layer.latent_width:  # queries: plain, absorbed into the latent's space, their rope part, and both joined
-        latent = layer.query_heads * (2 * layer.key_width)
-    if run.flash_attention:
-        return latent + layer.query_width + (0 if latent else layer.query_width + layer.key_width + layer.value_width)
+    """Of all tokens. Without flash attention the scores of all heads over all cells are laid out."""
     cells = held.sliding if layer.kind == "sliding" else held.full
-    copied = cells * held.slots * layer.latent_width // 2 // held.batch  # MLA's V: the latents transposed, in F16
-    joined = layer.query_heads * layer.key_width if layer.latent_width else 0
-    return cells * layer.query_heads + layer.query_width + joined + copied
+    joined = layer.query_heads * layer.key_width if layer.latent_width else 0  # MLA: latent and rope part of queries
+    if not run.flash_attention:
+        transposed = cells * held.slots * layer.latent_width // 2  # of MLA's latents, as V, in F16
+        return (cells * layer.query_heads + layer.query_width + joined) * held.batch + transposed
+    halved = cells * held.slots * (layer.key_width + layer.value_width) // 2 if run.cache_type_k == "f32" else 0
+    if joined:  # beside them the queries before, in the latent's space, and their rope part
+        return (2 * joined + layer.query_width) * held.batch + halved
+    return (2 * layer.query_width + layer.key_width + layer.value_width) * held.batch + halved
 
 
 def _expert_values(architecture: Architecture, layer: Layer) -> int:

@@ -36,7 +36,7 @@ def cells(architecture: Architecture, run: RunSettings) -> Cells:
     slots = max(1, run.slots)
     full = max(_PAD_TOKENS, _padded(context // slots))
     total = full * slots
-    batch = min(run.batch_tokens, context, run.ubatch_tokens)
+    batch = min(run.batch_tokens, run.context_tokens, run.ubatch_tokens)
     window = architecture.sliding_window_tokens or 0
     return Cells(
         full=full,
@@ -63,13 +63,16 @@ def distinct(layers: Iterable[Layer]) -> tuple[Layer, ...]:
 
 
 def refusal(kinds: Iterable[Layer], run: RunSettings) -> str | None:
-    """Why llama.cpp would not open such a cache; None when it would."""
+    """Why `llama_init_from_model` would not open such a cache; None when it would."""
     for layer in kinds:
-        if layer.value_width and run.cache_type_v in _QUANTIZED and not run.flash_attention:
+        if layer.latent_width and run.cache_type_k != run.cache_type_v:
+            return f"Its K and V are one cache, which can't be {run.cache_type_k} and {run.cache_type_v} at once."
+        if run.cache_type_v in _QUANTIZED and not run.flash_attention and layer.key_width:
             return f"A V cache in {run.cache_type_v} needs flash attention, which is off."
-        for kind, width in ((run.cache_type_k, layer.key_width), (run.cache_type_v, layer.value_width)):
+        head = layer.key_width if layer.latent_width else layer.query_width // max(1, layer.query_heads)
+        for kind, width in ((run.cache_type_k, head), (run.cache_type_v, layer.value_width and head)):
             if kind in _QUANTIZED and width % _BLOCK:
-                return f"A cache in {kind} needs rows that {_BLOCK} divides; this model's have {width} values."
+                return f"A cache in {kind} needs heads that {_BLOCK} divides; this model's have {width} values."
     return None
 
 
