@@ -9,7 +9,8 @@ import pytest
 from insource.core.architecture import Layer, ModelSpec, Weights
 from insource.core.errors import UsageError
 from insource.engines.models.gguf import read_header
-from insource.fit.families import spec_of_family
+from insource.fit.config_spec import spec_of_config
+from insource.fit.families import config_of, spec_of_family
 from insource.fit.quantization import QUANTIZATIONS, canonical_quantization, estimate_weights
 from insource.fit.shape import Block, Matrix, Shape
 
@@ -104,6 +105,16 @@ def test_experts_of_gpt_oss_stay_as_published() -> None:
     small, large = sized("openai/gpt-oss-20b", "Q2_K").weights, sized("openai/gpt-oss-20b", "Q8_0").weights
     assert small.expert_bytes == large.expert_bytes
     assert total(small) < total(large)
+
+
+def test_experts_that_no_layer_has_change_nothing() -> None:
+    """Nemotron-H's class states 8 experts by default; a model of 8 experts would get Q8_0 keys."""
+    name = "nvidia/NVIDIA-Nemotron-Nano-9B-v2"
+    spec = sized(name, "Q4_K_S")
+    assert spec.architecture.experts is None
+    assert spec == spec_of_config(
+        {**config_of(name), "n_routed_experts": 0}, name=name, quantization="Q4_K_S", source="table"
+    )
 
 
 def test_types_of_other_engines_keep_the_ends_in_16_bit() -> None:

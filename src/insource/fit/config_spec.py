@@ -278,7 +278,7 @@ def _shape(facts: Facts, builder: LayerBuilder, blocks: tuple[Block, ...], *, ar
         outputs=tuple(outputs),
         tied=architecture.tied_embeddings,
         queries_per_kv_head=1 if builder.kv_heads == 0 else builder.heads // builder.kv_heads,
-        experts=builder.experts.count,
+        experts=architecture.experts.count if architecture.experts else 0,
         experts_stay_mxfp4=name == "gpt-oss",
     )
 
