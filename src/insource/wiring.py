@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from insource.core.remote import RemoteModel
     from insource.engines.llamacpp import LlamaCppEngine
     from insource.workflows.fit import FitParts
-    from insource.workflows.model_stores import Models
+    from insource.workflows.model_stores import Fits, Models
 
 _LOG = logging.getLogger(__name__)
 
@@ -225,6 +225,16 @@ def open_fit(settings: Settings) -> Generator[FitParts]:
         return
     with _store(settings) as (exchanges, _):
         yield replace(parts, exchanges=exchanges)
+
+
+def open_fits(settings: Settings) -> Fits:
+    """Whether a model on disk fits this machine as the settings would run it."""
+    from insource.fit.values import RunSettings
+    from insource.workflows.fit import fits_of
+
+    folders = MachineFolders(home=settings.home, models=settings.model_cache)
+    run = RunSettings(context_tokens=settings.context_tokens, slots=settings.slots)
+    return fits_of(find_machine("here", folders, clock=SystemClock()), run)
 
 
 @contextmanager

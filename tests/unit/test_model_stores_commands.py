@@ -88,7 +88,7 @@ def test_the_table_says_what_is_not_known(stores: Path) -> None:
     FakeOllama(stores / "ollama_models").manifest("registry.ollama.ai/library/bad/latest", b"[")
     write(stores / "ollama_models" / "manifests" / "stray", b"x")
     shown = cli("list")
-    assert "not known" in shown.stdout
+    assert "cannot say" in shown.stdout
     assert "not tried" in shown.stdout
     assert "ollama:bad:latest: Its manifest" in shown.stderr
     assert "Skipped: " in shown.stderr

@@ -61,17 +61,18 @@ def list_files(
     as_json: JsonOption = False,
 ) -> None:
     """List the model files on this machine: ours, llama.cpp's, Ollama's and LM Studio's."""
-    from insource.wiring import open_models
+    from insource.wiring import open_fits, open_models
     from insource.workflows import model_stores
 
-    models = open_models(load_settings())
+    settings = load_settings()
+    models = open_models(settings)
     out = Output(as_json=as_json)
     if try_them:
         with out.progress() as progress:
             undecided = asyncio.run(model_stores.try_models(models, progress=progress))
         for sentence in undecided:
             out.say(sentence)
-    found = model_stores.list_models(models)
+    found = model_stores.list_models(models, fits=open_fits(settings))
     for sentence in found.skipped[:_SAID]:
         out.say(f"Skipped: {sentence}")
     if len(found.skipped) > _SAID:
@@ -246,7 +247,7 @@ def _row(listed: ListedModel) -> tuple[str, ...]:
         model.kind,
         f"{model.size_bytes / 1e6:,.0f}",
         model.license or "not stated",
-        {True: "yes", False: "no", None: "not known"}[listed.fits],
+        {True: "yes", False: "no", None: "cannot say" if model.kind == "model" else ""}[listed.fits],
         "no: see below" if model.problem else runs if model.kind == "model" else "with a model",
     )
 

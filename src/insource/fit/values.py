@@ -65,7 +65,7 @@ class MemoryPrediction:
     gpu_layers: int
     """Layers placed on accelerators, the output counted as one."""
     unknown: tuple[str, ...] = ()
-    """What could not be determined; not empty means the figures are a lower bound or a guess, and `fits` can't be said."""
+    """What could not be determined; not empty: the figures are a lower bound or a guess, and `fits` can't be said."""
 
     @property
     def weights_bytes(self) -> int:

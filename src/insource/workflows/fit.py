@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from insource.core.architecture import ModelSpec
-from insource.core.errors import InsourceError, UsageError
+from insource.core.errors import BadModelFile, InsourceError, UsageError
 from insource.core.hardware import Machine
 from insource.core.ports import ExchangeStore
+from insource.core.stored_models import StoredModel
 from insource.engines.models.stores.headers import kind_of
 from insource.fit.advice import Change, best_quantization, changes, largest_context, missing_bytes
 from insource.fit.gguf_spec import spec_of_gguf
@@ -24,6 +25,7 @@ from insource.fit.values import CacheType, MemoryPrediction, RunSettings, SpeedP
 from insource.fit.work import Load
 from insource.workflows.engine_speeds import corrections
 from insource.workflows.machine import HERE
+from insource.workflows.stored_header import stored_header
 from insource.workflows.understand_model import ModelFinder, Understood, understand
 
 _NO_SPEED = (
@@ -126,6 +128,20 @@ def with_extras(spec: ModelSpec, refs: Sequence[str], finder: ModelFinder) -> Mo
             )
         size_bytes += sum(tensor.size_bytes or 0 for tensor in header.tensors)
     return replace(spec, extra_bytes=size_bytes)
+
+
+def fits_of(machine: Machine, run: RunSettings) -> Callable[[StoredModel], bool | None]:
+    """Whether models on disk fit; None: can't be said, or there is no language model to load."""
+
+    def fits(stored: StoredModel) -> bool | None:
+        if stored.problem is not None or stored.kind != "model":
+            return None
+        try:
+            return predict_memory(spec_of_gguf(stored_header(stored), name=stored.ref), machine, run).fits
+        except BadModelFile:
+            return None
+
+    return fits
 
 
 def _learned(parts: FitParts, spec: ModelSpec, machine: Machine) -> Corrections:
