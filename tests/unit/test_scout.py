@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from insource.core.values import (
 )
 from insource.engines.models.catalogue import DEFAULT_MODEL
 from insource.hub.names import model_key
+from insource.hub.snapshot import SnapshotCatalogue, SnapshotRow
 from insource.store.database import open_database
 from insource.store.exchanges import SqlExchangeStore
 from insource.store.registry import SqlRegistry
@@ -368,3 +370,22 @@ def test_a_candidate_is_told_from_its_reference_or_its_bytes(
         settings=None,
     )
     assert key_of_candidate(candidate) == (None if name is None else model_key(name))
+
+
+def test_another_catalogue_is_a_setting_and_its_text_is_shown_as_it_is(
+    tmp_path: Path, machine: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = SnapshotCatalogue().find("Qwen/Qwen3-8B")
+    assert real is not None
+    row = [getattr(real, name) for name in SnapshotRow.__struct_fields__]
+    row[0], row[8] = "evil/[red]X[/red]\x1b[31m-8B", "mit"
+    lines = (json.dumps({"as_of": "2026-01-01", "source": "a test"}), json.dumps(row, default=str))
+    (tmp_path / "own.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+    monkeypatch.setenv("INSOURCE_CATALOGUE", str(tmp_path / "own.gz"))
+    result = CliRunner().invoke(app, ["scout", "--machine", machine(32)])
+    assert "1 repositories as of 2026-01-01" in result.output
+    assert "evil/[red]X[/red][31m-8B" in result.output
+    assert "\x1b" not in result.output
+    monkeypatch.setenv("INSOURCE_CATALOGUE", str(tmp_path / "none.gz"))
+    broken = CliRunner().invoke(app, ["scout", "--machine", machine(32)])
+    assert isinstance(broken.exception, BadInput)
