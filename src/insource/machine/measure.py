@@ -1,8 +1,8 @@
 """Measures what the CPU reaches: reading memory, and multiplying matrices. A few seconds of full load.
 
 Reading is measured as decoding does it: each core multiplies its share of a matrix, far larger than every cache, with
-a vector that stays in the cache. That is nine tenths of what a C program reaches that only reads (bench/machine.py). The
-matrix product is NumPy's, fp32, because that is what prefill and training come nearest to.
+a vector that stays in the cache. That is nine tenths of what a C program reaches that only reads (bench/machine.py).
+The matrix product is NumPy's, fp32, because that is what prefill and training come nearest to.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 _WIDTH = 4096
 _CACHES = 8
@@ -25,7 +25,7 @@ _CHUNK_BYTES = 32 << 20
 _ROUND_SECONDS = 0.06
 """Longer than the time slice that another process gets, or a round would measure the scheduler."""
 _UNDISTURBED = 0.9
-_TIME_SECONDS = 1.0
+FULL_SECONDS, BRIEF_SECONDS = 1.0, 0.15
 """For each of the two figures."""
 _SIDES = (1024, 2048)
 """The larger one occupies many cores; the smaller one is for machines where that would take too long."""
@@ -60,7 +60,7 @@ class Measurement:
         return self.cpu_share >= _UNDISTURBED
 
 
-def measure(*, threads: int, cache_bytes: int, free_bytes: int) -> Measurement:
+def measure(*, threads: int, cache_bytes: int, free_bytes: int, time_seconds: float = FULL_SECONDS) -> Measurement:
     """`cache_bytes` is the largest cache's size, 0 when unknown."""
     import numpy as np
     from threadpoolctl import threadpool_limits
@@ -69,9 +69,9 @@ def measure(*, threads: int, cache_bytes: int, free_bytes: int) -> Measurement:
     vector = np.ones(_WIDTH, dtype=np.float32)  # NumPy's BLAS must be loaded before its threads can be limited
     size = buffer_bytes(cache_bytes, free_bytes)
     with threadpool_limits(limits=1), ThreadPoolExecutor(threads) as pool:
-        bandwidth, cpu_share = _read(pool, threads, size, vector=vector)
+        bandwidth, cpu_share = _read(pool, _Reading(threads, size, time_seconds), vector)
     with threadpool_limits(limits=threads):
-        flops = _multiply()
+        flops = _multiply(time_seconds)
     return Measurement(
         bandwidth_bytes_per_second=bandwidth,
         matmul_flops=flops,
@@ -94,9 +94,16 @@ def spread(rates: list[float]) -> Spread:
     return Spread(median=median(ordered), low=ordered[cut], high=ordered[-1 - cut], rounds=len(ordered))
 
 
-def _read(pool: ThreadPoolExecutor, threads: int, size: int, *, vector: Any) -> tuple[Spread, float]:
+class _Reading(NamedTuple):
+    threads: int
+    size_bytes: int
+    time_seconds: float
+
+
+def _read(pool: ThreadPoolExecutor, how: _Reading, vector: Any) -> tuple[Spread, float]:
     import numpy as np
 
+    threads, size, time_seconds = how
     rows = max(1, min(size // (4 * threads), _CHUNK_BYTES) // (_WIDTH * 4))
     count = max(1, size // (rows * _WIDTH * 4))
     chunks = list(pool.map(lambda _: np.ones((rows, _WIDTH), dtype=np.float32), range(count)))
@@ -115,11 +122,11 @@ def _read(pool: ThreadPoolExecutor, threads: int, size: int, *, vector: Any) -> 
     read(1)
     times = max(1, round(_ROUND_SECONDS / (time.perf_counter() - began)))
     began, cpu_began = time.perf_counter(), time.process_time()
-    rates = _timed(lambda: read(times), float(times * sum(chunk.nbytes for chunk in chunks)))
+    rates = _timed(lambda: read(times), float(times * sum(chunk.nbytes for chunk in chunks)), time_seconds=time_seconds)
     return rates, min(1.0, (time.process_time() - cpu_began) / (time.perf_counter() - began) / threads)
 
 
-def _multiply() -> Spread:
+def _multiply(time_seconds: float) -> Spread:
     import numpy as np
 
     def product(side: int) -> Callable[[], object]:
@@ -132,13 +139,13 @@ def _multiply() -> Spread:
     began = time.perf_counter()
     small()
     slow = time.perf_counter() - began > _ROUND_SECONDS
-    return _timed(small if slow else large, 2.0 * _SIDES[0 if slow else 1] ** 3)
+    return _timed(small if slow else large, 2.0 * _SIDES[0 if slow else 1] ** 3, time_seconds=time_seconds)
 
 
-def _timed(work: Callable[[], object], amount: float) -> Spread:
+def _timed(work: Callable[[], object], amount: float, *, time_seconds: float) -> Spread:
     """Amounts per second, of rounds until the time is up: at least three, the first of which is left out."""
     rates: list[float] = []
-    end = time.perf_counter() + _TIME_SECONDS
+    end = time.perf_counter() + time_seconds
     while len(rates) < 3 or time.perf_counter() < end:
         began = time.perf_counter()
         work()
