@@ -216,7 +216,7 @@ def open_fit(settings: Settings) -> Generator[FitParts]:
             read_remote=read_remote,
             catalogue=SnapshotCatalogue(Path(settings.catalogue) if settings.catalogue else None),
         ),
-        find_machine=lambda text: find_machine(text, folders, clock=SystemClock()),
+        find_machine=lambda text: find_machine(text, folders, clock=SystemClock(), brief=True),
         exchanges=None,
         engine_run=RunSettings(context_tokens=settings.context_tokens, slots=settings.slots),
     )

@@ -25,7 +25,8 @@ _CHUNK_BYTES = 32 << 20
 _ROUND_SECONDS = 0.06
 """Longer than the time slice that another process gets, or a round would measure the scheduler."""
 _UNDISTURBED = 0.9
-FULL_SECONDS, BRIEF_SECONDS = 1.0, 0.15
+_FEWEST_ROUNDS = 3
+FULL_SECONDS, BRIEF_SECONDS = 1.0, 0.12
 """For each of the two figures."""
 _SIDES = (1024, 2048)
 """The larger one occupies many cores; the smaller one is for machines where that would take too long."""
@@ -138,15 +139,16 @@ def _multiply(time_seconds: float) -> Spread:
     small()
     began = time.perf_counter()
     small()
-    slow = time.perf_counter() - began > _ROUND_SECONDS
+    expected_seconds = (time.perf_counter() - began) * (_SIDES[1] / _SIDES[0]) ** 3
+    slow = _FEWEST_ROUNDS * expected_seconds > time_seconds
     return _timed(small if slow else large, 2.0 * _SIDES[0 if slow else 1] ** 3, time_seconds=time_seconds)
 
 
 def _timed(work: Callable[[], object], amount: float, *, time_seconds: float) -> Spread:
-    """Amounts per second, of rounds until the time is up: at least three, the first of which is left out."""
+    """Amounts per second, of rounds until the time is up; the first is left out."""
     rates: list[float] = []
     end = time.perf_counter() + time_seconds
-    while len(rates) < 3 or time.perf_counter() < end:
+    while len(rates) < _FEWEST_ROUNDS or time.perf_counter() < end:
         began = time.perf_counter()
         work()
         rates.append(amount / (time.perf_counter() - began))

@@ -25,6 +25,7 @@ def sentences(report: FitReport) -> list[str]:
             f"decode {_speed(report.speed.decode_tokens_per_second)}, "
             f"prefill {_speed(report.speed.prefill_tokens_per_second)} tokens/s. {report.speed.basis}"
         )
+    told += [f"Assumed: {note}." for note in report.machine.assumed]
     told += [f"Cannot say: {sentence}" for sentence in report.unknown]
     if report.memory.fits is False:
         told += [

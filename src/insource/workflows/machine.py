@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from insource.core.errors import BadInput, UsageError
 from insource.core.hardware import Machine
 from insource.core.ports import Clock
 from insource.machine.file import machine_from_toml
-from insource.machine.measure import measure
+from insource.machine.measure import BRIEF_SECONDS, FULL_SECONDS, Measurement, measure
 from insource.machine.measured import Kept, load, save, with_measured
 from insource.machine.parse import parse_machine
 from insource.machine.probe import Probe, take_probe
@@ -41,26 +41,38 @@ def describe(folders: MachineFolders, *, clock: Clock, measure_now: bool = False
     machine = read_probe(probe)
     kept = load(folders.home, probe)
     if measure_now:
-        found = measure(
-            threads=probe.cores,
-            cache_bytes=last_cache_bytes(probe),
-            free_bytes=machine.cpu.memory_free_bytes,
-        )
-        kept = Kept(measurement=found, measured_at=clock.now())
+        kept = Kept(measurement=_measure(machine, probe, FULL_SECONDS), measured_at=clock.now())
         save(folders.home, probe, kept)
     if kept is not None:
         machine = with_measured(machine, kept.measurement)
     return Described(machine=machine, probe=probe, kept=kept)
 
 
-def find_machine(text: str, folders: MachineFolders, *, clock: Clock) -> Machine:
-    """`here`, a file that ends in .toml, or devices by name ("2x h100"). Raises UsageError, BadInput."""
+def find_machine(text: str, folders: MachineFolders, *, clock: Clock, brief: bool = False) -> Machine:
+    """`here`, a file that ends in .toml, or devices by name ("2x h100"). `brief`: here, where nothing was measured yet,
+    a fraction of a second is spent on it. Raises UsageError, BadInput."""
     name = text.strip()
     if name in ("", HERE):
-        return describe(folders, clock=clock).machine
+        here = describe(folders, clock=clock)
+        return _measured_briefly(here) if brief and here.kept is None else here.machine
     if name.casefold().endswith(".toml"):
         return machine_from_toml(_text(Path(name).expanduser()), name=name)
     return parse_machine(name)
+
+
+def _measured_briefly(here: Described) -> Machine:
+    measured = with_measured(here.machine, _measure(here.machine, here.probe, BRIEF_SECONDS))
+    note = "bandwidth and matrix rate as measured just now, briefly: `insource machine --measure` does it well, once"
+    return replace(measured, assumed=(*measured.assumed, note))
+
+
+def _measure(machine: Machine, probe: Probe, time_seconds: float) -> Measurement:
+    return measure(
+        threads=probe.cores,
+        cache_bytes=last_cache_bytes(probe),
+        free_bytes=machine.cpu.memory_free_bytes,
+        time_seconds=time_seconds,
+    )
 
 
 def _text(file: Path) -> str:
