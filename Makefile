@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-BENCHES := discovery privacy gateway machine scout
+BENCHES := discovery privacy gateway machine scout fit_peers
 
 .PHONY: demo test check bench docs build clean
 
@@ -36,7 +36,7 @@ check: .venv/dev
 
 # Speed, memory and quality figures as tables of ratios; each script also writes bench/results/.
 bench: .venv/dev
-	for name in $(BENCHES); do echo "== $$name"; $(BIN)/python bench/$$name.py || exit 1; done
+	for name in $(BENCHES); do echo "== $$name"; PYTHONPATH=. $(BIN)/python bench/$$name.py || exit 1; done
 
 # The generated pages: commands, settings, errors, API.
 docs: .venv/dev

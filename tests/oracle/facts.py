@@ -68,7 +68,9 @@ class Case:
             fields["attention.sliding_window"] = self.window
         if self.experts:
             fields |= {"expert_count": self.experts, "expert_used_count": self.experts_used}
-            fields |= {"expert_feed_forward_length": self.expert_width, "leading_dense_block_count": self.dense_layers}
+            fields["expert_feed_forward_length"] = self.expert_width
+            if self.dense_layers:
+                fields["leading_dense_block_count"] = self.dense_layers
             if self.shared_expert_width:
                 fields["expert_shared_feed_forward_length"] = self.shared_expert_width
         fields |= self.keys
