@@ -64,6 +64,7 @@ DECODE = _prior(
     (1.6, 0.4, 1.05),  # cache
     (0.0, 1.0, 0.0),  # arithmetic: a GPU's is hidden behind reading
     (4.0, 0.7, 0.01),  # unpacking
+    (0.0, 1.0, 0.0),  # attention: likewise
     (200e-6, 1.0, 1e-6),  # step
     (20e-6, 0.7, 1e-7),  # blocks: some ten kernels of 2 to 4 microseconds
     (40e-6, 0.7, 1e-7),  # expert blocks

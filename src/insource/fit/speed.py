@@ -96,6 +96,10 @@ def decode_work(spec: ModelSpec, run: RunSettings, *, load: Load, part: Part) ->
         cache=cache * part.cache_share / part.bandwidth,
         arithmetic=arithmetic,
         unpacking=arithmetic if bits_per_weight(spec) < _FEW_BITS else 0.0,
+        attention=attention_operations(spec.architecture, load.depth_tokens)
+        * load.concurrency
+        * part.cache_share
+        / part.flops,
         step=share,
         blocks=blocks * share,
         expert_blocks=expert_blocks * share,
@@ -119,7 +123,7 @@ def prefill_work(spec: ModelSpec, run: RunSettings, *, load: Load, part: Part) -
     experts = 2 * multiplied_expert_parameters(spec) * tile_waste(spec, batch)
     return PrefillWork(
         weights=weight_bytes_read(spec, batch) * share / part.bandwidth / batch,
-        attention=attention_operations(spec.architecture, prompt) * part.cache_share / part.flops,
+        attention=attention_operations(spec.architecture, prompt / 2) * part.cache_share / part.flops,
         recurrence=recurrence_operations(spec.architecture) * share / part.flops,
         arithmetic=2 * multiplied_parameters(spec) * share / part.flops,
         expert_arithmetic=experts * share / part.flops,

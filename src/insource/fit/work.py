@@ -53,6 +53,8 @@ class DecodeWork:
     """2 operations for each active parameter, at the nominal throughput. GPUs do it while they read."""
     unpacking: float
     """The same, but only where weights have under 4 bits: codebooks and packed scales keep even GPUs busy."""
+    attention: float
+    """Operations of it at the nominal throughput. GPUs do them while they read the cache."""
     step: float
     """1; the coefficient is in seconds: sampling, and once round the engine's loop."""
     blocks: float
@@ -63,7 +65,7 @@ class DecodeWork:
     @property
     def amounts(self) -> tuple[float, ...]:
         return (
-            self.weights, self.cache, self.arithmetic, self.unpacking,
+            self.weights, self.cache, self.arithmetic, self.unpacking, self.attention,
             self.step, self.blocks, self.expert_blocks, self.recurrent_blocks,
         )  # fmt: skip
 
@@ -179,14 +181,12 @@ def _output_bytes(spec: ModelSpec) -> float:
     return weights.output_bytes + (weights.input_bytes * embedding / inputs if inputs else 0)
 
 
-def attention_operations(architecture: Architecture, prompt_tokens: int) -> float:
-    """Of one prompt token's attention to those before it, on average over the prompt: 2 per multiply-add, for scores
-    and for values."""
+def attention_operations(architecture: Architecture, tokens_before: float) -> float:
+    """Of one token's attention to those before it: 2 per multiply-add, for scores and for values."""
     head = architecture.head_width or _USUAL_HEAD_WIDTH
-    window = architecture.sliding_window_tokens or prompt_tokens
-    mean = prompt_tokens / 2
+    window = architecture.sliding_window_tokens or tokens_before
     return sum(
-        4.0 * layer.query_heads * head * (min(mean, window) if layer.kind == "sliding" else mean)
+        4.0 * layer.query_heads * head * (min(tokens_before, window) if layer.kind == "sliding" else tokens_before)
         for layer in architecture.layers
         if layer.kind in ("full", "sliding", "shared")
     )
