@@ -139,7 +139,7 @@ def main() -> None:
         }
     one_slot = [number for number, row in enumerate(rows) if row.run.slots == 1]
     lines = [
-        f"Errors against llama.cpp's allocator: {len(CASES)} models; contexts of 4k, 32k and 128k tokens; cache in f16,",
+        f"Errors against llama.cpp's allocator: {len(CASES)} models; contexts of 4k, 32k and 128k; cache in f16,",
         "q8_0 and q4_0. KV cache includes recurrent states; total: weights, cache, compute.",
         *table("All cases (1 and 4 slots)", rows, answers),
         *table(

@@ -26,14 +26,16 @@ _DENSE = 0.9
 _MUST = ("images", "tools")
 _ADMIT = ("specialised", "convertible", "spill")
 
-Licenses = Annotated[
+LicensesOption = Annotated[
     str, typer.Option(metavar="LIST", help="Licence classes and ids allowed; default: the setting `licenses`.")
 ]
-Context = Annotated[
+ContextOption = Annotated[
     int | None, typer.Option(min=1, metavar="TOKENS", help="Of one request with its answer; default: the task's.")
 ]
-Must = Annotated[str, typer.Option(metavar="LIST", help="images, tools: what a model must take or be stated to call.")]
-Admit = Annotated[
+MustOption = Annotated[
+    str, typer.Option(metavar="LIST", help="images, tools: what a model must take or be stated to call.")
+]
+AdmitOption = Annotated[
     str,
     typer.Option(
         metavar="LIST",
@@ -41,12 +43,16 @@ Admit = Annotated[
         " GGUF; spill: layers in the system's memory beside the accelerators'.",
     ),
 ]
-Floor = Annotated[str, typer.Option(metavar="QUANT", help="The quantisation with the fewest bits that is wanted.")]
-Latency = Annotated[float | None, typer.Option(min=0.001, metavar="SECONDS", help="A long request may take so long.")]
-Rate = Annotated[
+FloorOption = Annotated[
+    str, typer.Option(metavar="QUANT", help="The quantisation with the fewest bits that is wanted.")
+]
+LatencyOption = Annotated[
+    float | None, typer.Option(min=0.001, metavar="SECONDS", help="A long request may take so long.")
+]
+RateOption = Annotated[
     float | None, typer.Option(min=0.001, metavar="PER_MINUTE", help="Requests to sustain within the latency.")
 ]
-Arena = Annotated[Path | None, typer.Option(metavar="FILE.csv", help="A table of arena scores to look at.")]
+ArenaOption = Annotated[Path | None, typer.Option(metavar="FILE.csv", help="A table of arena scores to look at.")]
 
 
 def scout(  # noqa: PLR0913 - a command's parameters are its options
@@ -54,14 +60,14 @@ def scout(  # noqa: PLR0913 - a command's parameters are its options
         str | None, typer.Argument(metavar="TASK", help="A task's id or name; without it: general chat.")
     ] = None,
     machine: MachineOption = "here",
-    licenses: Licenses = "",
-    context: Context = None,
-    must: Must = "",
-    admit: Admit = "",
-    floor: Floor = "Q4_K_M",
-    latency: Latency = None,
-    rate: Rate = None,
-    arena: Arena = None,
+    licenses: LicensesOption = "",
+    context: ContextOption = None,
+    must: MustOption = "",
+    admit: AdmitOption = "",
+    floor: FloorOption = "Q4_K_M",
+    latency: LatencyOption = None,
+    rate: RateOption = None,
+    arena: ArenaOption = None,
     rows: Annotated[int, typer.Option(min=1, max=60, help="Length of the shortlist.")] = 6,
     everything: Annotated[bool, typer.Option("--all", help="The whole ranked list.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Also the rule, and every factor's rank.")] = False,

@@ -33,7 +33,7 @@ def compute_bytes(architecture: Architecture, held: Cells, run: RunSettings, *, 
     width = architecture.embedding_width
     states = _HIDDEN_STATES + (architecture.streams if architecture.streams > 1 else 0)
     fixed = (states * width + architecture.per_layer_width) * _F32 * held.batch + _ID_BYTES * held.batch
-    widest = max((_layer_bytes(architecture, layer, held, run) for layer in kinds), default=0)
+    widest = max((_layer_bytes(architecture, layer, held, run=run) for layer in kinds), default=0)
     logits = architecture.vocabulary * held.slots * _F32
     return mask_bytes(architecture, held, run, kinds=kinds) + max(fixed + widest, logits)
 
@@ -62,7 +62,7 @@ def mask_bytes(architecture: Architecture, held: Cells, run: RunSettings, *, kin
     return size
 
 
-def _layer_bytes(architecture: Architecture, layer: Layer, held: Cells, run: RunSettings) -> int:
+def _layer_bytes(architecture: Architecture, layer: Layer, held: Cells, *, run: RunSettings) -> int:
     phases = [3 * layer.feed_forward_width if layer.gated else layer.feed_forward_width]
     if layer.expert_width:
         phases.append(_expert_values(architecture, layer))

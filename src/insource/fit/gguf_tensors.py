@@ -73,7 +73,7 @@ class Tensors:
             if not number.isascii() or not number.isdecimal() or len(number) > 4:
                 self.unknown.append(f"It has a tensor named {tensor.name[:60]!r}.")
             elif int(number) < len(self.layers):
-                self._add_to_layer(self.layers[int(number)], role, tensor, size)
+                self._add_to_layer(self.layers[int(number)], role, tensor, size_bytes=size)
         elif tensor.name in _INPUTS:
             self.input_bytes += size
             if tensor.name == _INPUTS[0] and len(tensor.shape) >= 2:
@@ -85,14 +85,14 @@ class Tensors:
             if tensor.name == "altup_proj.weight" and len(tensor.shape) == 3:
                 self.streams = 1 + tensor.shape[2]
 
-    def _add_to_layer(self, layer: LayerTensors, role: str, tensor: TensorInfo, size: int) -> None:
-        layer.size_bytes += size
-        self.largest_bytes = max(self.largest_bytes, size)
+    def _add_to_layer(self, layer: LayerTensors, role: str, tensor: TensorInfo, *, size_bytes: int) -> None:
+        layer.size_bytes += size_bytes
+        self.largest_bytes = max(self.largest_bytes, size_bytes)
         shape = tensor.shape
         if role in _DOWN and len(shape) >= 2:
             layer.feed_forward_width += shape[0]
         elif role.startswith("ffn_") and "_exps." in role:
-            self.expert_bytes += size
+            self.expert_bytes += size_bytes
             self.expert_elements += tensor.elements
             if role == "ffn_down_exps.weight" and len(shape) == 3:
                 layer.expert_width, layer.experts = shape[0], shape[2]
