@@ -219,6 +219,12 @@ def test_without_the_facts_there_is_no_figure(missing: str) -> None:
     assert "GGUF" in refused.value.next_step
 
 
+def test_a_factor_that_is_no_number_counts_as_absent() -> None:
+    config = dict(config_of("LiquidAI/LFM2-1.2B"))
+    for factor in (float("nan"), float("inf"), -1.0, "1"):
+        assert architecture({**config, "block_ffn_dim_multiplier": factor}).layers[0].feed_forward_width == 8192
+
+
 Junk = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 1 << 70) | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=3),

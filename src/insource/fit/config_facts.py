@@ -58,7 +58,9 @@ class Facts:
 
     def real(self, name: str) -> float | None:
         value = self._values.get(name)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return None
+        return float(value) if 0 <= value < _MOST else None
 
     def flag(self, name: str) -> bool | None:
         value = self._values.get(name)
