@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-BENCHES := discovery privacy gateway machine scout fit_peers
+BENCHES := discovery privacy gateway machine scout fit_peers fit_memory
 
 .PHONY: demo test check bench docs build clean
 
