@@ -1,0 +1,48 @@
+"""The columns of a snapshot: what is kept of a model, whichever source told it.
+
+A snapshot is one Parquet file of these columns for one day. Every source (`sources/`) gives just these rows, so that
+everything above (facts, lineage, licences, report) asks one view, `models`, and never where a row came from. NULL: not
+stated by that source; nothing is filled in. Lists are sorted where their order means nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    name: str
+    type: str
+    """DuckDB's."""
+    meaning: str
+
+
+MODEL_COLUMNS: tuple[Column, ...] = (
+    Column(name="id", type="VARCHAR", meaning="`org/name`, as the source spells it; old ones have no org"),
+    Column(name="author", type="VARCHAR", meaning="the part of the id before the slash, else NULL"),
+    Column(name="created", type="TIMESTAMP", meaning="UTC; the Hub's own floor is 2022-03-02"),
+    Column(name="modified", type="TIMESTAMP", meaning="UTC, of the last commit"),
+    Column(name="downloads", type="BIGINT", meaning="of the last 30 days, as the Hub counts"),
+    Column(name="downloads_all", type="BIGINT", meaning="since the beginning"),
+    Column(name="likes", type="BIGINT", meaning="since the beginning"),
+    Column(name="trending", type="DOUBLE", meaning="the Hub's own trending score"),
+    Column(name="pipeline_tag", type="VARCHAR", meaning="task, as the Hub names it"),
+    Column(name="library", type="VARCHAR", meaning="library_name"),
+    Column(name="license", type="VARCHAR", meaning="the card's licence id; several are joined by ' OR '"),
+    Column(name="license_name", type="VARCHAR", meaning="where the licence is `other`"),
+    Column(name="languages", type="VARCHAR[]", meaning="of the card"),
+    Column(name="tags", type="VARCHAR[]", meaning="all of the repository's tags, capped in number and length"),
+    Column(name="base_models", type="STRUCT(relation VARCHAR, id VARCHAR)[]", meaning="declared parents, with the Hub's "
+           "relation: finetune, adapter, quantized, merge, or NULL"),
+    Column(name="model_type", type="VARCHAR", meaning="config.model_type, or the GGUF's architecture"),
+    Column(name="parameters_stated", type="BIGINT", meaning="safetensors.total: parameters, sometimes wrong by 1000x"),
+    Column(name="parameters_by_type", type="MAP(VARCHAR, BIGINT)", meaning="safetensors.parameters; names may be junk"),
+    Column(name="gguf_parameters", type="BIGINT", meaning="gguf.total, as the Hub's reader counted"),
+    Column(name="gguf_context", type="BIGINT", meaning="gguf.context_length, tokens"),
+    Column(name="gated", type="VARCHAR", meaning="`auto`, `manual`, `no`; NULL: not stated"),
+    Column(name="sha", type="VARCHAR", meaning="of the last commit"),
+    Column(name="files", type="VARCHAR[]", meaning="file names, where the source lists them"),
+    Column(name="source", type="VARCHAR", meaning="`api`, `hub-stats`, `records`: which reader gave the row"),
+)  # fmt: skip
+"""Of the table `models`."""
