@@ -123,8 +123,8 @@ def simulate(arrivals: npt.NDArray[np.float64], lengths: npt.NDArray[np.float64]
     reading = [float(x) / prefill for x in lengths[:, 0]]
     answers = [float(x) for x in lengths[:, 1]]
     now = progress = busy = 0.0
-    """`progress`: tokens made by each sequence that has been decoded since the start; a request ends when it has grown by
-    the length of its answer."""
+    """`progress`: tokens made by each sequence that has been decoded since the start; a request ends when it has grown
+    by the length of its answer."""
     ends: list[tuple[float, int]] = []
     following = 0
     while following < len(at) or ends:
