@@ -106,7 +106,7 @@ _GPU: Mapping[str, Coefficients] = {
 """By backend and engine; `any`: for those that no run speaks for."""
 _CPU = Coefficients(
     decode=DecodeWork(
-        weights=1.1, cache=1.2, arithmetic=3.4, unpacking=1.0, attention=17.7,
+        weights=1.1, cache=1.2, arithmetic=4.6, unpacking=1.0, attention=15.5,
         step=200e-6, blocks=10e-6, expert_blocks=20e-6, recurrent_blocks=10e-6,
     ),
     prefill=PrefillWork(
@@ -116,10 +116,11 @@ _CPU = Coefficients(
     prefill_log_error=0.5,
     fitted_on="one small model on one CPU",
 )  # fmt: skip
-"""Arithmetic and attention (of decode and of prefill) from one run of SmolLM2-135M Q4_1 on two idle cores with AVX2
-kernels, at depths of 330 and 2,280 tokens, beside the probe of the same minute; the rest is assumed. A CPU does not
-hide arithmetic behind reading: unpacking Q4_1 takes 3.4 times what the fp32 product of the probe would, and attention,
-which goes head by head, 18 times. On other CPUs the interval is wide until exchanges correct it."""
+"""Arithmetic and attention from two runs of the bench: SmolLM2-135M Q4_1 on two quiet cores with AVX2 kernels, depths of
+256 to 6,144 tokens, beside probes of 50 and 69 GB/s (which made no difference: so small a model is bound by arithmetic);
+the rest is assumed. A CPU does not hide arithmetic behind reading: unpacking Q4_1 takes some 5 times what the probe's fp32
+product would, and attention, which goes head by head, 15 times. On other CPUs and with other types the interval is wide
+until exchanges correct it."""
 
 
 def coefficients_of(backend: str, engine: Engine) -> Coefficients:
