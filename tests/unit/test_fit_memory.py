@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from insource.core.architecture import Architecture, Layer, ModelSpec, Weights
 from insource.core.hardware import Device, DeviceKind, Machine
-from insource.fit.memory import MARGIN_BYTES, predict_memory
+from insource.fit.memory import predict_memory
 from insource.fit.placement import ranges
 from insource.fit.values import RunSettings
 
@@ -136,7 +136,7 @@ def test_all_layers_go_to_a_gpu_that_holds_them_and_the_embedding_stays() -> Non
     assert gpu.weights_bytes == (4 * 100 + 400) * MIB
     assert cpu.weights_bytes == 300 * MIB
     assert (gpu.kv_cache_bytes, cpu.kv_cache_bytes) == (4 * 128 * MIB, 0)
-    assert gpu.margin_bytes == MARGIN_BYTES["cuda"]
+    assert gpu.margin_bytes > 0 < cpu.margin_bytes
     assert gpu.compute_bytes > cpu.compute_bytes > 0
 
 
