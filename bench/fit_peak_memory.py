@@ -68,7 +68,7 @@ def peak_of(run: Run, context: int) -> Peak:
     )
 
 
-def _weights(peak: Peak) -> float:
+def weights_bytes(peak: Peak) -> float:
     assert peak.run.spec is not None
     return sum(peak.run.spec.weights.layer_bytes)
 
@@ -82,6 +82,14 @@ def line(name: str, peaks: Sequence[Peak]) -> str:
     )
 
 
+def peaks_of(runs: Sequence[Run]) -> list[Peak]:
+    used = [run for run in runs if left_out(run) is None]
+    deepest: defaultdict[object, int] = defaultdict(int)
+    for run in used:
+        deepest[series(run)] = max(deepest[series(run)], run.row["contextLength"], run.depth_tokens)
+    return [peak_of(run, deepest[series(run)]) for run in used]
+
+
 def main() -> None:
     data = Path(os.environ.get("INSOURCE_DATA") or Path(__file__).parents[2] / "shared" / "data")
     if not data.is_dir():
@@ -89,18 +97,14 @@ def main() -> None:
         return
     runs = read_runs(data)
     stating = [run for run in runs if run.row["peakVramGb"]]
-    used = [run for run in runs if left_out(run) is None]
-    deepest: defaultdict[object, int] = defaultdict(int)
-    for run in used:
-        deepest[series(run)] = max(deepest[series(run)], run.row["contextLength"], run.depth_tokens)
-    peaks = [peak_of(run, deepest[series(run)]) for run in used]
+    peaks = peaks_of(runs)
     count = Counter(left_out(run) or "used" for run in stating)
     lines = [f"{len(stating)} runs state a peak", *(f"{n:>6}  {why}" for why, n in count.most_common()), ""]
     lines.append(f"{'':<40}{'':>6}{'without margin':>23}{'with margin':>25}")
     lines.append(f"{'':<40}{'runs':>6}{'median':>11}{'under 5 %':>12}{'median':>13}{'under 5 %':>12}")
     lines.append(line("all", peaks))
-    lines.append(line("  weights of 6 GB and more", [peak for peak in peaks if _weights(peak) >= 6e9]))
-    lines.append(line("  less", [peak for peak in peaks if _weights(peak) < 6e9]))
+    lines.append(line("  weights of 6 GB and more", [peak for peak in peaks if weights_bytes(peak) >= 6e9]))
+    lines.append(line("  less", [peak for peak in peaks if weights_bytes(peak) < 6e9]))
     lines.append("")
     groups: defaultdict[str, list[Peak]] = defaultdict(list)
     for peak in peaks:

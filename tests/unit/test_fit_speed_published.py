@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from bench.fit_peak_memory import peaks_of, weights_bytes
 from bench.fit_speed import (
     DECODE,
     PREFILL,
@@ -100,3 +101,12 @@ def test_a_whole_prediction_is_the_fitted_one(runs: list[Run]) -> None:
         assert ratio == pytest.approx(2.718281828 ** log_error(sample, fitted), rel=0.06)
         compared += 1
     assert compared >= 10
+
+
+def test_peak_memory_of_models_that_dwarf_what_else_is_on_the_gpu(runs: list[Run]) -> None:
+    """The target for all 179 (8 %) is missed: small models' stated peaks hold 1 to 2 GiB of desktop and the like."""
+    peaks = peaks_of(runs)
+    assert len(peaks) == pytest.approx(179, abs=10)
+    large = [abs(peak.needed / peak.stated - 1) for peak in peaks if weights_bytes(peak) >= 6e9]
+    assert len(large) >= 80
+    assert sorted(large)[len(large) // 2] <= 0.08

@@ -116,11 +116,11 @@ _CPU = Coefficients(
     prefill_log_error=0.5,
     fitted_on="one small model on one CPU",
 )  # fmt: skip
-"""Arithmetic and attention from two runs of the bench: SmolLM2-135M Q4_1 on two quiet cores with AVX2 kernels, depths of
-256 to 6,144 tokens, beside probes of 50 and 69 GB/s (which made no difference: so small a model is bound by arithmetic);
-the rest is assumed. A CPU does not hide arithmetic behind reading: unpacking Q4_1 takes some 5 times what the probe's fp32
-product would, and attention, which goes head by head, 15 times. On other CPUs and with other types the interval is wide
-until exchanges correct it."""
+"""Arithmetic and attention from two runs of the bench: SmolLM2-135M Q4_1 on two quiet cores with AVX2 kernels, depths
+of 256 to 6,144 tokens, beside probes of 50 and 69 GB/s (which made no difference: so small a model is bound by
+arithmetic); the rest is assumed. A CPU does not hide arithmetic behind reading: unpacking Q4_1 takes some 5 times
+what the probe's fp32 product would, and attention, which goes head by head, 15 times. On other CPUs and with other
+types the interval is wide until exchanges correct it."""
 
 
 def coefficients_of(backend: str, engine: Engine) -> Coefficients:
