@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from bench.fit_capacity import service_speed
+
 from insource.fit.capacity import LatencyTarget, Lengths, capacity
-from insource.fit.memory import predict_memory
-from insource.fit.service import service_speed
 from insource.fit.values import RunSettings
 from insource.machine.parse import parse_machine
 from tests.fit_models import spec_named
@@ -14,9 +14,7 @@ TASK = [Lengths(n * 37 % 900 + 100, n * 11 % 80 + 20) for n in range(60)]
 
 def carried(name: str, where: str, slots: int) -> float:
     spec, machine, run = spec_named(name, "Q4_K_M"), parse_machine(where), RunSettings(slots=slots)
-    memory = predict_memory(spec, machine, run)
-    speed = service_speed(spec, machine, run, memory=memory, lengths=TASK)
-    assert speed is not None
+    speed = service_speed(spec, machine, run, TASK)
     assert len(speed.step_seconds) == slots
     assert list(speed.step_seconds) == sorted(speed.step_seconds), "each is slower beside others"
     shared = [step / count for count, step in enumerate(speed.step_seconds, start=1)]
