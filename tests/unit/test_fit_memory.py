@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from insource.core.architecture import Architecture, Layer, ModelSpec, Weights
 from insource.core.hardware import Device, DeviceKind, Machine
+from insource.engines.worker import CHECKPOINTS
 from insource.fit.memory import predict_memory
 from insource.fit.placement import ranges
 from insource.fit.values import RunSettings
@@ -110,12 +111,29 @@ def test_mla_keeps_one_row_and_states_do_not_grow() -> None:
     assert _kv_mib(_spec(Layer(kind="shared", query_heads=8, query_width=2048), Layer(kind="none")), _RUN) == 0
 
 
+def test_a_checkpoint_of_windows_and_states_is_part_of_the_margin() -> None:
+    sliding, state = replace(_FULL, kind="sliding"), Layer(kind="recurrent", state_values=MIB)
+
+    def margin(*layers: Layer, **change: int) -> int:
+        run = replace(_RUN, **change)
+        return predict_memory(_spec(*layers, window=1024), _machine(), run).devices[-1].margin_bytes
+
+    plain = margin(_FULL)
+    assert margin(_FULL, sliding) - plain == 1536 * 2 * 1024 * 2
+    assert margin(_FULL, state, slots=4) - plain == 4 * 4 * MIB
+    assert margin(_FULL, state, checkpoints=32) - plain == 32 * 4 * MIB
+
+
 def test_what_the_engine_refuses_is_said() -> None:
     refused = predict_memory(_spec(_FULL), _machine(), replace(_RUN, flash_attention=False, cache_type_v="q8_0"))
     assert refused.fits is None
     assert "flash attention" in refused.unknown[0]
     odd = replace(_FULL, key_width=80, value_width=80, query_width=32 * 80)
     assert predict_memory(_spec(odd), _machine(), replace(_RUN, cache_type_k="q4_0")).unknown
+
+
+def test_the_worker_runs_as_the_settings_say() -> None:
+    assert RunSettings().checkpoints == CHECKPOINTS
 
 
 # --------------------------------------------------------------------------------------------------- placement

@@ -57,6 +57,14 @@ def cache_bytes(layer: Layer, held: Cells, run: RunSettings, *, widest_value: in
     return size + tokens * (_row_bytes(layer.key_width, run.cache_type_k) + _row_bytes(value, run.cache_type_v))
 
 
+def checkpoint_bytes(layer: Layer, held: Cells, run: RunSettings) -> int:
+    """What the server copies of a layer, for all slots, where a cache can't be cut back to an earlier token
+    (`create_checkpoint` in tools/server/server-context.cpp)."""
+    if layer.kind == "sliding":
+        return run.checkpoints * cache_bytes(layer, held, run, widest_value=layer.value_width)
+    return run.checkpoints * 4 * layer.state_values * held.slots
+
+
 def distinct(layers: Iterable[Layer]) -> tuple[Layer, ...]:
     """One of each; by identity, because comparing dozens of layers costs more than all the formulas."""
     return tuple({id(layer): layer for layer in layers}.values())

@@ -11,7 +11,7 @@ from itertools import accumulate
 from insource.core.architecture import ModelSpec
 from insource.core.hardware import Device, Machine
 from insource.fit.compute import compute_bytes, host_bytes, logits_bytes, mask_bytes
-from insource.fit.kv_cache import cache_bytes, cells, distinct, refusal
+from insource.fit.kv_cache import cache_bytes, cells, checkpoint_bytes, distinct, refusal
 from insource.fit.placement import ranges, usable_bytes
 from insource.fit.values import DeviceMemory, MemoryPrediction, RunSettings
 
@@ -70,6 +70,8 @@ class _Plan:
         widest = max((layer.value_width for layer in kinds), default=0)
         of_kind = {id(kind): cache_bytes(kind, self._cells, run, widest_value=widest) for kind in kinds}
         self._caches = [0, *accumulate([of_kind[id(layer)] for layer in architecture.layers])]
+        copied = {id(kind): checkpoint_bytes(kind, self._cells, run) for kind in kinds}
+        self._checkpoint_bytes = sum([copied[id(layer)] for layer in architecture.layers])
         self._weights = [0, *accumulate(spec.weights.layer_bytes)]
         self._compute_bytes = compute_bytes(architecture, self._cells, run, kinds=kinds)
         self._mask_bytes = mask_bytes(architecture, self._cells, run, kinds=kinds)
@@ -120,7 +122,7 @@ class _Plan:
             weights_bytes=weights + (spec.extra_bytes if alone else 0),
             kv_cache_bytes=self._caches_of(held),
             compute_bytes=compute + logits_bytes(architecture, self._cells),
-            margin_bytes=_PROCESS_BYTES + _TOKEN_BYTES * architecture.vocabulary,
+            margin_bytes=_PROCESS_BYTES + _TOKEN_BYTES * architecture.vocabulary + self._checkpoint_bytes,
             free_bytes=max(0, free_bytes),
         )
 

@@ -23,6 +23,8 @@ class RunSettings:
     """llama.cpp's `auto` turns it on wherever the backend can."""
     gpu_layers: int | None = None
     """Layers on accelerators, the output counted as one; None: as many as fit."""
+    checkpoints: int = 1
+    """That each slot keeps in the system's memory of sliding windows and recurrent states."""
 
 
 PARTS = ("weights", "KV cache", "compute", "margin", "free")
