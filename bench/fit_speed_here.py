@@ -42,7 +42,7 @@ DEPTHS = (256, 2048, 6144)
 ANSWER = 24
 ENOUGH = 5
 """Quiet probes, and quiet answers at each depth."""
-MOST_SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 240.0
+MOST_SECONDS = 240.0
 QUIET = 0.86
 """Of the cores' time that a process must have got; an answer at a small depth gets 0.9 on a machine that does nothing
 else, because some of it is not shared by the threads."""
@@ -121,11 +121,11 @@ def predicted(spec: ModelSpec, machine: Machine, depth: int, corrections: Correc
     return found.decode_tokens_per_second.mid
 
 
-async def watch(engine: LlamaCppEngine) -> Seen:
+async def watch(engine: LlamaCppEngine, most_seconds: float) -> Seen:
     seen = Seen(probes=[], answers={depth: [] for depth in DEPTHS})
     for slot in range(len(DEPTHS)):
         await answer(engine, slot)  # reads the prompt, which then lies in the slot's cache
-    end = time.monotonic() + MOST_SECONDS
+    end = time.monotonic() + most_seconds
     while not seen.enough and time.monotonic() < end:
         if len(seen.probes) < ENOUGH:
             measured, share = probe()
@@ -172,7 +172,7 @@ async def main() -> None:
     engine = LlamaCppEngine(model, settings)
     await engine.start()
     try:
-        seen = await watch(engine)
+        seen = await watch(engine, float(sys.argv[1]) if len(sys.argv) > 1 else MOST_SECONDS)
     finally:
         await engine.close()
     if not seen.probes or not all(seen.answers.values()):
