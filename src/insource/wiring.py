@@ -218,13 +218,14 @@ def open_fit(settings: Settings) -> Generator[FitParts]:
         ),
         find_machine=lambda text: find_machine(text, folders, clock=SystemClock(), brief=True),
         exchanges=None,
+        registry=None,
         engine_run=RunSettings(context_tokens=settings.context_tokens, slots=settings.slots),
     )
     if not settings.has_store:
         yield parts
         return
-    with _store(settings) as (exchanges, _):
-        yield replace(parts, exchanges=exchanges)
+    with _store(settings) as (exchanges, registry):
+        yield replace(parts, exchanges=exchanges, registry=registry)
 
 
 def open_fits(settings: Settings) -> Fits:

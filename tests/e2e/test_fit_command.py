@@ -106,6 +106,23 @@ def test_a_projector_counts_beside_the_model(fit: Fit, tmp_path: Path) -> None:
         fit(model, "--with", model)
 
 
+def test_the_load_is_that_of_the_tasks_own_lengths(fit: Fit, tmp_path: Path) -> None:
+    log = tmp_path / "traffic.jsonl"
+    log.write_bytes((Path(__file__).parents[1] / "docs" / "traffic.jsonl").read_bytes())
+    for command in (["import", str(log)], ["tasks"]):
+        assert CliRunner().invoke(app, [*command, "--json"]).exit_code == 0
+    task = json.loads(CliRunner().invoke(app, ["tasks", "--json"]).stdout)["tasks"][0]
+    asked = ("Qwen/Qwen3-8B", "--offline", "--task", task["id"])
+    slow = fit(*asked, "--machine", "rtx-3060", "--latency", "20")["load"]
+    fast = fit(*asked, "--machine", "h100-sxm", "--latency", "20")["load"]
+    hasty = fit(*asked, "--machine", "rtx-3060", "--latency", "0.01")["load"]
+    assert slow["exchanges"] == task["exchanges"]
+    assert 0 < slow["requests_per_minute"] < fast["requests_per_minute"]
+    assert slow["seconds"] <= 20
+    assert (hasty["requests_per_minute"], hasty["bottleneck"]) == (0, "latency of one request")
+    assert fit("Qwen/Qwen3-8B", "--offline", "--machine", "rtx-3060")["load"] is None
+
+
 @pytest.mark.parametrize(
     ("args", "error", "says"),
     [

@@ -34,6 +34,10 @@ def fit(  # noqa: PLR0913 - a command's parameters are its options
     depth: Annotated[
         int | None, typer.Option(min=0, metavar="TOKENS", help="Where in the context speed is told.")
     ] = None,
+    task: Annotated[str, typer.Option(metavar="TASK", help="Also tell what load of this task is carried.")] = "",
+    latency: Annotated[
+        float, typer.Option(min=0.001, metavar="SECONDS", help="For --task: 95 of 100 answers come within.")
+    ] = 30.0,
     beside: Annotated[
         list[str] | None, typer.Option("--with", metavar="REF", help="A projector or LoRA loaded too; may be repeated.")
     ] = None,
@@ -57,6 +61,8 @@ def fit(  # noqa: PLR0913 - a command's parameters are its options
         machine=machine,
         quantization=quantization,
         depth_tokens=depth,
+        task=task,
+        latency_seconds=latency,
         extras=tuple(beside or ()),
         offline=offline,
     )

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from insource.core.architecture import ModelSpec
 from insource.core.errors import BadModelFile, InsourceError, UsageError
 from insource.core.hardware import Machine
-from insource.core.ports import ExchangeStore
+from insource.core.ports import ExchangeStore, Registry
 from insource.core.stored_models import StoredModel
+from insource.core.values import Task
 from insource.engines.models.stores.headers import kind_of
 from insource.fit.advice import Change, best_quantization, changes, largest_context, missing_bytes
 from insource.fit.gguf_spec import spec_of_gguf
@@ -23,11 +24,17 @@ from insource.fit.quantization import QUANTIZATIONS, canonical_quantization
 from insource.fit.speed import NO_CORRECTIONS, Corrections, predict_speed
 from insource.fit.values import CacheType, MemoryPrediction, RunSettings, SpeedPrediction
 from insource.fit.work import Load
-from insource.workflows.engine_speeds import corrections
+from insource.workflows.carried_load import Demand, carried_load
+from insource.workflows.engine_speeds import corrections as learned_corrections
 from insource.workflows.machine import HERE
 from insource.workflows.stored_header import stored_header
+from insource.workflows.task_traffic import TaskTraffic, find_traffic
 from insource.workflows.understand_model import ModelFinder, Understood, understand
 
+if TYPE_CHECKING:
+    from insource.fit.capacity import Capacity
+
+DEFAULT_LATENCY_SECONDS = 30.0
 _NO_SPEED = (
     "Speed: the bandwidth of a device that would hold the model is not known "
     "(`insource machine --measure`, or state it in a machine file)."
@@ -42,6 +49,10 @@ class FitQuestion:
     quantization: str = ""
     depth_tokens: int | None = None
     """Where in a slot's context speed is told; None: in its middle."""
+    task: str = ""
+    """Whose recorded lengths the load is told for; empty: no load is told."""
+    latency_seconds: float = DEFAULT_LATENCY_SECONDS
+    """Within which 95 of 100 of the task's requests must be answered."""
     extras: tuple[str, ...] = ()
     """References of what is loaded beside the model: a multimodal projector, LoRA adapters."""
     offline: bool = False
@@ -55,8 +66,22 @@ class FitParts:
     find_machine: Callable[[str], Machine]
     exchanges: ExchangeStore | None
     """None: there is no store yet, so nothing was learned from this machine's own exchanges."""
+    registry: Registry | None
     engine_run: RunSettings
     """How the engine that answered them runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskLoad:
+    """What the machine carries of a task with this model."""
+
+    task: Task
+    traffic: TaskTraffic
+    latency_seconds: float
+    too_long_share: float
+    """Of the task's requests, those that a slot's context can't hold."""
+    capacity: Capacity | None
+    """None: it does not fit, or its speed can't be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +99,8 @@ class FitReport:
     best_quantization: str | None
     """The one with the most bits that fits; None: none does, or the shape is not known well enough."""
     changes: tuple[Change, ...]
+    load: TaskLoad | None
+    """None: no task was named."""
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -113,6 +140,28 @@ def answer(question: FitQuestion, parts: FitParts) -> FitReport:
         largest_context_tokens=largest_context(spec, machine, run),
         best_quantization=best.weights.quantization if best is not None else None,
         changes=changes(spec, machine, run, smaller=best),
+        load=_load(question, parts, spec=spec, machine=machine, corrections=learned) if question.task else None,
+    )
+
+
+def _load(
+    question: FitQuestion, parts: FitParts, *, spec: ModelSpec, machine: Machine, corrections: Corrections
+) -> TaskLoad:
+    task, traffic = find_traffic(question.task, registry=parts.registry, exchanges=parts.exchanges)
+    run = question.run
+    demand = Demand(
+        prompt_tokens=traffic.prompt_tokens,
+        answer_tokens=traffic.answer_tokens,
+        latency_seconds=question.latency_seconds,
+    )
+    fits = predict_memory(spec, machine, run).fits
+    too_long = sum(tokens > run.context_tokens // run.slots for tokens in traffic.total_tokens)
+    return TaskLoad(
+        task=task,
+        traffic=traffic,
+        latency_seconds=question.latency_seconds,
+        too_long_share=too_long / traffic.exchanges,
+        capacity=carried_load(spec, machine, run, demand=demand, corrections=corrections) if fits else None,
     )
 
 
@@ -156,7 +205,7 @@ def _learned(parts: FitParts, spec: ModelSpec, machine: Machine) -> Corrections:
             return None  # the file is gone, so its exchanges tell nothing any more
 
     family = spec.architecture.name
-    return corrections(parts.exchanges, spec_of=spec_of, family=family, machine=machine, run=parts.engine_run)
+    return learned_corrections(parts.exchanges, spec_of=spec_of, family=family, machine=machine, run=parts.engine_run)
 
 
 def _best(understood: Understood, machine: Machine, run: RunSettings) -> ModelSpec | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from insource.core.values import JsonObject
 from insource.fit.advice import is_whole
 from insource.fit.values import DeviceMemory, Estimate, MemoryPrediction
-from insource.workflows.fit import FitReport
+from insource.workflows.fit import FitReport, TaskLoad
 
 _GIB = 2**30
 
@@ -25,6 +25,8 @@ def sentences(report: FitReport) -> list[str]:
             f"decode {_speed(report.speed.decode_tokens_per_second)}, "
             f"prefill {_speed(report.speed.prefill_tokens_per_second)} tokens/s. {report.speed.basis}"
         )
+    if report.load is not None:
+        told.append(_load(report.load))
     told += [f"Assumed: {note}." for note in report.machine.assumed]
     told += [f"Cannot say: {sentence}" for sentence in report.unknown]
     if report.memory.fits is False:
@@ -33,6 +35,24 @@ def sentences(report: FitReport) -> list[str]:
             for change in report.changes
         ] or [f"No single change makes it fit: {report.missing_bytes / _GIB:.2f} GiB more memory, or a smaller model."]
     return told
+
+
+def _load(load: TaskLoad) -> str:
+    name, within = load.task.name, f"{load.latency_seconds:g} s for 95 of 100 requests"
+    long = (
+        f" {load.too_long_share:.1%} of its requests are longer than a slot's context." if load.too_long_share else ""
+    )
+    if load.capacity is None:
+        return f"Load of {name!r}: can't be told, for want of a fit or of a speed.{long}"
+    if load.capacity.requests_per_minute == 0:
+        return (
+            f"Load of {name!r}: none within {within}; a long request alone takes {load.capacity.seconds:.1f} s.{long}"
+        )
+    return (
+        f"Load of {name!r}: {load.capacity.requests_per_minute:,.1f} requests a minute within {within}, "
+        f"by the lengths of {load.traffic.exchanges:,} exchanges and the slow end of the speeds; "
+        f"{load.capacity.bottleneck} is the limit.{long}"
+    )
 
 
 def _verdict(report: FitReport) -> str:
@@ -93,8 +113,25 @@ def fit_json(report: FitReport) -> JsonObject:
         "prefill_tokens_per_second": _estimate_json(speed.prefill_tokens_per_second if speed else None),
         "speed_basis": speed.basis if speed else None,
         "changes": [{"what": change.what, "option": change.option} for change in report.changes],
+        "load": _load_json(report.load),
         "assumed": list(report.machine.assumed),
         "unknown": list(report.unknown),
+    }
+
+
+def _load_json(load: TaskLoad | None) -> JsonObject | None:
+    if load is None:
+        return None
+    carried = load.capacity
+    return {
+        "task": load.task.id,
+        "exchanges": load.traffic.exchanges,
+        "latency_seconds": load.latency_seconds,
+        "too_long_share": load.too_long_share,
+        "requests_per_minute": carried.requests_per_minute if carried else None,
+        "seconds": carried.seconds if carried else None,
+        "utilisation": carried.utilisation if carried else None,
+        "bottleneck": carried.bottleneck if carried else None,
     }
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from insource.config import Settings
 from insource.core.catalogue import CatalogueModel
-from insource.core.errors import EmptyLog, UsageError
+from insource.core.errors import UsageError
 from insource.core.hardware import Machine
-from insource.core.ports import Catalogue, ExchangeFilter, ExchangeStore, Registry
+from insource.core.ports import Catalogue, ExchangeStore, Registry
 from insource.core.values import Candidate, Evaluation, Task
 from insource.engines.models.catalogue import DEFAULT_MODEL
 from insource.hub.activity import group_copies, measure
@@ -26,11 +26,9 @@ from insource.hub.names import model_key
 from insource.hub.purpose import Purposes
 from insource.workflows.shortlist import Evidence, Measurement, Ranked, rank, shortlist
 from insource.workflows.sift import FitSummary, Found, Needs, Removed, sift
-from insource.workflows.task_traffic import TaskTraffic, quantile, read_traffic
+from insource.workflows.task_traffic import LONG, TaskTraffic, find_traffic, quantile
 
 DEFAULT_ROWS = 6
-_NEWEST = 2000
-"""Exchanges of a task that tell its lengths: enough for a 99 % quantile, and read within a second."""
 _PADDING = 256
 """llama.cpp rounds a slot's context up to this."""
 
@@ -157,19 +155,7 @@ def scout(question: ScoutQuestion, parts: ScoutParts, *, make_fits: MakeFits) ->
 def _task(question: ScoutQuestion, parts: ScoutParts) -> tuple[Task | None, TaskTraffic | None]:
     if question.task is None:
         return None, None
-    # Late: finding tasks loads what a scout without a task does not need.
-    from insource.workflows.edit_tasks import resolve_task
-
-    task = resolve_task(parts.registry.tasks() if parts.registry is not None else [], question.task)
-    assert parts.exchanges is not None, "a store has both"
-    where = ExchangeFilter(task_id=task.id, newest=_NEWEST)
-    traffic = read_traffic(task, (item for item in parts.exchanges.read(where) if "shadow_of" not in item.metadata))
-    if not traffic.exchanges:
-        raise EmptyLog(
-            f"The task {task.name!r} has no exchanges, so its lengths are not known.",
-            next_step="Run `insource import FILE` and `insource tasks`, or scout without a task.",
-        )
-    return task, traffic
+    return find_traffic(question.task, registry=parts.registry, exchanges=parts.exchanges)
 
 
 def _needs(question: ScoutQuestion, settings: Settings, traffic: TaskTraffic | None) -> Needs:
@@ -204,10 +190,6 @@ def _fit_question(
         prompt_tokens=traffic.prompt_tokens if traffic is not None else (prompt,),
         answer_tokens=traffic.answer_tokens if traffic is not None else (needs.context_tokens - prompt,),
     )
-
-
-LONG = 0.95
-"""The quantile of a task's lengths that speed is told for, and a latency is promised for."""
 
 
 def long_request(question: FitQuestion) -> tuple[int, int]:

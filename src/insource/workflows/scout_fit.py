@@ -19,7 +19,8 @@ from insource.fit.memory import predict_memory
 from insource.fit.speed import predict_speed
 from insource.fit.values import MemoryPrediction, RunSettings
 from insource.fit.work import Load
-from insource.workflows.scout import LONG, FitQuestion, long_request, slot_tokens
+from insource.workflows.carried_load import Demand, carried_load
+from insource.workflows.scout import FitQuestion, long_request, slot_tokens
 from insource.workflows.sift import FitSummary
 
 LADDER = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "Q2_K")
@@ -106,26 +107,14 @@ class _Fit:
         needs = self._question.needs
         if needs.requests_per_minute is None or needs.latency_seconds is None or seconds > needs.latency_seconds:
             return summary
-        return replace(summary, requests_per_minute=self._sustained(tried, prefill.low, needs.latency_seconds))
-
-    def _sustained(self, tried: _Tried, prefill_low: float, latency_seconds: float) -> float | None:
-        """A simulation, so only when a rate is asked for, and of models that are quick enough alone."""
-        depth = self._long_prompt + self._long_answer // 2
-        steps: list[float] = []
-        for concurrency in range(1, self._question.slots + 1):
-            load = Load(depth_tokens=depth, concurrency=concurrency)
-            speed = predict_speed(tried.spec, self._question.machine, self._run, memory=tried.memory, load=load)
-            if speed is None:
-                return None
-            steps.append(1 / speed.decode_tokens_per_second.low)
-        # Late, with NumPy.
-        from insource.fit.capacity import LatencyTarget, Lengths, ServiceSpeed, capacity
-
-        service = ServiceSpeed(prefill_tokens_per_second=prefill_low, step_seconds=tuple(steps))
-        target = LatencyTarget(seconds=latency_seconds, share=LONG)
-        question = self._question
-        lengths = [Lengths(p, a) for p, a in zip(question.prompt_tokens, question.answer_tokens, strict=True)]
-        return capacity(lengths, service, target).requests_per_minute
+        # A simulation, so only when a rate is asked for, and of models that are quick enough alone.
+        demand = Demand(
+            prompt_tokens=self._question.prompt_tokens,
+            answer_tokens=self._question.answer_tokens,
+            latency_seconds=needs.latency_seconds,
+        )
+        carried = carried_load(spec, machine, run, demand=demand)
+        return replace(summary, requests_per_minute=carried.requests_per_minute if carried else None)
 
 
 def _needed(memory: MemoryPrediction) -> int:

@@ -1,4 +1,4 @@
-"""What a task's recorded requests ask of whatever answers them: lengths, images, tools. Pure."""
+"""What a task's recorded requests ask of whatever answers them: lengths, images, tools."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
+from insource.core.errors import EmptyLog
 from insource.core.hashing import canonical_json
+from insource.core.ports import ExchangeFilter, ExchangeStore, Registry
 from insource.core.values import Exchange, JsonObject, OutputKind, Task
 from insource.providers.prices import estimate_tokens
 from insource.wire.chat import answer_or_calls, messages, usage_tokens
 
+LONG = 0.95
+"""The quantile of lengths that a latency is promised for."""
+_NEWEST = 2000
+"""Exchanges of a task that tell its lengths: enough for a 99 % quantile, and read within a second."""
 _IMAGE_PARTS = frozenset({"image_url", "input_image", "image"})
 
 
@@ -35,7 +41,25 @@ class TaskTraffic:
         return tuple(p + a for p, a in zip(self.prompt_tokens, self.answer_tokens, strict=True))
 
 
+def find_traffic(name: str, *, registry: Registry | None, exchanges: ExchangeStore | None) -> tuple[Task, TaskTraffic]:
+    """Of the task with this id or name. Raises UnknownTask, and EmptyLog where nothing was recorded of it."""
+    # Late: finding tasks loads what a question without a task does not need.
+    from insource.workflows.edit_tasks import resolve_task
+
+    task = resolve_task(registry.tasks() if registry is not None else [], name)
+    where = ExchangeFilter(task_id=task.id, newest=_NEWEST)
+    recorded = exchanges.read(where) if exchanges is not None else ()
+    traffic = read_traffic(task, (item for item in recorded if "shadow_of" not in item.metadata))
+    if not traffic.exchanges:
+        raise EmptyLog(
+            f"The task {task.name!r} has no exchanges, so its lengths are not known.",
+            next_step="Run `insource import FILE` and `insource tasks`, or ask without a task.",
+        )
+    return task, traffic
+
+
 def read_traffic(task: Task, exchanges: Iterable[Exchange]) -> TaskTraffic:
+    """Pure."""
     prompts: list[int] = []
     answers: list[int] = []
     estimated, images, tools = 0, False, task.output.kind is OutputKind.TOOL_CALL
