@@ -19,7 +19,7 @@ class Case:
     kind: str
     """dense, GQA, sliding window, MLA, hybrid, recurrent, MoE, shared KV, large vocabulary: what it stands for."""
     source: str
-    """Where the facts were checked."""
+    """Where the facts were checked; `parameters as published`: `test_fit_config_headers.py` counts them, too."""
     arch: str
     """llama.cpp's name."""
     layers: int
