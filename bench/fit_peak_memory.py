@@ -4,12 +4,16 @@ Used: runs of llama.cpp, Ollama and LM Studio with all layers on the GPU. Left o
 which take a share of the memory by policy; MLX, whose peak is its own allocator's; runs with a draft model or draft
 head; runs partly elsewhere; several GPUs, of which it is not said whether the peak is of one or of all. A stated
 figure below 0.5 or above the GPU's memory is no peak. A run that states what lies within 4 % of the GPU's memory is
-kept, though it may be the total. Figures are taken as GiB, as nvidia-smi's MiB / 1024 are.
+kept, though it may be the total. Figures are taken as GiB, as nvidia-smi's MiB / 1024 are. The context is the largest
+of what the run states and what its command asks for. Engines of that time made room for the logits of a whole
+micro-batch, and kept Gemma's embeddings per layer beside the output head. What a peak includes is not said: mostly all
+that is on the GPU, a desktop too.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +26,9 @@ from insource.fit.memory import predict_memory
 
 OUT = Path(__file__).parent / "results" / "fit_peak_memory.txt"
 _GIB = 2**30
+_LOOKED_UP = ("F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0")
+"""Types that ggml-cuda's get_rows knows."""
+_CONTEXT = re.compile(r"(?:^|\s)(?:-c|--ctx-size)[ =](\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,16 +63,32 @@ def series(run: Run) -> tuple[object, ...]:
     return (row["user"]["id"], run.gpu, run.model, run.quantization, row["peakVramGb"])
 
 
+def asked_context(run: Run) -> int:
+    """Of the command that the run states: a server takes all of it at the start, however short the request is."""
+    found = _CONTEXT.search(run.row["engineFlags"]["commandSnippet"] or "")
+    return int(found[1]) if found else 0
+
+
 def peak_of(run: Run, context: int) -> Peak:
     assert run.spec is not None
-    settings = replace(run.settings, context_tokens=context, gpu_layers=len(run.spec.architecture.layers) + 1)
-    gpu = predict_memory(run.spec, run.machine, settings).devices[0]
-    return Peak(
-        run=run,
-        stated=run.row["peakVramGb"] * _GIB,
-        predicted=gpu.total_bytes,
-        needed=gpu.total_bytes + gpu.margin_bytes,
+    settings = replace(
+        run.settings,
+        context_tokens=context,
+        gpu_layers=len(run.spec.architecture.layers) + 1,
+        output_tokens=run.settings.ubatch_tokens,
     )
+    gpu = predict_memory(run.spec, run.machine, settings).devices[0]
+    predicted = gpu.total_bytes + embedding_then_on_gpu(run)
+    return Peak(run=run, stated=run.row["peakVramGb"] * _GIB, predicted=predicted, needed=predicted + gpu.margin_bytes)
+
+
+def embedding_then_on_gpu(run: Run) -> int:
+    """Gemma's embeddings per layer followed the output head (LLM_TENSOR_LAYER_OUTPUT in llama-arch.cpp) before the
+    pinned build, where they are inputs; they went to the GPU where it can look up rows of their type."""
+    assert run.spec is not None
+    weights = run.spec.weights
+    per_layer = weights.input_bytes - (weights.embedding_bytes or weights.input_bytes)
+    return per_layer if run.quantization in _LOOKED_UP else 0
 
 
 def weights_bytes(peak: Peak) -> float:
@@ -86,7 +109,8 @@ def peaks_of(runs: Sequence[Run]) -> list[Peak]:
     used = [run for run in runs if left_out(run) is None]
     deepest: defaultdict[object, int] = defaultdict(int)
     for run in used:
-        deepest[series(run)] = max(deepest[series(run)], run.row["contextLength"], run.depth_tokens)
+        stated = (run.row["contextLength"], run.depth_tokens, asked_context(run))
+        deepest[series(run)] = max(deepest[series(run)], *stated)
     return [peak_of(run, deepest[series(run)]) for run in used]
 
 

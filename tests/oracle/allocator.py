@@ -118,7 +118,8 @@ def context(so: Any, model: Any, settings: dict[str, Any]) -> Any:
     if found != (512, 2048, 512, 1, True, True) or params.ctx_other is not None:
         raise SystemExit("another layout of llama_context_params: read llama.h of the installed build")
     params.n_ctx = settings["context_tokens"]
-    params.n_seq_max = params.n_outputs_max = settings["slots"]
+    params.n_seq_max = settings["slots"]
+    params.n_outputs_max = settings["output_tokens"] or settings["slots"]
     params.n_batch = settings["batch_tokens"]
     params.n_ubatch = settings["ubatch_tokens"]
     params.type_k = _TYPES[settings["cache_type_k"]]

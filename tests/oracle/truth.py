@@ -37,9 +37,10 @@ ODD_RUNS = (
     RunSettings(context_tokens=300, slots=1, cache_type_k="f32", cache_type_v="f32"),
     RunSettings(context_tokens=10_000, slots=8, ubatch_tokens=256, cache_type_k="bf16", cache_type_v="bf16"),
     RunSettings(context_tokens=8192, slots=2, flash_attention=False),
+    RunSettings(context_tokens=4096, slots=1, output_tokens=512),
     RunSettings(context_tokens=16_384, slots=1, flash_attention=False, ubatch_tokens=1024),
 )
-"""What padding, small batches, other cache types and attention without the flash kernel do."""
+"""What padding, small batches, other cache types, attention without the flash kernel and all tokens' logits do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

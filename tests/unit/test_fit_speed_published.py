@@ -104,9 +104,11 @@ def test_a_whole_prediction_is_the_fitted_one(runs: list[Run]) -> None:
 
 
 def test_peak_memory_of_models_that_dwarf_what_else_is_on_the_gpu(runs: list[Run]) -> None:
-    """The target for all 179 (8 %) is missed: small models' stated peaks hold 1 to 2 GiB of desktop and the like."""
+    """Small models' stated peaks hold 1 to 2 GiB of desktop and the like, which no formula of a model can know: the
+    median over all runs holds, but too many peaks are above what is told (bench/results/fit_peak_memory.txt)."""
     peaks = peaks_of(runs)
     assert len(peaks) == pytest.approx(179, abs=10)
+    assert np.median([abs(peak.predicted / peak.stated - 1) for peak in peaks]) <= 0.08
     large = [abs(peak.needed / peak.stated - 1) for peak in peaks if weights_bytes(peak) >= 6e9]
     assert len(large) >= 80
     assert sorted(large)[len(large) // 2] <= 0.08

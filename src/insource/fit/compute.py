@@ -5,7 +5,7 @@ Source, build b11549: the graphs of src/llama-graph.cpp (`build_inp_embd`, `buil
 rules of ggml/src/ggml-alloc.c: inputs lie at the front and stay, everything else is reused as soon as its last reader
 has run, and a hole that the next tensor does not fit in stays a hole. What is alive is
 
-    masks + 5 hidden states + the widest phase of any layer.
+    masks + 5 hidden states + the widest phase of any layer, or the logits where those are more.
 
 The five: the input for raw embeddings and its copy for mixed batches (never freed), the residual, and two holes that
 the first layer leaves. Phases follow below; all tensors are F32, masks F16 with flash attention. `tests/oracle` holds
@@ -34,8 +34,8 @@ def compute_bytes(architecture: Architecture, held: Cells, run: RunSettings, *, 
     states = _HIDDEN_STATES + (architecture.streams if architecture.streams > 1 else 0)
     fixed = (states * width + architecture.per_layer_width) * _F32 * held.batch + _ID_BYTES * held.batch
     widest = max((_layer_bytes(architecture, layer, held, run=run) for layer in kinds), default=0)
-    logits = architecture.vocabulary * held.slots * _F32
-    return mask_bytes(architecture, held, run, kinds=kinds) + max(fixed + widest, logits)
+    logits = architecture.vocabulary * (run.output_tokens or held.slots) * _F32
+    return mask_bytes(architecture, held, run, kinds=kinds) + fixed + max(widest, logits)
 
 
 def host_bytes(architecture: Architecture, held: Cells) -> int:

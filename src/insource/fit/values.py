@@ -21,6 +21,9 @@ class RunSettings:
     ubatch_tokens: int = 512
     flash_attention: bool = True
     """llama.cpp's `auto` turns it on wherever the backend can."""
+    output_tokens: int | None = None
+    """Whose logits the engine makes room for at once. None: one a slot, as our worker asks; llama-bench, and servers
+    that do not limit it (`n_outputs_max`), take a whole micro-batch."""
     gpu_layers: int | None = None
     """Layers on accelerators, the output counted as one; None: as many as fit."""
     checkpoints: int = 1
