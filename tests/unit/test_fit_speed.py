@@ -150,6 +150,18 @@ def test_layers_in_slow_memory_cost_what_they_cost_there() -> None:
     assert times[2] == pytest.approx(between, rel=0.1)
 
 
+def test_prompts_of_layers_in_slow_memory_are_read_on_the_accelerator() -> None:
+    spec, run = spec_named("qwen3-8b", "Q8_0"), replace(ONE, gpu_layers=10)
+    with_card, alone = machine("rtx-4090"), machine("rtx-4090")
+    alone = replace(alone, devices=alone.devices[-1:])
+    load = Load(depth_tokens=4096)
+    spilled, on_cpu = speed(spec, with_card, run, load), speed(spec, alone, replace(run, gpu_layers=None), load)
+    whole = speed(spec, with_card, ONE, load)
+    assert on_cpu.prefill_tokens_per_second.mid * 5 < spilled.prefill_tokens_per_second.mid
+    assert spilled.prefill_tokens_per_second.mid < whole.prefill_tokens_per_second.mid
+    assert spilled.decode_tokens_per_second.mid < 3 * on_cpu.decode_tokens_per_second.mid
+
+
 def test_without_a_known_bandwidth_nothing_is_said() -> None:
     spec, on = spec_named("qwen3-8b", "Q4_K_M"), machine("rtx 4090")
     unknown = replace(on, devices=(replace(on.devices[0], bandwidth_bytes_per_second=None), on.devices[1]))

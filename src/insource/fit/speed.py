@@ -8,7 +8,7 @@ cost there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp
 
 from insource.core.architecture import ModelSpec
@@ -34,8 +34,14 @@ from insource.fit.work import (
 
 _FEW_BITS = 3.9
 """Of a weight on average, below which unpacking is felt: IQ1 to IQ3, Q2_K, Q3_K."""
-_CPU_FLOPS_PER_CORE = 50e9
-"""Assumed where a machine's CPU was not measured: AVX2 at some 3 GHz reaches half of its 96."""
+_CPU_FLOPS_PER_CORE = 80e9
+"""Assumed where a machine's CPU was not measured: AVX2 at 3 GHz can 96, of which a good matrix product reaches five
+sixths, as the probe's does."""
+
+
+_BUS_BYTES_PER_SECOND = 12e9
+"""Of copying weights to an accelerator: half of PCIe 4.0 x16, as from memory that is not pinned. Assumed, never
+measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +70,8 @@ def predict_speed(
     if parts is None:
         return None
     decode = sum(decode_seconds(spec, run, load=load, part=part) for part in parts)
-    prefill = sum(prefill_seconds_per_token(spec, run, load=load, part=part) for part in parts)
+    prompt_parts = [_for_prompts(part, machine) for part in parts]
+    prefill = sum(prefill_seconds_per_token(spec, run, load=load, part=part) for part in prompt_parts)
     slowest = max(parts, key=lambda part: decode_seconds(spec, run, load=load, part=part))
     chosen = coefficients_of(slowest.device.backend, load.engine)
     return SpeedPrediction(
@@ -162,6 +169,16 @@ def _parts(spec: ModelSpec, machine: Machine, memory: MemoryPrediction) -> list[
             )
         )
     return parts or None
+
+
+def _for_prompts(part: Part, machine: Machine) -> Part:
+    """llama.cpp does not leave a prompt's batches to the CPU where there is an accelerator: it copies the weights of
+    the layers that stayed behind over for each batch (`op_offload`, ggml_backend_cuda_device_offload_op)."""
+    first = machine.accelerators[0] if machine.accelerators else None
+    if part.device.kind != "cpu" or first is None or first.matmul_flops is None:
+        return part
+    bandwidth = part.bandwidth if first.unified else _BUS_BYTES_PER_SECOND
+    return replace(part, device=first, bandwidth=bandwidth, flops=first.matmul_flops.value)
 
 
 def _estimate(mid: float, log_error: float, correction: Correction) -> Estimate:
