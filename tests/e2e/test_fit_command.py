@@ -71,7 +71,8 @@ def test_a_hub_that_answers_is_asked_first_and_one_that_does_not_is_said(
 ) -> None:
     refused = CliRunner().invoke(app, ["fit", "Qwen/Qwen3-8B", "--machine", "rtx-4090"])
     assert "The Hub did not answer" in refused.stdout
-    header = QWEN3_8B.write(tmp_path).read_bytes()[: 2 * MIB]
+    with QWEN3_8B.write(tmp_path).open("rb") as file:
+        header = file.read(2 * MIB)  # behind it lie 5 GB of hole
     with running_hub(FakeHub(repos={"me/Own-GGUF": FakeRepo(files={"own-Q4_K_M.gguf": header})})) as hub:
         monkeypatch.setenv("INSOURCE_HUB_URL", hub.url)
         found = fit("me/Own-GGUF", "--slots", "1", "--context", "32768", "--machine", "rtx-4090")

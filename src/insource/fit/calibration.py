@@ -47,7 +47,7 @@ def update(correction: Correction, observed: float, predicted: float) -> Correct
     """With one more exchange; `predicted` is the uncorrected one. Speeds that are not positive say nothing."""
     if not (observed > 0 and predicted > 0 and isfinite(observed) and isfinite(predicted)):
         return correction
-    ratio = log(observed / predicted)
+    ratio = log(observed) - log(predicted)  # their quotient may be too small for a float
     if correction.n >= 3:  # before that, a first exchange may itself be the odd one
         reach = _REACH * sqrt(correction.variance)
         ratio = min(max(ratio, correction.mean - reach), correction.mean + reach)
