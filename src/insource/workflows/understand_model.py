@@ -78,10 +78,13 @@ def _parse(name: str) -> ModelRef | None:
     """None: no reference, perhaps a name that the table knows (`qwen3:8b`)."""
     try:
         return parse_ref(name)
-    except UsageError:
-        if known_name(name) is None:
+    except UsageError as error:
+        near = nearest_names(name)
+        if known_name(name) is not None:
+            return None
+        if not near:
             raise
-        return None
+        raise UnknownModel(error.message, next_step=f"Did you mean {', '.join(near)}? {error.next_step}") from error
 
 
 def _selected(ref: ModelRef | None) -> str:
@@ -128,7 +131,7 @@ def _from_hub(ref: ModelRef, quantization: str, finder: ModelFinder) -> Understo
 
 def _from_shipped(name: str, quantization: str, finder: ModelFinder) -> Understood:
     spec = spec_of_family(name, quantization=quantization)
-    row = finder.catalogue.find(name.partition(":")[0])
+    row = finder.catalogue.find(spec.name if spec is not None else name.partition(":")[0])
     if spec is not None:
         return Understood(
             spec=replace(spec, license=row.license if row else None),
