@@ -1,0 +1,78 @@
+"""Parquet files: hub-stats' nested rows, or snapshots of our own. Columns are read by their names; what is missing is
+NULL, what is new is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from insource.core.errors import BadInput
+from insource.hub.duck import paths_list
+from insource.hub.schema import MODEL_COLUMNS
+from insource.hub.sources.rows import RAW_COLUMNS, select_rows
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+def load_models(connection: DuckDBPyConnection, *paths: Path) -> None:
+    """Makes the view `models` with `schema.MODEL_COLUMNS` over the files: snapshots of ours, or hub-stats Parquet, which
+    is read into a table first. Raises BadInput."""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE model_rows AS {select_models(connection, *paths)}")
+    connection.execute("CREATE OR REPLACE TEMP VIEW models AS FROM model_rows")
+
+
+def select_models(connection: DuckDBPyConnection, *paths: Path) -> str:
+    """The query that gives the rows of files of one kind. Raises BadInput."""
+    raw, types = raw_parquet(connection, *paths)
+    if {"source", "created", "base_models"} <= types.keys():
+        return f"SELECT {', '.join(_own(column.name, column.type, types) for column in MODEL_COLUMNS)} FROM {raw}"
+    return select_rows(raw, source="hub-stats")
+
+
+def raw_parquet(connection: DuckDBPyConnection, *paths: Path) -> tuple[str, dict[str, str]]:
+    """The relation with `rows.RAW_COLUMNS` of hub-stats files (or the file itself if it is ours), and the types of the
+    file's columns."""
+    import duckdb
+
+    file = f"read_parquet({paths_list(paths)}, union_by_name = true)"
+    try:
+        found = connection.execute(f"DESCRIBE SELECT * FROM {file}").fetchall()
+    except (duckdb.Error, OSError) as error:
+        raise _bad(paths, f"can't be read: {str(error).splitlines()[0][:200]}") from error
+    types = {str(name): str(type) for name, type, *_ in found}
+    if "id" not in types:
+        raise _bad(paths, "has no column `id`")
+    if {"source", "created", "base_models"} <= types.keys():
+        return file, types
+    if "createdAt" not in types and "tags" not in types:
+        raise _bad(paths, "holds no models: it has neither `createdAt` nor `tags`")
+    columns = ", ".join(_raw(name, type, types) for name, type in RAW_COLUMNS.items())
+    return f"(SELECT {columns} FROM {file})", types
+
+
+def _raw(name: str, type: str, types: dict[str, str]) -> str:
+    found = types.get(name)
+    if found is None:
+        return f'NULL::{type} AS "{name}"'
+    if type == "JSON" and found not in ("VARCHAR", "JSON"):
+        return f'CASE WHEN "{name}" IS NOT NULL THEN to_json("{name}") END AS "{name}"'
+    if type == "JSON":
+        return f'CASE WHEN json_valid("{name}") THEN "{name}"::JSON END AS "{name}"'
+    if name == "siblings" and "rfilename" in found:
+        return "list_transform(siblings, lambda x: x.rfilename) AS siblings"
+    return f'TRY_CAST("{name}" AS {type}) AS "{name}"'
+
+
+def _own(name: str, type: str, types: dict[str, str]) -> str:
+    return (
+        f'"{name}"' if types.get(name) == type else f"TRY_CAST({name if name in types else 'NULL'} AS {type}) AS {name}"
+    )
+
+
+def _bad(paths: Sequence[Path], why: str) -> BadInput:
+    return BadInput(
+        f"The Parquet file {str(paths[0]) if paths else ''!r} {why}.",
+        next_step="Give hub-stats' models.parquet, or a snapshot that `insource hub sync` made.",
+    )

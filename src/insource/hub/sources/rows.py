@@ -1,0 +1,147 @@
+"""From what the Hub says of a model to a snapshot's row: one SQL query, for whichever source has laid it out.
+
+A source makes a relation with the columns of `RAW_COLUMNS`, named as the Hub's API names them; nested values are JSON,
+because their shapes grow (new dtypes, junk names). All texts were written by strangers: ids that are none refuse
+the row, control and direction characters go, lists and lengths are capped. Nothing is rendered or executed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+RAW_COLUMNS: Mapping[str, str] = {
+    "id": "VARCHAR",
+    "createdAt": "TIMESTAMP",
+    "lastModified": "TIMESTAMP",
+    "downloads": "BIGINT",
+    "downloadsAllTime": "BIGINT",
+    "likes": "BIGINT",
+    "trendingScore": "DOUBLE",
+    "pipeline_tag": "VARCHAR",
+    "library_name": "VARCHAR",
+    "tags": "VARCHAR[]",
+    "cardData": "JSON",
+    "safetensors": "JSON",
+    "gguf": "JSON",
+    "baseModels": "JSON",
+    "config": "JSON",
+    "gated": "VARCHAR",
+    "sha": "VARCHAR",
+    "siblings": "VARCHAR[]",
+}
+
+MOST_TAGS = 512
+MOST_FILES = 2_000
+LONGEST_TEXT = 200
+"""Characters of one tag, id or name. The longest tag among 4,167 real models has 118; they have up to 130 tags."""
+_CARD_BYTES = 4_000_000
+"""A longer card is not read at all: the largest real one of 4,167 has 312,451."""
+_UNSEEN = r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]"
+"""Control characters, and those that turn a text's direction or hide in it."""
+
+IS_ID = rf"""regexp_full_match(id, '[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?') AND length(id) <= {LONGEST_TEXT}
+    AND NOT contains(id, '..') AND NOT starts_with(id, '.') AND NOT contains(id, '/.')"""
+
+IS_CUT = f"len(tags) > {MOST_TAGS} OR len(siblings) > {MOST_FILES} OR strlen(cardData) > {_CARD_BYTES}"
+"""Rows of which a part is left out."""
+
+
+def _word(expression: str) -> str:
+    """One cleaned text; an empty one is none."""
+    return f"nullif(trim(left(regexp_replace({expression}, '{_UNSEEN}', '', 'g'), {LONGEST_TEXT})), '')"
+
+
+def _words(expression: str, *, most: int) -> str:
+    """A cleaned list, without repeats, in order of the alphabet. Cleaning costs, so only lists that need it get it."""
+    bad = f"len(x) > {LONGEST_TEXT} OR x IS NULL OR x = '' OR regexp_matches(x, '{_UNSEEN}')"
+    cut = f"({expression})[:{most}]"
+    return f"""CASE WHEN {expression} IS NULL THEN NULL ELSE list_sort(list_distinct(
+        list_filter({cut}, lambda x: NOT ({bad})))) END"""
+
+
+_STRINGS = "TRY_CAST({json} AS VARCHAR[])"
+_CARD = f"CASE WHEN strlen(cardData) <= {_CARD_BYTES} AND json_valid(cardData) THEN cardData::JSON END"
+
+
+def _one_or_list(path: str) -> str:
+    """A card's value that is a text in one and a list in another."""
+    return f"""CASE json_type(card, '$.{path}')
+        WHEN 'ARRAY' THEN TRY_CAST(json_extract(card, '$.{path}') AS VARCHAR[])
+        WHEN 'VARCHAR' THEN [card->>'{path}'] END"""
+
+
+def _tagged(prefix: str) -> str:
+    return f"""list_transform(list_filter(tags, lambda x: starts_with(x, '{prefix}')),
+        lambda x: substr(x, {len(prefix) + 1}))"""
+
+
+_RELATIONS = "'finetune', 'adapter', 'quantized', 'merge'"
+
+_PARENTS = f"""
+    list_sort(list_distinct(list_filter(list_concat(
+        list_transform(
+            list_filter(tagged_parents, lambda x: list_contains([{_RELATIONS}], split_part(x, ':', 1))),
+            lambda x: {{'relation': split_part(x, ':', 1), 'id': substr(x, strpos(x, ':') + 1)}}),
+        list_transform(
+            list_filter(tagged_parents, lambda x: NOT contains(x, ':')
+                AND len(list_filter(tagged_parents, lambda y: ends_with(y, concat(':', x)))) = 0),
+            lambda x: {{'relation': NULL::VARCHAR, 'id': x}})
+    ), lambda x: x.id <> '')))"""
+"""The Hub writes every parent as two tags, `base_model:ID` and `base_model:RELATION:ID`; one alone has no relation."""
+
+_NESTED_PARENTS = f"""
+    list_sort(list_distinct(list_transform(
+        list_filter(TRY_CAST(json_extract_string(baseModels, '$.models[*].id') AS VARCHAR[]),
+            lambda x: len(x) BETWEEN 1 AND {LONGEST_TEXT} AND NOT regexp_matches(x, '{_UNSEEN}')),
+        lambda x: {{'relation': CASE WHEN (baseModels->>'relation') IN ({_RELATIONS}) THEN baseModels->>'relation' END,
+            'id': x}})))"""
+
+_NO_PARENTS = "[]::STRUCT(relation VARCHAR, id VARCHAR)[]"
+
+_BY_TYPE = """CASE WHEN json_type(safetensors, '$.parameters') = 'OBJECT' THEN map_from_entries(list_sort(list_filter(
+    map_entries(TRY_CAST(json_extract(safetensors, '$.parameters') AS MAP(VARCHAR, BIGINT))),
+    lambda x: x.value IS NOT NULL AND len(x.key) <= 40))) END"""
+
+
+def select_rows(raw: str, *, source: str) -> str:
+    """The query that gives `schema.MODEL_COLUMNS` from a relation with `RAW_COLUMNS`. Both arguments are constants."""
+    return f"""
+    WITH cleaned AS (
+        SELECT * REPLACE ({_words("tags", most=MOST_TAGS)} AS tags), {_CARD} AS card
+        FROM {raw} WHERE {IS_ID}
+    ), told AS (
+        SELECT *,
+            CASE WHEN len(tags) > 0 THEN {_tagged("base_model:")} END AS tagged_parents,
+            coalesce({_one_or_list("license")}, {_tagged("license:")}) AS licences
+        FROM cleaned
+    )
+    SELECT
+        id,
+        CASE WHEN contains(id, '/') THEN split_part(id, '/', 1) END AS author,
+        createdAt AS created,
+        lastModified AS modified,
+        CASE WHEN downloads >= 0 THEN downloads END AS downloads,
+        CASE WHEN downloadsAllTime >= 0 THEN downloadsAllTime END AS downloads_all,
+        CASE WHEN likes >= 0 THEN likes END AS likes,
+        CASE WHEN isfinite(trendingScore) THEN trendingScore END AS trending,
+        {_word("pipeline_tag")} AS pipeline_tag,
+        {_word("library_name")} AS library,
+        {_word("array_to_string(list_sort(licences[:8]), ' OR ')")} AS license,
+        {_word("CASE WHEN json_type(card, '$.license_name') = 'VARCHAR' THEN card->>'license_name' END")}
+            AS license_name,
+        {_words(_one_or_list("language"), most=MOST_TAGS)} AS languages,
+        tags,
+        CASE WHEN len(tagged_parents) > 0 THEN {_PARENTS}
+            WHEN baseModels IS NOT NULL THEN coalesce({_NESTED_PARENTS}, {_NO_PARENTS})
+            WHEN tags IS NOT NULL THEN {_NO_PARENTS} END AS base_models,
+        {_word("coalesce(config->>'model_type', gguf->>'architecture')")} AS model_type,
+        TRY_CAST(safetensors->>'total' AS BIGINT) AS parameters_stated,
+        {_BY_TYPE} AS parameters_by_type,
+        TRY_CAST(gguf->>'total' AS BIGINT) AS gguf_parameters,
+        TRY_CAST(gguf->>'context_length' AS BIGINT) AS gguf_context,
+        CASE lower(gated) WHEN 'false' THEN 'no' WHEN 'no' THEN 'no'
+            WHEN 'auto' THEN 'auto' WHEN 'manual' THEN 'manual' END AS gated,
+        {_word("sha")} AS sha,
+        {_words("siblings", most=MOST_FILES)} AS files,
+        '{source}' AS source
+    FROM told"""
