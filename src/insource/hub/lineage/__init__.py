@@ -1,0 +1,1 @@
+"""Who descends from whom: declared, repaired and inferred edges, and what they add up to."""

@@ -1,0 +1,114 @@
+"""The parents that repositories declare, as one table `edges` with the evidence of each row.
+
+`base_models` and the tags `base_model:…` of one row are the Hub's two views of one statement: they agree where both are
+there, so they are united and deduplicated. Names on the card that the Hub did not resolve are a third (column
+`card_base_models`, where a source keeps it). A row that states no relation has the kind `derived`: nothing is guessed.
+
+Not here: edges that nobody declared (`inferred` ones come from their own module and join through `merge_edges`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from insource.hub.lineage.repair import repair_parents
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+KINDS = ("finetune", "adapter", "quantized", "merge")
+"""What a relation may be. `derived` is added for a parent without a stated relation."""
+EDGE_COLUMNS = ("child", "parent", "kind", "evidence", "confidence", "first_seen")
+
+_STATED = """
+CREATE OR REPLACE TEMP TABLE stated_edges AS
+WITH resolved AS (
+    SELECT id AS child, unnest(base_models, recursive := false) AS base, created FROM models
+    WHERE len(base_models) > 0
+), tagged AS (
+    SELECT id AS child, unnest(list_filter(tags, lambda tag: starts_with(tag, 'base_model:'))) AS tag, created
+    FROM models WHERE tags IS NOT NULL
+), rows AS (
+    SELECT child, base.id AS parent, base.relation AS relation, created, 0 AS origin FROM resolved
+    UNION ALL
+    SELECT child, regexp_replace(tag, '^base_model:((finetune|adapter|quantized|merge):)?', '') AS parent,
+        nullif(regexp_extract(tag, '^base_model:(finetune|adapter|quantized|merge):', 1), '') AS relation,
+        created, 1 AS origin FROM tagged
+    {card}
+)
+SELECT child, trim(parent) AS parent,
+    -- The Hub gives a repository one relation; a name that only the card states has that of the others.
+    coalesce(arg_min(known, origin), max(max(known)) OVER (PARTITION BY child), 'derived') AS kind,
+    min(created) AS first_seen, min(origin) AS origin
+FROM (
+    SELECT *, CASE WHEN relation IN ('finetune', 'adapter', 'quantized', 'merge') THEN relation END AS known FROM rows)
+WHERE parent IS NOT NULL AND trim(parent) <> '' GROUP BY child, trim(parent)
+"""
+_CARD = """UNION ALL
+    SELECT id AS child, unnest(card_base_models) AS parent, NULL AS relation, created, 2 AS origin FROM models
+    WHERE len(card_base_models) > 0"""
+_EDGES = """
+CREATE OR REPLACE TABLE edges AS
+SELECT child, parent,
+    -- A repaired name often repeats what the Hub resolved: the plain statement wins.
+    coalesce(arg_min(kind, -confidence) FILTER (kind <> 'derived'), 'derived') AS kind,
+    arg_max(evidence, confidence) AS evidence, max(confidence) AS confidence, min(first_seen) AS first_seen
+FROM repaired_edges WHERE parent IS NOT NULL AND child <> parent GROUP BY child, parent ORDER BY child, parent
+"""
+_UNRESOLVED = """
+CREATE OR REPLACE TABLE unresolved_parents AS
+SELECT child, stated AS parent, kind,
+    CASE WHEN child = coalesce(parent, stated) THEN 'itself' WHEN parent IS NULL THEN 'no repository id'
+        ELSE 'not in the snapshot' END AS reason
+FROM repaired_edges WHERE parent IS NULL OR child = parent OR evidence = 'declared, parent not in the snapshot'
+ORDER BY child, parent
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredCounts:
+    """What became of the declared parents."""
+
+    stated: int
+    """Distinct (child, name) pairs."""
+    edges: int
+    """After repair; two names may turn out to be one parent."""
+    by_evidence: dict[str, int]
+    unresolved: dict[str, int]
+    """By reason. Parents that the snapshot does not list stay edges too: their children are still siblings."""
+
+
+def build_declared(connection: DuckDBPyConnection) -> DeclaredCounts:
+    """Makes the tables `edges` and `unresolved_parents` of the view `models`. A table `renames(old, new)`, redirects
+    that the API told, is used where the caller made one."""
+    columns = {str(row[0]) for row in connection.execute("DESCRIBE models").fetchall()}
+    connection.execute(_STATED.replace("{card}", _CARD if "card_base_models" in columns else ""))
+    repair_parents(connection)
+    connection.execute(_EDGES)
+    connection.execute(_UNRESOLVED)
+
+    def counts(sql: str) -> dict[str, int]:
+        return {str(name): int(count) for name, count in connection.execute(sql).fetchall()}
+
+    stated = counts("SELECT 'all', count(*) FROM stated_edges")["all"]
+    by_evidence = counts("SELECT evidence, count(*) FROM edges GROUP BY 1 ORDER BY 2 DESC, 1")
+    unresolved = counts("SELECT reason, count(*) FROM unresolved_parents GROUP BY 1 ORDER BY 2 DESC, 1")
+    return DeclaredCounts(
+        stated=stated, edges=sum(by_evidence.values()), by_evidence=by_evidence, unresolved=unresolved
+    )
+
+
+def merge_edges(connection: DuckDBPyConnection, *, inferred: str = "inferred_edges") -> int:
+    """Adds the rows of the table `inferred` (with the columns of `edges`) for children that declare no parent, and says
+    how many. A declared edge is never overridden, nor is a second parent put beside it."""
+    before = connection.execute("SELECT count(*) FROM edges").fetchall()[0][0]
+    connection.execute(
+        f"""INSERT INTO edges BY NAME SELECT {", ".join(EDGE_COLUMNS)} FROM {_identifier(inferred)} AS i
+        WHERE i.child <> i.parent AND i.child NOT IN (SELECT child FROM edges)"""
+    )
+    return int(connection.execute("SELECT count(*) FROM edges").fetchall()[0][0] - before)
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
