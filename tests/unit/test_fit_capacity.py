@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insource.core.errors import BadInput
-from insource.fit.capacity import Capacity, LatencyTarget, Lengths, ServiceSpeed, capacity, simulate
+from insource.fit.capacity import Capacity, LatencyTarget, Lengths, ServiceSpeed, capacity, simulate, sustains
 
 INSTANT = 1e12
 """Tokens per second of a prefill that takes no time."""
@@ -149,3 +149,15 @@ def test_nonsense_is_refused(lengths: list[Lengths], prefill: float, steps: tupl
             ServiceSpeed(prefill_tokens_per_second=prefill, step_seconds=steps),
             LatencyTarget(seconds=seconds),
         )
+
+
+@settings(max_examples=25)
+@given(st.floats(0.5, 2.0), st.floats(1.0, 60.0))
+def test_a_rate_is_sustained_exactly_up_to_the_capacity(share: float, seconds: float) -> None:
+    lengths = [Lengths(200, 50), Lengths(1000, 300)]
+    speed = ServiceSpeed(prefill_tokens_per_second=2000.0, step_seconds=(0.02, 0.024, 0.03))
+    target = LatencyTarget(seconds=seconds)
+    most = capacity(lengths, speed, target).requests_per_minute
+    asked = max(1.0, most) * share
+    if abs(asked - most) > 0.01 * max(1.0, most):  # the search stops at a thousandth of the highest rate
+        assert sustains(lengths, speed, target, requests_per_minute=asked) == (asked < most)

@@ -158,12 +158,12 @@ def test_specialists_come_when_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "rate", "removed", "cannot_say"),
-    [(None, None, 0, 1), (3.0, 20.0, 1, 0), (1.0, 20.0, 0, 0), (1.0, 5.0, 1, 0), (1.0, None, 0, 1)],
+    ("seconds", "carries", "removed", "cannot_say"),
+    [(None, None, 0, 1), (3.0, True, 1, 0), (1.0, True, 0, 0), (1.0, False, 1, 0), (1.0, None, 0, 1)],
 )
-def test_latency_and_rate_are_kept(seconds: float | None, rate: float | None, removed: int, cannot_say: int) -> None:
+def test_latency_and_rate_are_kept(seconds: float | None, carries: bool | None, removed: int, cannot_say: int) -> None:
     item = runnable("a/X-8B")
-    summary = FitSummary(fits=True, reason="", context_tokens=9999, seconds=seconds, requests_per_minute=rate)
+    summary = FitSummary(fits=True, reason="", context_tokens=9999, seconds=seconds, carries_rate=carries)
     found, steps = sift(
         group_copies([item]),
         needs=needs(latency_seconds=2.0, requests_per_minute=10.0),

@@ -70,42 +70,84 @@ def capacity(
 ) -> Capacity:
     """The highest rate whose simulated latency meets the target. Raises BadInput for lengths or speeds that mean
     nothing."""
-    _check(lengths, speed, target)
-    generator = np.random.default_rng(seed)
-    drawn = _drawn(lengths, generator)
-    gaps = generator.exponential(1.0, _REQUESTS)  # the same at every rate, so that the latency grows with it
-    alone = _service_seconds(drawn, speed)
-    prefill, decode = _work_seconds(drawn, speed)
-    least = float(np.quantile(alone, target.share))
-    if least > target.seconds:
-        return Capacity(requests_per_minute=0.0, seconds=least, utilisation=0.0, bottleneck="latency of one request")
-
-    def seconds_at(rate: float) -> float:
-        served = simulate(np.cumsum(gaps / rate), drawn, speed)
-        return float(np.quantile(served.latency_seconds[_WARM_UP:], target.share))
-
-    low, high = 0.0, _MOST_UTILISED / (prefill + decode)
-    reached = least
-    at_most = seconds_at(high)
+    queue = _Queue(lengths, speed, target, seed=seed)
+    if queue.alone_seconds > target.seconds:
+        return Capacity(
+            requests_per_minute=0.0,
+            seconds=queue.alone_seconds,
+            utilisation=0.0,
+            bottleneck="latency of one request",
+        )
+    low, high = 0.0, queue.highest_rate
+    reached = queue.alone_seconds
+    at_most = queue.seconds_at(high)
     if at_most <= target.seconds:
         low, reached = high, at_most
     else:
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            seconds = seconds_at(middle)
+            seconds = queue.seconds_at(middle)
             if seconds <= target.seconds:
                 low, reached = middle, seconds
             else:
                 high = middle
-    if low == 0.0:
-        return Capacity(requests_per_minute=0.0, seconds=least, utilisation=0.0, bottleneck="latency of one request")
-    served = simulate(np.cumsum(gaps / low), drawn, speed)
     return Capacity(
         requests_per_minute=60 * low,
         seconds=reached,
-        utilisation=served.utilisation,
-        bottleneck="prefill" if prefill > decode else "decode",
+        utilisation=queue.served(low).utilisation if low else 0.0,
+        bottleneck=queue.bottleneck if low else "latency of one request",
     )
+
+
+def sustains(
+    lengths: Sequence[Lengths],
+    speed: ServiceSpeed,
+    target: LatencyTarget,
+    *,
+    requests_per_minute: float,
+    seed: int = 20261125,
+) -> bool:
+    """Whether that rate lies within the capacity: one simulation instead of the search for the highest. Raises
+    BadInput."""
+    queue = _Queue(lengths, speed, target, seed=seed)
+    rate = requests_per_minute / 60
+    return (
+        queue.alone_seconds <= target.seconds
+        and rate <= queue.highest_rate
+        and (queue.seconds_at(rate) <= target.seconds)
+    )
+
+
+class _Queue:
+    """A task's requests before one engine. The draws are the same at every rate, so that the latency grows with it."""
+
+    def __init__(self, lengths: Sequence[Lengths], speed: ServiceSpeed, target: LatencyTarget, *, seed: int) -> None:
+        _check(lengths, speed, target)
+        generator = np.random.default_rng(seed)
+        self._speed, self._share = speed, target.share
+        self._drawn = _drawn(lengths, generator)
+        self._gaps = generator.exponential(1.0, _REQUESTS)
+        self._prefill_seconds, self._decode_seconds = _work_seconds(self._drawn, speed)
+
+    @property
+    def alone_seconds(self) -> float:
+        """What the target's share of requests takes when nothing else is there."""
+        return float(np.quantile(_service_seconds(self._drawn, self._speed), self._share))
+
+    @property
+    def highest_rate(self) -> float:
+        """Requests per second; nearer to never resting, a queue does not settle."""
+        return _MOST_UTILISED / (self._prefill_seconds + self._decode_seconds)
+
+    @property
+    def bottleneck(self) -> Bottleneck:
+        return "prefill" if self._prefill_seconds > self._decode_seconds else "decode"
+
+    def served(self, rate: float) -> Served:
+        return simulate(np.cumsum(self._gaps / rate), self._drawn, self._speed)
+
+    def seconds_at(self, rate: float) -> float:
+        return float(np.quantile(self.served(rate).latency_seconds[_WARM_UP:], self._share))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

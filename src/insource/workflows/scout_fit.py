@@ -19,7 +19,7 @@ from insource.fit.memory import predict_memory
 from insource.fit.speed import predict_speed
 from insource.fit.values import MemoryPrediction, RunSettings
 from insource.fit.work import Load
-from insource.workflows.carried_load import Demand, carried_load
+from insource.workflows.carried_load import Demand, carries
 from insource.workflows.scout import FitQuestion, long_request, slot_tokens
 from insource.workflows.sift import FitSummary
 
@@ -113,8 +113,8 @@ class _Fit:
             answer_tokens=self._question.answer_tokens,
             latency_seconds=needs.latency_seconds,
         )
-        carried = carried_load(spec, machine, run, demand=demand)
-        return replace(summary, requests_per_minute=carried.requests_per_minute if carried else None)
+        carried = carries(spec, machine, run, demand=demand, requests_per_minute=needs.requests_per_minute)
+        return replace(summary, carries_rate=carried)
 
 
 def _needed(memory: MemoryPrediction) -> int:

@@ -75,7 +75,7 @@ def model_json(item: Ranked) -> JsonObject:
         "decode_tokens_per_second": _estimate(fit.decode),
         "prefill_tokens_per_second": _estimate(fit.prefill),
         "long_request_seconds": fit.seconds,
-        "sustained_requests_per_minute": fit.requests_per_minute,
+        "carries_rate": fit.carries_rate,
         "unknown": list(fit.unknown),
         "factors": {
             "this_task": [_measurement(m) for m in evidence.this_task],

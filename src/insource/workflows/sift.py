@@ -57,8 +57,8 @@ class FitSummary:
     prefill: Estimate | None = None
     seconds: float | None = None
     """Of a long request alone, by the slow end of the speed's interval."""
-    requests_per_minute: float | None = None
-    """Sustained within the latency target; None: not asked, or cannot say."""
+    carries_rate: bool | None = None
+    """Whether the rate asked for is sustained within the latency; None: not asked, or cannot say."""
     unknown: tuple[str, ...] = ()
     """What of the speed could not be determined."""
 
@@ -241,8 +241,8 @@ def _speed(fit: FitSummary, needs: Needs) -> _No | None:
         if fit.seconds > needs.latency_seconds:
             return _No(reason=f"a long request takes more than {needs.latency_seconds:g} s")
     if needs.requests_per_minute is not None:
-        if fit.requests_per_minute is None:
+        if fit.carries_rate is None:
             return _No(reason="its capacity can't be told here", certain=False)
-        if fit.requests_per_minute < needs.requests_per_minute:
+        if not fit.carries_rate:
             return _No(reason=f"sustains fewer than {needs.requests_per_minute:g} requests a minute")
     return None
