@@ -1,0 +1,178 @@
+"""How many parameters a model has, from three sources that contradict each other, with the method used.
+
+Three sources: what safetensors headers count (`parameters_stated` and `parameters_by_type`), what a GGUF's header counts, and
+the name. Headers count *elements*: a format that packs eight 4-bit values into one U32 is then eight times too small. The
+Hub unpacks some formats itself and others not, and does not say which, so there are two readings of such a repository:
+
+* with the name: the reading that lies nearer to a size the name states;
+* without: U32 (MLX) is never unpacked by the Hub; I32, U8 and I8 are, except where the stated total leaves them out.
+
+Where counts by type are known and nothing is packed, the name decides nothing. A bare total is the weakest source: in a
+repository that says it is quantised, the name's size outranks a total that contradicts it, and in any repository one that
+is a thousand times smaller (some totals count a single shard's norms). Drafts and adapters carry the name of the model
+they serve: their names' sizes are not theirs.
+
+`parameters` is the definition for one row. `sizes_sql.py` says the same to DuckDB for all of them, from the same
+patterns, and `tests/unit/test_hub_facts_sql.py` holds both together on every real row.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Method = Literal["safetensors", "safetensors unpacked", "gguf", "name", "none"]
+Agreement = Literal["agree", "differ", "one source", "none"]
+
+PACKED_TYPES: Mapping[str, int] = {"U32": 32, "I32": 32, "U8": 8, "I8": 8}
+"""Types that hold packed values, with their bits."""
+NEVER_UNPACKED = "U32"
+"""MLX's: by the 5 of 411 API records that hold it, the Hub counts its elements."""
+USUAL_BITS = 4
+FAR = 2.0
+"""Two sizes that differ by this factor or more contradict each other."""
+ABSURD = 1000.0
+"""A bare total so many times below the name's size counts something else."""
+MOST = 1e15
+"""No name states more parameters than this."""
+
+# RE2 (DuckDB) knows no look-around: every word of a name stands between two blanks of its own (`_words`).
+POINT = r"([0-9])_([0-9]+b)"
+"""`1_6b` is 1.6 B, or version 1 with 6 B: both are read."""
+SPLIT = r"[-_\s/+]+"
+BILLIONS = r" (?:[0-9]+x)?[0-9]+(?:\.[0-9]+)?b "
+MILLIONS = r" [0-9]+(?:\.[0-9]+)?m "
+QUANTISED = (
+    r" (?:[2-8](?:\.[0-9]+)?bits?|[2-8]  bits?|int[2-8]|w[0-9]+a[0-9]+|o?q[2-8][a-z0-9.]*|iq[1-4]|tq[0-9a-z]*|nf4"
+    r"|nvfp4|mxfp[48]|fp[48]|bnb|awq|gptq|autoround|auto  round|mlx|hqq|aqlm|exl[23]|[0-9.]+bpw|qx[0-9]+|dwq[0-9]*"
+    r"|jang[a-z0-9]*|paro|qat|quantized) "
+)
+BITS = r" (?:(?:int|w|o?q|iq|tq|nf|nvfp|mxfp|dwq)([2-8])[a-z0-9]*|([2-8])(?:  )?bits?) "
+SERVES_ANOTHER = (
+    r" (?:lora|loras|qlora|adapter|adapters|draft|drafter|eagle[0-9]*|dflash[0-9]*|dspark|speculator[0-9.a-z]*"
+    r"|mmproj|[0-9]+e) "
+)
+"""Named with the size of the model that they serve; also Llama 4's `17B-16E`, which states the active parameters."""
+FORMAT_TAGS = ("2-bit", "3-bit", "4-bit", "5-bit", "6-bit", "8-bit", "mlx", "gptq", "awq", "auto-round")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    value: int | None
+    """Parameters; None: no source says."""
+    method: Method
+    agreement: Agreement
+    """Of the sources that say anything about this repository."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeSources:
+    """The columns of `schema.MODEL_COLUMNS` that tell of size; missing ones as the source leaves them."""
+
+    id: str
+    stated: int | None = None
+    by_type: Mapping[str, int | None] | None = None
+    gguf: int | None = None
+    tags: Sequence[str] = ()
+    adapter: bool = False
+
+
+def parameters(row: SizeSources, *, use_name: bool = True) -> Size:
+    """Of one repository. Without `use_name`, the size in the name decides nothing (the words for formats still do)."""
+    named = named_sizes(row.id) if use_name and not row.adapter else ()
+    types = {name: count for name, count in (row.by_type or {}).items() if count and count > 0}
+    total = sum(types.values())
+    counted = max(row.stated or 0, total)
+    gguf = max(row.gguf or 0, 0)
+    unpacked = _unpacked(row, types, total)
+    value, method = _decide(row, counted=counted, unpacked=unpacked, gguf=gguf, named=named)
+    return Size(
+        value=value or None, method=method, agreement=_agreement(value, method, counted=counted, gguf=gguf, named=named)
+    )
+
+
+def named_sizes(id: str) -> tuple[float, ...]:
+    """The sizes that a name states, smallest first; millions only where no billions are (`1M` is a context)."""
+    words = _words(id)
+    if re.search(SERVES_ANOTHER, words):
+        return ()
+    found = [_product(word) * 1e9 for word in re.findall(BILLIONS, words)]
+    found = found or [float(word.strip(" m")) * 1e6 for word in re.findall(MILLIONS, words)]
+    return tuple(sorted(size for size in found if 0 < size < MOST))
+
+
+def active_parameters(id: str) -> int | None:
+    """What a mixture's name states as active: `30B-A3B` (3 B), `17B-16E` (17 B)."""
+    words = _words(id)
+    found = re.search(r" a([0-9]+(?:\.[0-9]+)?)b ", words) or re.search(r" ([0-9]+(?:\.[0-9]+)?)b  [0-9]+e ", words)
+    return int(float(found[1]) * 1e9) if found else None
+
+
+def says_quantised(id: str, tags: Sequence[str]) -> bool:
+    return re.search(QUANTISED, _words(id, tags)) is not None
+
+
+def _words(id: str, tags: Sequence[str] = ()) -> str:
+    name = id.rpartition("/")[2].lower()
+    parts = [re.sub(POINT, r"\1.\2", name), name, *(tag for tag in tags if tag in FORMAT_TAGS)]
+    return "".join("  " + re.sub(SPLIT, "  ", part) + "  " for part in parts)
+
+
+def _product(word: str) -> float:
+    times, _, size = word.strip(" b").rpartition("x")
+    return float(times or 1) * float(size)
+
+
+def _unpacked(row: SizeSources, types: Mapping[str, int], total: int) -> int:
+    """The elements with every packed type unpacked; 0 where nothing is packed."""
+    if not types.keys() & PACKED_TYPES.keys() or not says_quantised(row.id, row.tags):
+        return 0
+    found = re.search(BITS, _words(row.id, row.tags))
+    bits = int(found[1] or found[2]) if found else USUAL_BITS
+    return total + sum(
+        count * PACKED_TYPES[name] // bits - count for name, count in types.items() if name in PACKED_TYPES
+    )
+
+
+def _decide(row: SizeSources, *, counted: int, unpacked: int, gguf: int, named: Sequence[float]) -> tuple[int, Method]:
+    if not counted:
+        return (gguf, "gguf") if gguf else (int(named[0]), "name") if named else (0, "none")
+    if unpacked:
+        closer = named and _distance(unpacked, named) < _distance(counted, named)
+        take = closer if named else _hub_left_packed(row)
+        return (unpacked, "safetensors unpacked") if take else (counted, "safetensors")
+    if named and not any((row.by_type or {}).values()):
+        nearest = _nearest(counted, named)
+        factor = nearest / counted
+        if factor >= ABSURD or (not 1 / FAR < factor < FAR and says_quantised(row.id, row.tags)):
+            return int(nearest), "name"
+    return counted, "safetensors"
+
+
+def _hub_left_packed(row: SizeSources) -> bool:
+    types = row.by_type or {}
+    return bool(types.get(NEVER_UNPACKED)) or (row.stated or 0) < sum(count or 0 for count in types.values())
+
+
+def _nearest(count: int, named: Sequence[float]) -> float:
+    return min(named, key=lambda size: abs(math.log(size / count)))
+
+
+def _distance(count: int, named: Sequence[float]) -> float:
+    return min(abs(math.log(size / count)) for size in named)
+
+
+def _agreement(value: int, method: Method, *, counted: int, gguf: int, named: Sequence[float]) -> Agreement:
+    if not value:
+        return "none"
+    others = [float(gguf)] if gguf and method != "gguf" else []
+    if method == "name":
+        others += [float(counted)] if counted else []
+    elif named:
+        others.append(_nearest(value, named))
+    if not others:
+        return "one source"
+    return "agree" if all(1 / FAR < other / value < FAR for other in others) else "differ"
