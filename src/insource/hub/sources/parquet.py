@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def load_models(connection: DuckDBPyConnection, *paths: Path) -> None:
-    """Makes the view `models` with `schema.MODEL_COLUMNS` over the files: snapshots of ours, or hub-stats Parquet, which
-    is read into a table first. Raises BadInput."""
+    """Makes the view `models` with `schema.MODEL_COLUMNS` over the files, hub-stats Parquet or snapshots of ours, which
+    are read into a table first. Raises BadInput."""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE model_rows AS {select_models(connection, *paths)}")
     connection.execute("CREATE OR REPLACE TEMP VIEW models AS FROM model_rows")
 

@@ -1,0 +1,241 @@
+"""Snapshots on disk, by source and day: `SOURCE/DAY-N.parquet` holds the rows that changed since the source's day
+before, and `gone` rows for ids that vanished. `archive.json` lists what is there; a snapshot exists from when it is
+listed, so none is ever half written.
+
+The state of a source on a day: of every id its newest row up to that day, unless that is a `gone` one. The `models` of
+a day over all sources: each id's row from the source whose snapshot is the newest, and on one day from `api` before
+`hub-stats` before `records`. Only what a row's source never states at all (`NEVER_STATED`) comes from the next one that
+does. A partial snapshot (`--limit`) says nothing of the ids that it lacks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Generator, Mapping, Sequence
+from datetime import date
+from itertools import count, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from insource.core.errors import BadInput, StorageError, UsageError
+from insource.hub.duck import paths_list, quoted
+from insource.hub.schema import MODEL_COLUMNS
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+SOURCES = ("api", "hub-stats", "records")
+"""In order of precedence."""
+NEVER_STATED: Mapping[str, tuple[str, ...]] = {
+    "hub-stats": ("gated", "files"),
+    "records": (
+        "library", "license_name", "tags", "base_models", "parameters_by_type", "gguf_parameters", "gguf_context",
+        "gated", "files",
+    ),
+}  # fmt: skip
+"""Facts, by source. Counts, days and commits are never mixed from two days."""
+_COLUMNS = ", ".join(column.name for column in MODEL_COLUMNS)
+_NOTHING_BUT_ID = ", ".join(
+    f"{'id' if column.name == 'id' else 'NULL'}::{column.type} AS {column.name}" for column in MODEL_COLUMNS
+)
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """One source on one day."""
+
+    source: str
+    day: date
+    whole: bool
+    """False: a part of what the source has."""
+    origin: str
+    """The file or address that it came from, without its folders."""
+    rows: int = 0
+    """Models on that day."""
+    changed: int = 0
+    """Rows in its file: new, changed and gone ones."""
+    size_bytes: int = 0
+    file: str = ""
+    """`SOURCE/DAY-NUMBER.parquet`; the number makes a file that is written anew another file."""
+
+
+Chain = Sequence[Snapshot]
+"""Snapshots of one source by day."""
+
+
+class Archive:
+    """The folder of snapshots. Not for two writers at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """By day, then by source. Raises BadInput where the list is damaged."""
+        try:
+            data = self._list.read_bytes()
+        except FileNotFoundError:
+            return ()
+        try:
+            found = msgspec.json.decode(data, type=tuple[Snapshot, ...])
+        except msgspec.MsgspecError as error:
+            raise BadInput(
+                f"The list of snapshots {str(self._list)!r} is damaged ({error}).",
+                next_step="Move the folder away, and run `insource hub sync` again.",
+            ) from error
+        return tuple(sorted(found, key=lambda one: (one.day, one.source)))
+
+    def add(
+        self, connection: DuckDBPyConnection, *, source: str, day: date, whole: bool = True, origin: str = ""
+    ) -> Snapshot:
+        """Stores the connection's table `incoming` as that source's snapshot of that day, in place of one of the same
+        day. A later one keeps its state: its changes are told anew. Raises StorageError; then nothing has changed."""
+        listed = self.snapshots()
+        chain = [one for one in listed if one.source == source]
+        before = [one for one in chain if one.day < day]
+        after = [one for one in chain if one.day > day][:1]
+        replaced = {one.file for one in chain if one.day == day} | {one.file for one in after}
+        with _disk_is_said(self.folder):
+            new = [
+                self._write(
+                    connection, "incoming", before, Snapshot(source=source, day=day, whole=whole, origin=origin)
+                )
+            ]
+            for later in after:
+                whole_state = self._state([one for one in chain if one.day <= later.day])
+                connection.execute(f"CREATE OR REPLACE TEMP TABLE kept AS {whole_state}")
+                # Also of a partial one: what it carried over from the days before it must not change.
+                new.append(self._write(connection, "kept", [*before, *new], later, exact=True))
+                connection.execute("DROP TABLE kept")
+            self._save([one for one in listed if one.file not in replaced] + new)
+            for file in replaced:
+                (self.folder / file).unlink(missing_ok=True)
+        return new[0]
+
+    def load(self, connection: DuckDBPyConnection, *, day: date | None = None, source: str | None = None) -> date:
+        """Makes the views `models` (of that day or the newest, of all sources or one) and `sightings` (id, source,
+        first_seen, last_seen). Returns the day of the newest snapshot in it. Raises UsageError without any.
+
+        Behind `models` is the table `model_rows`, whose `of_day` is the day of the snapshot that a row is from."""
+        chains = self._chains(day, source)
+        if not chains:
+            raise UsageError(
+                f"There is no snapshot{f' of {source}' if source else ''}{f' up to {day}' if day else ''}.",
+                next_step="Make one: insource hub sync, or from a file: insource hub sync --from models.parquet",
+            )
+        states = " UNION ALL ".join(
+            f"SELECT *, DATE '{chain[-1].day}' AS of_day FROM ({self._state(chain)})" for chain in chains
+        )
+        query = f"FROM ({states})" if len(chains) == 1 else _merged(states)
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE model_rows AS {query}")
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW models AS SELECT {_COLUMNS} FROM model_rows")
+        seen = " UNION ALL ".join(self._sightings(chain) for chain in chains)
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW sightings AS {seen}")
+        return max(chain[-1].day for chain in chains)
+
+    def vanished(self, connection: DuckDBPyConnection, snapshot: Snapshot, *, most: int) -> list[str]:
+        """Ids that are gone since the source's snapshot before."""
+        file = paths_list((self.folder / snapshot.file,))
+        rows = connection.execute(f"SELECT id FROM read_parquet({file}) WHERE gone ORDER BY id LIMIT ?", [most])
+        return [str(id) for (id,) in rows.fetchall()]
+
+    @property
+    def _list(self) -> Path:
+        return self.folder / "archive.json"
+
+    def _chains(self, day: date | None, source: str | None) -> list[Chain]:
+        """Of every source its snapshots up to the day."""
+        chains: dict[str, list[Snapshot]] = {}
+        for one in self.snapshots():
+            if (day is None or one.day <= day) and (source is None or one.source == source):
+                chains.setdefault(one.source, []).append(one)
+        return list(chains.values())
+
+    def _paths(self, chain: Chain) -> str:
+        return paths_list(tuple(self.folder / one.file for one in chain))
+
+    def _all_rows(self, chain: Chain) -> str:
+        """Every row that the files hold, with the day of its file."""
+        day = "regexp_extract(file, '([0-9]{4}-[0-9]{2}-[0-9]{2})-[0-9]+[.]parquet$', 1)::DATE"
+        return f"(SELECT * EXCLUDE (file), {day} AS day FROM read_parquet({self._paths(chain)}, filename = 'file'))"
+
+    def _state(self, chain: Chain) -> str:
+        if not chain:
+            return f"SELECT {_NOTHING_BUT_ID} FROM (SELECT NULL AS id) WHERE false"
+        if len(chain) == 1:
+            return f"SELECT {_COLUMNS} FROM read_parquet({self._paths(chain)}) WHERE NOT gone"
+        rows = self._all_rows(chain)
+        return f"""SELECT {_COLUMNS} FROM {rows}
+            JOIN (SELECT id, max(day) AS day FROM {rows} GROUP BY id) USING (id, day) WHERE NOT gone"""
+
+    def _sightings(self, chain: Chain) -> str:
+        """An id that is still there was last seen in the newest whole snapshot, or where its row was written."""
+        whole = max((one.day for one in chain if one.whole), default=date.min)
+        before = {now.day: former.day for former, now in pairwise(chain)}
+        last = " ".join(f"WHEN DATE '{day}' THEN DATE '{previous}'" for day, previous in before.items())
+        gone_since = f"CASE max(day) {last} END" if last else "NULL::DATE"
+        return f"""SELECT id, '{chain[-1].source}' AS source, min(day) FILTER (NOT gone) AS first_seen,
+            CASE WHEN arg_max(gone, day) THEN {gone_since} ELSE greatest(max(day), DATE '{whole}') END AS last_seen
+            FROM {self._all_rows(chain)} GROUP BY id"""
+
+    def _write(
+        self, connection: DuckDBPyConnection, table: str, before: Chain, snapshot: Snapshot, *, exact: bool = False
+    ) -> Snapshot:
+        """A file with what the table changes in the state that was before. It counts once it is listed."""
+        gone = f"UNION ALL SELECT {_NOTHING_BUT_ID}, true AS gone FROM earlier ANTI JOIN now USING (id)"
+        query = f"""
+            WITH now AS (SELECT {_COLUMNS} FROM {table}), earlier AS ({self._state(before)}),
+            was AS (SELECT id, hash(earlier) AS content FROM earlier)
+            SELECT now.*, false AS gone FROM now LEFT JOIN was USING (id)
+            WHERE was.id IS NULL OR hash(now) <> was.content {gone if snapshot.whole or exact else ""} ORDER BY id"""
+        folder = self.folder / snapshot.source
+        folder.mkdir(parents=True, exist_ok=True)
+        path = next(path for n in count(1) if not (path := folder / f"{snapshot.day.isoformat()}-{n}.parquet").exists())
+        connection.execute(f"COPY ({query}) TO {quoted(str(path))} (FORMAT parquet, COMPRESSION zstd)")
+        _sync(path)
+        written = msgspec.structs.replace(
+            snapshot, file=f"{snapshot.source}/{path.name}", size_bytes=path.stat().st_size
+        )
+        changed = f"SELECT count(*) FROM read_parquet({paths_list((path,))})"
+        counts = [changed, f"SELECT count(*) FROM ({self._state([*before, written])})"]
+        changes, rows = (int(connection.execute(query).fetchall()[0][0]) for query in counts)
+        return msgspec.structs.replace(written, changed=changes, rows=rows)
+
+    def _save(self, snapshots: Chain) -> None:
+        partial = self._list.with_suffix(".partial")
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(snapshots), indent=1))
+        _sync(partial)
+        partial.replace(self._list)
+
+
+def _merged(states: str) -> str:
+    """One row of each id."""
+    order = f"PARTITION BY id ORDER BY of_day DESC, list_position({list(SOURCES)}, source)"
+    columns: list[str] = []
+    for column in MODEL_COLUMNS:
+        mute = [source for source, columns_unsaid in NEVER_STATED.items() if column.name in columns_unsaid]
+        said = f"first_value({column.name} IGNORE NULLS) OVER others"
+        columns.append(f"CASE WHEN source IN {(*mute, '')} THEN {said} ELSE {column.name} END" if mute else column.name)
+    named = ", ".join(f"{text} AS {column.name}" for text, column in zip(columns, MODEL_COLUMNS, strict=True))
+    return f"""SELECT {named}, of_day FROM ({states}) WINDOW
+        ranked AS ({order}), others AS ({order} ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+        QUALIFY row_number() OVER ranked = 1"""
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _disk_is_said(folder: Path) -> Generator[None]:
+    import duckdb
+
+    try:
+        yield
+    except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        raise StorageError(
+            f"The snapshot can't be written to {str(folder)!r}: {str(error).splitlines()[0][:200]}.",
+            next_step="Make room there, or set `home` to another folder. What was there is untouched.",
+        ) from error

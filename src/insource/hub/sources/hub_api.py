@@ -1,0 +1,167 @@
+"""The Hub's own list of models, page by page, through its client (`huggingface_hub` 2.4).
+
+The client waits as the rate-limit headers say, and tries again after 429, 5xx and dropped connections. What it can't do
+is go on where an interrupted listing stopped, so pages are appended to a file, with the next page's address beside it;
+the same call goes on from there. Listed by date of creation, which does not move under a listing that takes hours.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from httpx2 import HTTPError
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_backoff
+
+from insource.core.errors import DownloadFailed
+from insource.hub.sources.api_lines import slim
+
+PAGE_MODELS = 500
+_FIELDS = (
+    "createdAt", "lastModified", "downloads", "downloadsAllTime", "likes", "trendingScore", "pipeline_tag",
+    "library_name", "tags", "cardData", "safetensors", "gguf", "config", "gated", "sha",
+)  # fmt: skip
+_EXPIRED = (400, 404, 410, 422)
+"""What a server may answer to a cursor that it no longer knows."""
+_TIMEOUT_SECONDS = 60.0
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a listing is. `bytes` of the lines' file are whole pages; what follows was cut by an interruption."""
+
+    endpoint: str
+    started: date
+    next_url: str | None
+    limit: int | None = None
+    pages: int = 0
+    models: int = 0
+    refused: int = 0
+    bytes: int = 0
+
+
+def endpoint_of(hub_url: str) -> str:
+    return HfApi(endpoint=hub_url.rstrip("/") or None).endpoint.rstrip("/")
+
+
+def list_models(
+    folder: Path, *, hub_url: str, limit: int | None, today: date, progress: Callable[[int], None]
+) -> tuple[Path, Listing]:
+    """All models (or so many) as slim lines in a file of the folder; goes on with an interrupted listing of the same
+    endpoint and limit. Raises DownloadFailed, and keeps what came."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines, state = folder / "listing.jsonl", folder / "listing.json"
+    endpoint = endpoint_of(hub_url)
+    listing = _resumed(state, lines, endpoint=endpoint, limit=limit)
+    resumed = listing is not None
+    if listing is None:
+        lines.unlink(missing_ok=True)
+        listing = Listing(endpoint=endpoint, started=today, next_url=_first_url(endpoint, limit), limit=limit)
+    with lines.open("ab") as file:
+        file.truncate(listing.bytes)
+        while listing.next_url is not None:
+            try:
+                items, next_url = _page(listing.next_url, endpoint)
+            except HfHubHTTPError as error:
+                if resumed and error.response.status_code in _EXPIRED:
+                    forget(folder)
+                    return list_models(folder, hub_url=hub_url, limit=limit, today=today, progress=progress)
+                raise _failed(endpoint, f"it answered {error.response.status_code}", listing) from error
+            except (HTTPError, OSError, ValueError) as error:
+                raise _failed(endpoint, (str(error) or type(error).__name__).splitlines()[0], listing) from error
+            listing = _append(file, listing, items, next_url)
+            _save(state, listing)
+            resumed = False
+            progress(listing.models)
+    return lines, listing
+
+
+def forget(folder: Path) -> None:
+    """Removes a listing's files."""
+    for name in ("listing.json", "listing.jsonl"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def what_became_of(ids: Iterable[str], *, hub_url: str) -> dict[str, str | None]:
+    """Of ids that are no longer listed: the new id of a renamed one, None of one that is gone. An id about which
+    nothing can be learnt now is left out."""
+    api = HfApi(endpoint=hub_url.rstrip("/") or None)
+    found: dict[str, str | None] = {}
+    for id in ids:
+        try:
+            now = api.model_info(id, timeout=_TIMEOUT_SECONDS).id
+        except RepositoryNotFoundError:
+            found[id] = None
+        except (HTTPError, OSError, ValueError):
+            continue
+        else:
+            if now != id:
+                found[id] = now
+    return found
+
+
+def _first_url(endpoint: str, limit: int | None) -> str:
+    page = min(PAGE_MODELS, limit) if limit else PAGE_MODELS
+    fields = "".join(f"&expand={name}" for name in _FIELDS)
+    return f"{endpoint}/api/models?limit={page}&sort=createdAt{fields}"
+
+
+def _page(url: str, endpoint: str) -> tuple[list[Any], str | None]:
+    response = http_backoff("GET", url, headers=build_hf_headers(), timeout=_TIMEOUT_SECONDS)
+    hf_raise_for_status(response)
+    items: object = response.json()
+    if not isinstance(items, list):
+        raise ValueError("a page of its list is no list")
+    following = response.links.get("next", {}).get("url")
+    if following is not None and (urlsplit(following)[:2] != urlsplit(endpoint)[:2] or following == url):
+        raise ValueError(f"its next page is {following[:200]!r}, on another host or the same page again")
+    return items, following
+
+
+def _append(file: Any, listing: Listing, items: list[Any], next_url: str | None) -> Listing:
+    """A page's lines on disk, then the state that counts them."""
+    if listing.limit is not None and listing.models + len(items) >= listing.limit:
+        items, next_url = items[: listing.limit - listing.models], None
+    slimmed = [slim(item) if isinstance(item, dict) else None for item in items]
+    kept = [line for line in slimmed if line is not None]
+    data = "".join(line + "\n" for line in kept).encode()
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
+    return msgspec.structs.replace(
+        listing,
+        next_url=next_url,
+        pages=listing.pages + 1,
+        models=listing.models + len(kept),
+        refused=listing.refused + len(slimmed) - len(kept),
+        bytes=listing.bytes + len(data),
+    )
+
+
+def _save(state: Path, listing: Listing) -> None:
+    partial = state.with_suffix(".tmp")
+    partial.write_bytes(msgspec.json.encode(listing))
+    partial.replace(state)
+
+
+def _resumed(state: Path, lines: Path, *, endpoint: str, limit: int | None) -> Listing | None:
+    try:
+        listing = msgspec.json.decode(state.read_bytes(), type=Listing)
+        whole = lines.stat().st_size >= listing.bytes
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return listing if whole and listing.endpoint == endpoint and listing.limit == limit else None
+
+
+def _failed(endpoint: str, why: str, listing: Listing) -> DownloadFailed:
+    kept = f" {listing.models:,} models are kept; the same command goes on from there." if listing.models else ""
+    return DownloadFailed(
+        f"{endpoint} did not deliver its list of models: {why[:300]}.{kept}",
+        next_step="Check the network and `hub_url`, or use a file: insource hub sync --from models.parquet",
+    )

@@ -1,0 +1,78 @@
+"""Downloads between two days, as far as two snapshots can tell.
+
+Only a count of all downloads (`downloads_all`) can be subtracted. A source that states the last 30 days alone gives two
+windows of 30 days, one that ends on each day: they are shown beside each other and never subtracted. A count that fell
+(recounted, or another repository under an old name) is no download: it is counted and left NULL.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from insource.hub.archive import Archive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """What the table `window_downloads` holds."""
+
+    first: date
+    last: date
+    """Of the snapshots used."""
+    both: int
+    """Ids in both; only these are in the table."""
+    only_first: int
+    only_last: int
+    differences: int
+    """Ids with a difference of all downloads."""
+    fell: int
+    """Ids whose count of all downloads fell."""
+    thirty_days: int
+    """Ids with the last 30 days of each day."""
+
+
+def window_downloads(
+    connection: DuckDBPyConnection, archive: Archive, *, first: date, last: date, source: str | None = None
+) -> Window:
+    """Makes the table `window_downloads`: id; `downloads`, between the two days; `fell`; `last_30_days_first` and
+    `last_30_days_last`. `models` is the later day afterwards. A row that is still the first day's is no second
+    sighting. Raises UsageError where there is no snapshot up to a day."""
+    columns = "id, downloads, downloads_all, of_day"
+    from_day = archive.load(connection, day=first, source=source)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE window_first AS SELECT {columns} FROM model_rows")
+    to_day = archive.load(connection, day=last, source=source)
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE window_last AS
+        SELECT {columns} FROM model_rows WHERE of_day > ?""",
+        [from_day],
+    )
+    connection.execute("""
+        CREATE OR REPLACE TEMP TABLE window_downloads AS
+        SELECT id,
+            CASE WHEN l.downloads_all >= f.downloads_all THEN l.downloads_all - f.downloads_all END AS downloads,
+            coalesce(l.downloads_all < f.downloads_all, false) AS fell,
+            f.downloads AS last_30_days_first,
+            l.downloads AS last_30_days_last
+        FROM window_first f JOIN window_last l USING (id)""")
+    counts = connection.execute("""
+        SELECT count(*), (SELECT count(*) FROM window_first ANTI JOIN window_last USING (id)),
+            (SELECT count(*) FROM window_last ANTI JOIN window_first USING (id)), count(downloads),
+            count(*) FILTER (fell), count(*) FILTER (last_30_days_first + last_30_days_last IS NOT NULL)
+        FROM window_downloads""").fetchall()[0]
+    both, only_first, only_last, differences, fell, thirty_days = (int(count) for count in counts)
+    return Window(
+        first=from_day,
+        last=to_day,
+        both=both,
+        only_first=only_first,
+        only_last=only_last,
+        differences=differences,
+        fell=fell,
+        thirty_days=thirty_days,
+    )
