@@ -1,0 +1,215 @@
+"""Figures on what is published: growth, who publishes, sizes of releases, runtimes, data sets."""
+
+from __future__ import annotations
+
+from insource.hub.report.figure import Chart, Figure, Measure, Published
+
+_YEAR = "date_trunc('year', (SELECT max(created) FROM m))"
+_SURVIVORS = (
+    "Dates of creation of what is still there: deleted repositories are missing, so past months are undercounted. The "
+    "Hub's own floor of dates is 2022-03-02, which holds everything older."
+)
+
+GROWTH = Figure(
+    id="growth",
+    title="Models by month of creation, cumulative",
+    question="How fast does the number of public models grow?",
+    definition="Models whose creation lies in or before the month (UTC), counted in one snapshot.",
+    needs=("created",),
+    sql="""SELECT strftime(date_trunc('month', created), '%Y-%m-01') AS month, count(*) AS created_in_month,
+        sum(count(*)) OVER (ORDER BY date_trunc('month', created))::BIGINT AS models
+        FROM m WHERE created IS NOT NULL GROUP BY date_trunc('month', created) ORDER BY 1""",
+    chart=Chart(kind="line", x="month", x_title="month of creation", y="models", y_title="models (cumulative)"),
+    headline="SELECT (SELECT count(*) FROM m) AS models",
+    measures=(Measure(name="models", text="models in the snapshot", unit="models"),),
+    published=(
+        Published(text="more than 2 million public models", report="spring", measure="models"),
+        Published(text="from 2.43 to 2.96 million models, January to August 2026", report="summer", measure="models"),
+    ),
+    difference=_SURVIVORS,
+)
+
+WEEKLY = Figure(
+    id="weekly",
+    title="New models per week",
+    question="How many models are created each week?",
+    definition="Models by the Monday of the week of their creation (UTC); the last week may be incomplete.",
+    needs=("created",),
+    sql="""SELECT strftime(date_trunc('week', created), '%Y-%m-%d') AS week, count(*) AS models
+        FROM m WHERE created IS NOT NULL GROUP BY date_trunc('week', created) ORDER BY 1""",
+    chart=Chart(kind="line", x="week", x_title="week of creation", y="models", y_title="new models in the week"),
+    difference=_SURVIVORS,
+)
+
+WEEKLY_ORGANISATIONS = Figure(
+    id="weekly_organisations",
+    title="New models per week by account, last 52 weeks",
+    question="Who publishes most?",
+    definition="Models created in the 364 days up to the snapshot's newest model, divided by 52, by the account in front "
+    "of the slash: the 20 with the most, and all others together.",
+    needs=("created",),
+    sql="""WITH recent AS (SELECT org FROM m WHERE created > (SELECT max(created) FROM m) - INTERVAL 364 DAY),
+        counted AS (SELECT org, count(*) AS n, row_number() OVER (ORDER BY count(*) DESC, org) AS rank FROM recent
+            GROUP BY org)
+        SELECT CASE WHEN rank <= 20 THEN org ELSE 'all others' END AS account, sum(n)::BIGINT AS models,
+            sum(n) / 52.0 AS models_per_week, count(*) AS accounts
+        FROM counted GROUP BY 1 ORDER BY max(rank) > 20, models DESC, account""",
+    chart=Chart(kind="bar", x="models_per_week", x_title="new models per week (logarithmic)", y="account",
+                y_title="account", scale="log"),
+    difference="Data sets and Spaces count as repositories too in a published view; these are models only.",
+)  # fmt: skip
+
+NEW_BY_LABS = Figure(
+    id="new_by_labs",
+    title="New models this year by annotated company",
+    question="Which labs publish the most new open models?",
+    definition="Models created since 1 January of the newest model's year, by account, for accounts that are annotated as "
+    "companies: the 20 with the most.",
+    needs=("created", "organisations"),
+    sql=f"""SELECT org AS account, country, count(*) AS models FROM m
+        WHERE kind = 'company' AND created >= {_YEAR} GROUP BY org, country ORDER BY models DESC, account LIMIT 20""",
+    chart=Chart(kind="bar", x="models", x_title="models created this year", y="account", y_title="account",
+                colour="country", colour_title="country (our annotation)"),
+    headline="""SELECT max(models) FILTER (account = 'amd') AS amd, max(models) FILTER (account = 'nvidia') AS nvidia,
+        max(models) FILTER (account = 'liquidai') AS liquidai FROM rows""",
+    measures=(
+        Measure(name="amd", text="amd", unit="models"),
+        Measure(name="nvidia", text="nvidia", unit="models"),
+        Measure(name="liquidai", text="LiquidAI", unit="models"),
+    ),
+    published=(
+        Published(text="AMD: more than 200 new repositories in 2026", report="summer", measure="amd"),
+        Published(text="NVIDIA: more than 200 new repositories in 2026", report="summer", measure="nvidia"),
+        Published(text="LiquidAI: around 100", report="summer", measure="liquidai"),
+    ),
+    difference="The year runs to the snapshot's newest model, not to July.",
+)  # fmt: skip
+
+FRONTIER = Figure(
+    id="frontier",
+    title="Largest new model by month: China and the USA",
+    question="Where do the largest open models come from?",
+    definition="The largest known number of parameters among models created in the month by accounts that are annotated "
+    "as Chinese or US companies or institutes, in the last 24 months; models that declare a parent are left out.",
+    needs=("created", "parameters", "organisations"),
+    sql="""SELECT strftime(date_trunc('month', created), '%Y-%m-01') AS month, country, max(size) / 1e9 AS size_b,
+        arg_max(id, size) AS model FROM m
+        WHERE country IN ('China', 'USA') AND kind IN ('company', 'research') AND NOT declares AND size IS NOT NULL
+            AND created > (SELECT max(created) FROM m) - INTERVAL 730 DAY
+        GROUP BY date_trunc('month', created), country ORDER BY 1, 2""",
+    chart=Chart(kind="line", x="month", x_title="month of creation", y="size_b",
+                y_title="parameters of the largest (billions, logarithmic)", colour="country",
+                colour_title="country (our annotation)", scale="log"),
+    headline="""SELECT max(size_b) FILTER (country = 'China') AS china, max(size_b) FILTER (country = 'USA') AS usa
+        FROM rows WHERE substr(month, 1, 4) = (SELECT substr(max(month), 1, 4) FROM rows)""",
+    measures=(
+        Measure(name="china", text="largest Chinese one of the newest year", unit="billion parameters"),
+        Measure(name="usa", text="largest US one of the newest year", unit="billion parameters"),
+    ),
+    published=(
+        Published(text="China's monthly ceiling between 754B and 2.78 trillion parameters", report="summer",
+                  measure="china"),
+        Published(text="U.S. models under 130B in five of seven months, 561B in May and June", report="summer",
+                  measure="usa"),
+    ),
+    difference="The published one chose releases by hand; ours takes every repository without a declared parent.",
+)  # fmt: skip
+
+LAB_SIZES = Figure(
+    id="lab_sizes",
+    title="Size strategy per lab",
+    question="Which sizes does each lab publish?",
+    definition="Models with a known size by band of parameters, as shares of the account's models with a known size; the "
+    "16 annotated companies with the most of them, quantised and converted copies included.",
+    needs=("parameters", "organisations"),
+    sql="""WITH labs AS (SELECT org FROM m WHERE kind = 'company' AND size IS NOT NULL GROUP BY org
+            ORDER BY count(*) DESC, org LIMIT 16)
+        SELECT org AS account, band, count(*) AS models,
+            100.0 * count(*) / sum(count(*)) OVER (PARTITION BY org) AS share_percent
+        FROM m SEMI JOIN labs USING (org) WHERE size IS NOT NULL GROUP BY org, band ORDER BY account, min(size)""",
+    chart=Chart(kind="stacked", x="share_percent", x_title="share of the lab's models (%)", y="account",
+                y_title="account", colour="band", colour_title="parameters"),
+    published=(
+        Published(text="Moonshot, MiniMax, Xiaomi and Z.ai publish almost nothing below 70B", report="summer"),
+        Published(text="Tencent and Qwen cover the whole range, from under 1B upward", report="summer"),
+    ),
+    difference="The published one has no numbers in its text.",
+)  # fmt: skip
+
+_LIBRARIES = ("gguf", "lerobot", "mlx", "transformers", "peft", "diffusers")
+RUNTIMES = Figure(
+    id="runtimes",
+    title="Growth this year by library",
+    question="Which runtimes grow faster than the Hub?",
+    definition="Models created since 1 January of the newest model's year, in per cent of those created before, by the "
+    "library that the repository states now; libraries with at least 20 models before, the 15 fastest and all.",
+    needs=("created", "library"),
+    sql=f"""WITH counted AS (SELECT library, count(*) FILTER (created < {_YEAR}) AS before,
+            count(*) FILTER (created >= {_YEAR}) AS since FROM m WHERE created IS NOT NULL
+            GROUP BY GROUPING SETS ((library), ()))
+        SELECT coalesce(library, 'all models') AS library, before, since, 100.0 * since / before AS growth_percent
+        FROM counted WHERE before >= 20 AND (library IS NOT NULL OR before + since =
+            (SELECT count(created) FROM m))
+        QUALIFY row_number() OVER (ORDER BY 100.0 * since / before DESC, library) <= 15
+            OR library IN {_LIBRARIES} OR library IS NULL ORDER BY growth_percent DESC, 1""",
+    chart=Chart(kind="bar", x="growth_percent", x_title="models created this year, % of those before", y="library",
+                y_title="library"),
+    headline="SELECT " + ", ".join(f"max(growth_percent) FILTER (library = '{name}') AS {name}" for name in _LIBRARIES)
+    + ", max(growth_percent) FILTER (library = 'all models') AS all_models FROM rows",
+    measures=(
+        *(Measure(name=name, text=name, unit="%") for name in _LIBRARIES),
+        Measure(name="all_models", text="all models", unit="%"),
+    ),
+    published=(
+        Published(text="gguf: +464 % in seven months", report="summer", measure="gguf"),
+        Published(text="lerobot: +194 %", report="summer", measure="lerobot"),
+        Published(text="mlx: +148 %", report="summer", measure="mlx"),
+        Published(text="transformers: +16 %", report="summer", measure="transformers"),
+        Published(text="peft: +16 %", report="summer", measure="peft"),
+        Published(text="diffusers: +21 %", report="summer", measure="diffusers"),
+        Published(text="model repositories: +21.5 %", report="summer", measure="all_models"),
+    ),
+    difference="The published one compares two snapshots, so a library that is stated later on an older repository "
+    "counts as growth there; ours counts by date of creation in one snapshot.",
+)  # fmt: skip
+
+DATASET_CATEGORIES = Figure(
+    id="dataset_categories",
+    title="Data sets by task category",
+    question="What kinds of data sets are there, robotics among them?",
+    definition="Data sets by each tag `task_categories:…` that they carry, the 20 most frequent.",
+    needs=("datasets",),
+    sql="""SELECT category, count(*) AS datasets FROM (
+            SELECT substr(unnest(list_filter(tags, lambda t: starts_with(t, 'task_categories:'))), 17) AS category
+            FROM datasets) GROUP BY category ORDER BY datasets DESC, category LIMIT 20""",
+    chart=Chart(kind="bar", x="datasets", x_title="data sets", y="category", y_title="task category"),
+    headline="SELECT coalesce(max(datasets) FILTER (category = 'robotics'), 0) AS robotics FROM rows",
+    measures=(Measure(name="robotics", text="robotics", unit="data sets"),),
+    published=(
+        Published(text="robotics data sets: from 1,145 (2024) to 26,991 (2025)", report="spring", measure="robotics"),
+        Published(text="datasets: from 711,000 to 1 million", report="summer"),
+    ),
+)
+
+WHO_USES = Figure(
+    id="who_uses",
+    title="People and agents on the Hub",
+    question="How many people and agents use the Hub?",
+    definition="Not in public metadata; listed because the reports state it.",
+    needs=("accounts and traffic",),
+    sql="SELECT 1",
+    chart=Chart(kind="bar", x="x", x_title="users", y="y", y_title=""),
+    published=(Published(text="13 million users", report="spring"),),
+)
+
+FIGURES = (
+    GROWTH,
+    WEEKLY,
+    WEEKLY_ORGANISATIONS,
+    NEW_BY_LABS,
+    FRONTIER,
+    LAB_SIZES,
+    RUNTIMES,
+    DATASET_CATEGORIES,
+    WHO_USES,
+)

@@ -1,0 +1,190 @@
+"""From the view `models` to the tables that the figures ask: `m`, one slim row a model, and its helpers.
+
+`m`: id, org (lower case), created, downloads, downloads_all, uses, likes, trending, library, license, licence, size,
+band, kind, country, gguf, family, tag_family. `uses` are all-time downloads where the snapshot states any, else those
+of 30 days. `reach`: (child, key), the model and everything it descends from, key `org:…` or `family:…`; built when asked.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from insource.core.errors import BadInput
+from insource.hub.licences import licence_class
+from insource.hub.report.figure import Need
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+FAMILIES: tuple[str, ...] = (
+    "qwen", "llama", "gemma", "mistral", "mixtral", "deepseek", "phi", "gpt-oss", "glm", "kimi", "minimax", "nemotron",
+    "granite", "smollm", "exaone", "falcon", "olmo", "yi", "internlm", "hunyuan", "ernie", "lfm", "flux",
+    "stable-diffusion", "whisper", "wav2vec2", "bert", "t5", "gpt2", "clip",
+)  # fmt: skip
+"""Words in names; the one furthest left counts."""
+_SHORT = frozenset({"phi", "glm", "yi", "t5", "lfm"})
+"""Found only at the beginning of a word: they are in the middle of too many."""
+_PATTERN = "(" + "|".join(rf"\b{name}" if name in _SHORT else name for name in FAMILIES) + ")"
+BANDS: tuple[tuple[float, str], ...] = (
+    (1e9, "under 1B"), (10e9, "1B to 10B"), (70e9, "10B to 70B"), (100e9, "70B to 100B"), (float("inf"), "100B and more"),
+)  # fmt: skip
+"""Upper ends, in parameters. 1B, 70B and 100B are the published report's."""
+BAND_NAMES: tuple[str, ...] = tuple(name for _, name in BANDS)
+SAMPLE_BELOW = 1_000_000
+"""Models. The Hub held more than that in September 2024; a smaller snapshot is a sample of it."""
+
+_LACKS: Mapping[Need, str] = {
+    "created": "no row states when it was created",
+    "downloads": "no row states downloads of the last 30 days",
+    "downloads_all": "no row states downloads since the beginning",
+    "uses": "no row states downloads",
+    "likes": "no row states likes",
+    "trending": "no row states the Hub's trending score above 0",
+    "library": "no row states its library",
+    "license": "no row states a licence",
+    "tags": "no row holds tags",
+    "base_models": "no row declares a parent (base_model)",
+    "parameters": "no row states parameters",
+    "organisations": "no model's account is in the table of organisations",
+    "datasets": "the snapshot lists models only; it needs the Hub's list of datasets with their tags",
+    "two snapshots": "it needs two snapshots of the same source; one is given",
+    "accounts and traffic": "public metadata does not hold it: the Hub's own accounts and traffic",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What the snapshot holds, as far as the figures ask."""
+
+    models: int
+    newest: date | None
+    """Day of the newest model."""
+    basis: str
+    """What `uses` counts."""
+    lacks: dict[Need, str]
+    """Needs that it doesn't meet, and why."""
+
+    @property
+    def is_sample(self) -> bool:
+        return self.models < SAMPLE_BELOW
+
+
+def read_organisations(path: Path | None = None) -> dict[str, tuple[str, str]]:
+    """Account in lower case to (kind, country); the shipped table, or the user's. Raises BadInput."""
+    where = str(path or "organisations.toml")
+    try:
+        text = path.read_text("utf-8") if path else (files("insource.hub") / "organisations.toml").read_text("utf-8")
+        accounts: Any = tomllib.loads(text)["accounts"]
+        found = {str(name).lower(): (str(said[0]), str(said[1])) for name, said in accounts.items()}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, AttributeError, IndexError) as error:
+        raise BadInput(
+            f"The table of organisations {where!r} can't be read ({type(error).__name__}: {error}).",
+            next_step='Give a TOML file with a table [accounts] of lines like  Qwen = ["company", "China"].',
+        ) from error
+    return found
+
+
+def prepare(connection: DuckDBPyConnection, organisations: Mapping[str, tuple[str, str]]) -> Ground:
+    """Makes `m` from the view `models`; from a table `sizes` (id, parameters) where the connection has one."""
+    tables = {str(row[0]) for row in connection.execute("SELECT table_name FROM information_schema.tables").fetchall()}
+    connection.execute("CREATE OR REPLACE TEMP TABLE annotation (account VARCHAR, kind VARCHAR, country VARCHAR)")
+    if organisations:
+        listed = list(organisations.items())
+        connection.execute(
+            "INSERT INTO annotation SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[])",
+            [[name for name, _ in listed], [kind for _, (kind, _) in listed], [land for _, (_, land) in listed]],
+        )
+    _licences(connection)
+    found = connection.execute("SELECT count(downloads_all) FROM models").fetchone()
+    uses = "downloads_all" if found and found[0] else "downloads"
+    known = "sizes" in tables
+    query = _M.format(uses=uses, size=_KNOWN_SIZE if known else _SIZE, sizes=_KNOWN if known else "")
+    connection.execute(query, [_PATTERN, _PATTERN])
+    return _ground(connection, basis="all time" if uses == "downloads_all" else "last 30 days", tables=tables)
+
+
+def _licences(connection: DuckDBPyConnection) -> None:
+    listed = [str(row[0]) for row in connection.execute("SELECT DISTINCT license FROM models").fetchall() if row[0]]
+    connection.execute("CREATE OR REPLACE TEMP TABLE licence_classes (license VARCHAR, class VARCHAR)")
+    if listed:
+        connection.execute(
+            "INSERT INTO licence_classes SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[])",
+            [listed, [licence_class(id) for id in listed]],
+        )
+
+
+def _ground(connection: DuckDBPyConnection, *, basis: str, tables: set[str]) -> Ground:
+    counts = connection.execute(
+        """SELECT count(*), max(created)::DATE, count(created), count(downloads), count(downloads_all), count(uses),
+           count(likes), count(*) FILTER (trending > 0), count(library), count(license), count(tag_family),
+           count(*) FILTER (declares), count(size), count(*) FILTER (kind <> 'not annotated') FROM m"""
+    ).fetchone()
+    assert counts is not None  # an aggregate has one row
+    names: tuple[Need, ...] = (
+        "created", "downloads", "downloads_all", "uses", "likes", "trending", "library", "license", "tags",
+        "base_models", "parameters", "organisations",
+    )  # fmt: skip
+    lacks: dict[Need, str] = {n: _LACKS[n] for n, count in zip(names, counts[2:], strict=True) if not count}
+    if "datasets" not in tables:
+        lacks["datasets"] = _LACKS["datasets"]
+    lacks["two snapshots"] = _LACKS["two snapshots"]
+    lacks["accounts and traffic"] = _LACKS["accounts and traffic"]
+    return Ground(models=counts[0], newest=counts[1], basis=basis, lacks=lacks)
+
+
+def build_reach(connection: DuckDBPyConnection) -> None:
+    """`reach` and `direct`: what each model descends from. A set of pairs, so cycles and long chains end. From the
+    table `edges` (`lineage/declared.py`) where the connection has one, else from `base_models` as declared."""
+    tables = connection.execute("SELECT count(*) FROM information_schema.tables WHERE table_name = 'edges'").fetchone()
+    connection.execute(_DIRECT.format(edges=_EDGES if tables and tables[0] else _DECLARED), [_PATTERN])
+    connection.execute(_REACH)
+
+
+_SIZE = """nullif(greatest(coalesce(s.parameters_stated, 0), coalesce(s.gguf_parameters, 0),
+    coalesce(list_sum(map_values(s.parameters_by_type)), 0)), 0)"""
+_KNOWN_SIZE = "coalesce(z.parameters, " + _SIZE + ")"
+_KNOWN = "LEFT JOIN sizes z ON z.id = s.id"
+_BAND = "CASE " + " ".join(f"WHEN size < {end:.0f} THEN '{name}'" for end, name in BANDS[:-1])
+_BAND += f" WHEN size IS NOT NULL THEN '{BANDS[-1][1]}' END"
+_M = (
+    """CREATE OR REPLACE TEMP TABLE m AS
+WITH s AS (
+  SELECT *, lower(coalesce(author, id)) AS org, lower(id) AS name,
+    nullif(lower(model_type), '') AS kind_of_model
+  FROM models
+), t AS (
+  SELECT s.id, s.org, s.created, s.downloads, s.downloads_all, s.{uses} AS uses, s.likes, s.trending,
+    lower(s.library) AS library, s.license, coalesce(c.class, 'unknown') AS licence, {size} AS size,
+    coalesce(a.kind, 'not annotated') AS kind, coalesce(a.country, 'not annotated') AS country,
+    lower(s.library) IS NOT DISTINCT FROM 'gguf' OR s.gguf_parameters IS NOT NULL
+      OR coalesce(list_contains(s.tags, 'gguf'), false) OR regexp_matches(s.name, '\\bgguf\\b') AS gguf,
+    coalesce(len(s.base_models), 0) > 0 AS declares,
+    nullif(regexp_extract(lower(concat_ws(' ', array_to_string(list_transform(s.base_models, lambda b: b.id), ' '),
+      s.name, CASE WHEN s.kind_of_model NOT IN ('llama', 'mistral', 'gpt2') THEN s.kind_of_model END)), ?, 1), '')
+      AS family,
+    CASE WHEN len(s.tags) > 0 THEN regexp_extract_all(lower(array_to_string(s.tags, ' ')), ?, 1) END AS tag_family
+  FROM s LEFT JOIN annotation a ON a.account = s.org LEFT JOIN licence_classes c ON c.license = s.license
+  {sizes}
+)
+SELECT *, """
+    + _BAND
+    + " AS band FROM t"
+)
+_DECLARED = "(SELECT id AS child, unnest(base_models).id AS parent FROM models)"
+_EDGES = "edges"
+_DIRECT = """CREATE OR REPLACE TEMP TABLE direct AS
+SELECT DISTINCT lower(child) AS child, lower(split_part(child, '/', 1)) AS owner, lower(parent) AS parent,
+  lower(split_part(parent, '/', 1)) AS parent_org, nullif(regexp_extract(lower(parent), ?, 1), '') AS parent_family
+FROM {edges} WHERE lower(parent) <> lower(child)"""
+_REACH = """CREATE OR REPLACE TEMP TABLE reach AS
+WITH RECURSIVE r(child, key) AS (
+  SELECT child, 'org:' || parent_org FROM direct
+  UNION SELECT child, 'family:' || parent_family FROM direct WHERE parent_family IS NOT NULL
+  UNION SELECT d.child, r.key FROM direct d JOIN r ON d.parent = r.child
+) SELECT * FROM r"""

@@ -1,0 +1,113 @@
+"""The report on the Hub: which snapshot is asked, what its figures are, and how they compare with the published ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from insource.core.values import JsonObject
+from insource.hub.report.figure import Cell, Drawn, Figure, Measure
+from insource.hub.report.figures import Taken, choose, take
+from insource.hub.report.prepare import read_organisations
+from insource.hub.report.reports import REPORTS
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_SAMPLE = "The snapshot is a sample of the Hub, not the whole: counts are those of the sample, shares may be skewed."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubReport:
+    source: str
+    """Which snapshot, for people."""
+    taken: Taken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """One line of the table: what was published, what ours is."""
+
+    published: str
+    where: str
+    ours: str
+
+
+def make_report(
+    connection: DuckDBPyConnection, *, source: str, only: Sequence[str] = (), organisations: Path | None = None
+) -> HubReport:
+    """Of a connection that has the view `models`. Raises UsageError for an unknown figure, BadInput for the table."""
+    figures = choose(only)
+    return HubReport(source=source, taken=take(connection, figures, organisations=read_organisations(organisations)))
+
+
+def compared(figure: Figure, values: dict[str, Cell]) -> tuple[Compared, ...]:
+    """Every published number beside ours, then those of ours that nothing was published for."""
+    measures = {measure.name: measure for measure in figure.measures}
+    lines = [
+        Compared(
+            published=item.text,
+            where=f"{REPORTS[item.report].title}, {REPORTS[item.report].published}",
+            ours=_said(measures[item.measure], values) if item.measure else "no number of ours compares",
+        )
+        for item in figure.published
+    ]
+    told = {item.measure for item in figure.published}
+    lines += [
+        Compared(published="not found", where="", ours=_said(measure, values))
+        for measure in figure.measures
+        if measure.name not in told
+    ]
+    return tuple(lines) or (Compared(published="not found", where="", ours="see the figure"),)
+
+
+def _said(measure: Measure, values: dict[str, Cell]) -> str:
+    value = values.get(measure.name)
+    if not isinstance(value, int | float):
+        return f"{measure.text}: none in this snapshot"
+    number = f"{value:,}" if isinstance(value, int) else f"{value:,.3g}" if abs(value) < 100 else f"{value:,.0f}"
+    return f"{measure.text}: {number} {measure.unit}"
+
+
+def reasons(report: HubReport, figure: Figure) -> str:
+    """Why ours may differ from the published number."""
+    return " ".join(filter(None, [_SAMPLE if report.taken.ground.is_sample else "", figure.difference]))
+
+
+def report_json(report: HubReport) -> JsonObject:
+    ground = report.taken.ground
+    return {
+        "snapshot": {
+            "source": report.source,
+            "models": ground.models,
+            "newest_model": None if ground.newest is None else ground.newest.isoformat(),
+            "uses": f"downloads, {ground.basis}",
+            "is_sample": ground.is_sample,
+        },
+        "figures": [_figure_json(report, found) for found in report.taken.drawn],
+        "not_supported": [
+            {"id": item.figure.id, "title": item.figure.title, "missing": list(item.what)}
+            for item in report.taken.missing
+        ],
+    }
+
+
+def _figure_json(report: HubReport, found: Drawn) -> JsonObject:
+    figure = found.figure
+    return {
+        "id": figure.id,
+        "title": figure.title,
+        "question": figure.question,
+        "definition": figure.definition,
+        "measures": {
+            m.name: {"value": found.values.get(m.name), "unit": m.unit, "of": m.text} for m in figure.measures
+        },
+        "published": [
+            {"text": item.text, "report": REPORTS[item.report].title, "measure": item.measure}
+            for item in figure.published
+        ],
+        "reason_for_a_difference": reasons(report, figure),
+        "rows": [dict(row) for row in found.rows],
+    }
