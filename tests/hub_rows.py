@@ -1,4 +1,4 @@
-"""The real hub-stats Parquet as the view `models`, read by a few lines of its own: what the readers give is theirs to prove."""
+"""The real hub-stats Parquet as the view `models`, read by few lines of its own: the readers prove theirs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 VIEW_SQL = """
 CREATE OR REPLACE TABLE models AS SELECT id, author, createdAt AS created, lastModified AS modified, downloads,
     downloadsAllTime AS downloads_all, likes, trendingScore AS trending, pipeline_tag, library_name AS library,
-    CASE json_type(cardData, '$.license') WHEN 'ARRAY' THEN array_to_string(CAST(cardData->'$.license' AS VARCHAR[]), ' OR ')
+    CASE json_type(cardData, '$.license') WHEN 'ARRAY'
+        THEN array_to_string(CAST(cardData->'$.license' AS VARCHAR[]), ' OR ')
         ELSE cardData->>'$.license' END AS license,
     cardData->>'$.license_name' AS license_name,
     CASE json_type(cardData, '$.language') WHEN 'ARRAY' THEN CAST(cardData->'$.language' AS VARCHAR[])

@@ -8,9 +8,12 @@ Creative Commons' own terms, and what the makers of a model licence publish abou
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 from insource.core.errors import UsageError
 
@@ -71,9 +74,12 @@ _SAYS_NO = re.compile(r"non-?commercial|research-only|no-commercial|(?<![a-z])nc
 
 
 def licence_class(license: str | None) -> LicenceClass:
-    """Of a licence's id; of several ("llama3.3,gemma") the class that is least often allowed."""
+    """Of a licence's id or SPDX expression (OR: the freest, AND: the strictest); of several ("llama3.3,gemma") the
+    class that is least often allowed. Without the extra `hub` an expression is `unknown`."""
     if license is None:
         return "unknown"
+    if _IS_EXPRESSION.search(license):
+        return _expression_class(license)
     id = license.strip().lower().replace(" ", "-")
     if id in _CLASS_OF:
         return _CLASS_OF[id]
@@ -83,22 +89,59 @@ def licence_class(license: str | None) -> LicenceClass:
     return "non-commercial" if _SAYS_NO.search(id) else "unknown"
 
 
+_IS_EXPRESSION = re.compile(r"\s(?:OR|AND|WITH)\s", re.IGNORECASE)
+_LONGEST_EXPRESSION = 400
+"""Characters; the card of a stranger must not nest the parser out of its stack."""
+
+
+@lru_cache(maxsize=4096)
+def _expression_class(text: str) -> LicenceClass:
+    try:
+        from license_expression import ExpressionError, ExpressionParseError, Licensing, ParseError
+    except ImportError:
+        return "unknown"
+    if len(text) > _LONGEST_EXPRESSION:
+        return "unknown"
+    licensing = Licensing()
+    try:
+        parsed = licensing.parse(text)
+    except (ExpressionError, ExpressionParseError, ParseError):
+        return "unknown"
+
+    def rank(node: Any) -> int:
+        if isinstance(node, (licensing.OR, licensing.AND)):
+            ranks = [rank(part) for part in node.args]
+            return min(ranks) if isinstance(node, licensing.OR) else max(ranks)
+        # An exception ("GPL-2.0 WITH Classpath-exception-2.0") only ever allows more: the licence without it counts.
+        return CLASSES.index(licence_class(str(getattr(node, "license_symbol", node))))
+
+    return "unknown" if parsed is None else CLASSES[rank(parsed)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LicencePolicy:
     """What may be used here: classes, and single licences by their id."""
 
     classes: frozenset[LicenceClass]
     ids: frozenset[str]
+    refused: frozenset[str] = frozenset()
+    """Ids that are refused though their class is allowed."""
 
     def allows(self, license: str | None) -> bool:
+        if license is not None and license.strip().lower() in self.refused:
+            return False
         return licence_class(license) in self.classes or (license is not None and license.lower() in self.ids)
 
     def __str__(self) -> str:
-        return ",".join([*(name for name in CLASSES if name in self.classes), *sorted(self.ids)])
+        refused = (f"not {id}" for id in sorted(self.refused))
+        return ",".join([*(name for name in CLASSES if name in self.classes), *sorted(self.ids), *refused])
 
 
 def parse_policy(text: str) -> LicencePolicy:
-    """`permissive,community,qwen-research`: names of classes and ids of licences. Raises UsageError."""
+    """`permissive,community,qwen-research`: names of classes and ids of licences; or a path that ends in `.toml`, with
+    the lists `allow` and `refuse`. Raises UsageError."""
+    if text.strip().endswith(".toml"):
+        return _read_policy(Path(text.strip()))
     words = [word.strip().lower() for word in text.split(",") if word.strip()]
     classes = frozenset[LicenceClass](name for name in CLASSES if name in words)
     ids = frozenset(word for word in words if word not in CLASSES)
@@ -109,6 +152,29 @@ def parse_policy(text: str) -> LicencePolicy:
             next_step=f"Name classes ({', '.join(CLASSES)}) or the Hub's licence ids, separated by commas.",
         )
     return LicencePolicy(classes=classes, ids=ids)
+
+
+def _read_policy(path: Path) -> LicencePolicy:
+    def refuse(why: str) -> UsageError:
+        return UsageError(
+            f"The licence policy {str(path)!r} {why}.",
+            next_step='Write allow = ["permissive", "llama3.1"] and, if need be, refuse = ["bsl-1.0"].',
+        )
+
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise refuse(f"can't be read: {error}") from error
+    lists = {name: table.pop(name, []) for name in ("allow", "refuse")}
+    if table:
+        raise refuse(f"has the unknown entry {sorted(table)[0]!r}")
+    for name, words in lists.items():
+        if not isinstance(words, list) or not all(isinstance(word, str) and "," not in word for word in words):
+            raise refuse(f"has no list of words as {name!r}")
+    allowed = parse_policy(",".join(lists["allow"]))
+    refused = frozenset(str(word).strip().lower() for word in lists["refuse"])
+    classes = allowed.classes - frozenset[LicenceClass](name for name in CLASSES if name in refused)
+    return LicencePolicy(classes=classes, ids=allowed.ids, refused=refused - frozenset(CLASSES))
 
 
 def _is_id(word: str) -> bool:

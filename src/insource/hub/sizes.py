@@ -1,19 +1,19 @@
 """How many parameters a model has, from three sources that contradict each other, with the method used.
 
-Three sources: what safetensors headers count (`parameters_stated` and `parameters_by_type`), what a GGUF's header counts, and
-the name. Headers count *elements*: a format that packs eight 4-bit values into one U32 is then eight times too small. The
-Hub unpacks some formats itself and others not, and does not say which, so there are two readings of such a repository:
+Three sources: what safetensors headers count (`parameters_stated` and `parameters_by_type`), what a GGUF's header
+counts, and the name. Headers count *elements*: a format that packs eight 4-bit values into one U32 is then eight times
+too small. The Hub unpacks some formats itself and others not, and does not say which, so there are two readings:
 
 * with the name: the reading that lies nearer to a size the name states;
 * without: U32 (MLX) is never unpacked by the Hub; I32, U8 and I8 are, except where the stated total leaves them out.
 
-Where counts by type are known and nothing is packed, the name decides nothing. A bare total is the weakest source: in a
-repository that says it is quantised, the name's size outranks a total that contradicts it, and in any repository one that
-is a thousand times smaller (some totals count a single shard's norms). Drafts and adapters carry the name of the model
-they serve: their names' sizes are not theirs.
+Where counts by type are known and nothing is packed, the name decides nothing. A bare total is the weakest source: in
+a repository that says it is quantised, the name's size outranks a total that contradicts it, and in any repository one
+that is a thousand times smaller (it counts something else). Drafts and adapters carry the name of the model they
+serve: their names' sizes are not theirs.
 
 `parameters` is the definition for one row. `sizes_sql.py` says the same to DuckDB for all of them, from the same
-patterns, and `tests/unit/test_hub_facts_sql.py` holds both together on every real row.
+patterns, and `tests/unit/test_hub_facts_size.py` holds both together on every real row.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def named_sizes(id: str) -> tuple[float, ...]:
         return ()
     found = [_product(word) * 1e9 for word in re.findall(BILLIONS, words)]
     found = found or [float(word.strip(" m")) * 1e6 for word in re.findall(MILLIONS, words)]
-    return tuple(sorted(size for size in found if 0 < size < MOST))
+    return tuple(sorted({size for size in found if 0 < size < MOST}))
 
 
 def active_parameters(id: str) -> int | None:
