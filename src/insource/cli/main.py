@@ -8,7 +8,22 @@ from typing import Annotated
 import typer
 
 from insource import __version__
-from insource.cli import data, demo, doctor, evaluate, fit, machine, models, move, plan, privacy, scout, serve, tasks
+from insource.cli import (
+    data,
+    demo,
+    doctor,
+    evaluate,
+    fit,
+    hub,
+    machine,
+    models,
+    move,
+    plan,
+    privacy,
+    scout,
+    serve,
+    tasks,
+)
 from insource.cli.errors import exit_code, sentence
 from insource.core.errors import InsourceError
 
@@ -52,6 +67,7 @@ app.command("moves")(move.moves)
 app.add_typer(models.app, name="models")
 app.command("machine")(machine.machine)
 app.add_typer(privacy.app, name="privacy")
+app.add_typer(hub.app, name="hub")
 app.command("doctor")(doctor.doctor)
 
 

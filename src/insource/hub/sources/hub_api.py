@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from httpx2 import HTTPError
+from httpx2 import HTTPError, NetworkError, ReadError, RemoteProtocolError, TimeoutException
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_backoff
@@ -67,7 +67,7 @@ def list_models(
         file.truncate(listing.bytes)
         while listing.next_url is not None:
             try:
-                items, next_url = _page(listing.next_url, endpoint)
+                items, next_url = _page(listing.next_url, endpoint, begun=listing.pages > 0)
             except HfHubHTTPError as error:
                 if resumed and error.response.status_code in _EXPIRED:
                     forget(folder)
@@ -112,8 +112,12 @@ def _first_url(endpoint: str, limit: int | None) -> str:
     return f"{endpoint}/api/models?limit={page}&sort=createdAt{fields}"
 
 
-def _page(url: str, endpoint: str) -> tuple[list[Any], str | None]:
-    response = http_backoff("GET", url, headers=build_hf_headers(), timeout=_TIMEOUT_SECONDS)
+def _page(url: str, endpoint: str, *, begun: bool) -> tuple[list[Any], str | None]:
+    # Who can't reach the Hub at all hears it at once; a listing of hours outlives a network that goes away.
+    retried = (TimeoutException, NetworkError if begun else ReadError, RemoteProtocolError)
+    response = http_backoff(
+        "GET", url, headers=build_hf_headers(), timeout=_TIMEOUT_SECONDS, retry_on_exceptions=retried
+    )
     hf_raise_for_status(response)
     items: object = response.json()
     if not isinstance(items, list):
