@@ -10,14 +10,14 @@ import csv
 import io
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import Any
+from pathlib import Path
 
 import altair as alt
 import vl_convert
 from jinja2 import Environment
 from markupsafe import Markup
 
-from insource.hub.report.figure import Cell, Chart, Drawn, Row, Scale
+from insource.hub.report.figure import Cell, Drawn, Row, Scale
 from insource.hub.report.prepare import BAND_NAMES
 from insource.workflows.hub_report import HubReport, compared, reasons, report_json
 
@@ -64,10 +64,10 @@ def _scale(kind: Scale) -> alt.Scale:
     return alt.Scale(type="log", nice=False) if kind == "log" else alt.Scale(zero=True)
 
 
-def _colour(found: Drawn) -> alt.Color | alt.ColorValue[Any]:
+def _colour(found: Drawn) -> alt.Color | alt.ColorValue:
     drawn = found.figure.chart
     if drawn.colour is None:
-        return alt.value(_BLUE)
+        return alt.ColorValue(_BLUE)
     names = list(drawn.order) or sorted(_names(found, drawn.colour))
     colours = _COLOURS
     if set(names) <= set(BAND_NAMES):
@@ -92,11 +92,13 @@ def _bars(base: alt.Chart, found: Drawn) -> alt.Chart | alt.LayerChart:
     words = encoded.mark_text(align="left", dx=8 if log else 4, fontSize=11).encode(
         text=alt.Text(drawn.x, type="quantitative", format=",.3~r"), color=alt.value("#1d2430")
     )
-    return (marks + words).properties(height=_ROW_PX * len(rows) * (1 if each == 1 else 0.75 * each))
+    return alt.layer(marks, words).properties(height=_ROW_PX * len(rows) * (1 if each == 1 else 0.75 * each))
 
 
 def _axis() -> alt.Axis:
-    return alt.Axis(format="~s", labelOverlap="greedy")
+    """1,500 as it is, 15k, 1.5M; and 0.04, which a format with prefixes calls 40m."""
+    short = "datum.value < 10000 ? format(datum.value, ',.3~r') : format(datum.value, '~s')"
+    return alt.Axis(labelExpr=short, labelOverlap="greedy")
 
 
 def _stacked(base: alt.Chart, found: Drawn) -> alt.Chart | alt.LayerChart:
@@ -118,9 +120,10 @@ def _stacked(base: alt.Chart, found: Drawn) -> alt.Chart | alt.LayerChart:
 def _lines(base: alt.Chart, found: Drawn) -> alt.Chart | alt.LayerChart:
     drawn = found.figure.chart
     temporal = drawn.x in ("month", "week", "year")
-    form = "%Y" if drawn.x == "year" else "%b %Y"
+    form, ticks = ("%Y", alt.TimeInterval("year")) if drawn.x == "year" else ("%b %Y", alt.Undefined)
+    dates = alt.Axis(format=form, tickCount=ticks, labelOverlap="greedy")
     x = (
-        alt.X(drawn.x, type="temporal", title=drawn.x_title, axis=alt.Axis(format=form, labelOverlap="greedy"))
+        alt.X(drawn.x, type="temporal", title=drawn.x_title, axis=dates)
         if temporal
         else alt.X(drawn.x, type="quantitative", title=drawn.x_title, scale=_scale("log"), axis=_axis())
     )
@@ -137,18 +140,29 @@ def _points(base: alt.Chart, found: Drawn) -> alt.Chart | alt.LayerChart:
         color=_colour(found),
     )
     marks = encoded.mark_point(filled=True, size=80, opacity=0.9).encode(
-        shape=alt.Shape(drawn.colour or "", type="nominal", title=drawn.colour_title)
+        shape=alt.Shape(
+            drawn.colour or "",
+            type="nominal",
+            title=drawn.colour_title,
+            scale=alt.Scale(domain=sorted(_names(found, drawn.colour or ""))),
+            legend=alt.Legend(orient="top", columns=6),
+        )
     )
-    words = encoded.mark_text(align="left", dx=8, fontSize=11, limit=260).encode(
-        text=alt.Text(drawn.label or "", type="nominal"), color=alt.value("#1d2430")
+    words = (
+        encoded.transform_filter(f"datum['{drawn.label}'] != null")
+        .mark_text(align="left", dx=8, fontSize=11, limit=260)
+        .encode(text=alt.Text(drawn.label or "", type="nominal"), color=alt.value("#1d2430"))
     )
-    return (marks + words).properties(height=480)
+    return alt.layer(marks, words).properties(height=480)
 
 
 def _cells(base: alt.Chart, found: Drawn) -> alt.Chart | alt.LayerChart:
     drawn, rows = found.figure.chart, _names(found, found.figure.chart.y)
-    x = alt.X(drawn.x, type="nominal", title=drawn.x_title, sort=list(drawn.order), axis=alt.Axis(labelAngle=0))
-    encoded = base.encode(x=x, y=alt.Y(drawn.y, type="nominal", title=drawn.y_title, sort=rows))
+    x = alt.X(
+        drawn.x, type="nominal", title=drawn.x_title, sort=list(drawn.order), axis=alt.Axis(labelAngle=0, grid=False)
+    )
+    y = alt.Y(drawn.y, type="nominal", title=drawn.y_title, sort=rows, axis=alt.Axis(grid=False))
+    encoded = base.encode(x=x, y=y)
     colour = alt.Color(
         drawn.colour or "",
         type="quantitative",
@@ -159,7 +173,9 @@ def _cells(base: alt.Chart, found: Drawn) -> alt.Chart | alt.LayerChart:
     words = encoded.mark_text(fontSize=11).encode(
         text=alt.Text(drawn.colour or "", type="quantitative", format=".2~g"), color=alt.value("#1d2430")
     )
-    return (encoded.mark_rect(opacity=0.6).encode(color=colour) + words).properties(height=_ROW_PX * len(rows) + 10)
+    return alt.layer(encoded.mark_rect(opacity=0.6).encode(color=colour), words).properties(
+        height=_ROW_PX * len(rows) + 10
+    )
 
 
 def svg(definition: str) -> str:
@@ -191,3 +207,19 @@ def render(report: HubReport, pictures: Mapping[str, str]) -> str:
     return template.render(
         report=report, pictures=inline, compared=compared, reasons=reasons, head=report_json(report)["snapshot"]
     )
+
+
+def write(report: HubReport, folder: Path) -> Path:
+    """The page, and of each figure the Vega-Lite definition, SVG, PNG and CSV. Returns the page's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures: dict[str, str] = {}
+    for found in report.taken.drawn:
+        definition, id = chart(found).to_json(), found.figure.id
+        pictures[id] = svg(definition)
+        (folder / f"{id}.vl.json").write_text(definition, "utf-8")
+        (folder / f"{id}.svg").write_text(pictures[id], "utf-8")
+        (folder / f"{id}.png").write_bytes(png(definition))
+        (folder / f"{id}.csv").write_text(csv_text(found.rows), "utf-8")
+    page = folder / "report.html"
+    page.write_text(render(report, pictures), "utf-8")
+    return page

@@ -1,17 +1,22 @@
-"""The report on the Hub: which snapshot is asked, what its figures are, and how they compare with the published ones."""
+"""The report on the Hub: what the figures of a snapshot are, and how they compare with the published ones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from insource.core.values import JsonObject
+from insource.hub.archive import Archive
+from insource.hub.duck import connect
 from insource.hub.report.figure import Cell, Drawn, Figure, Measure
 from insource.hub.report.figures import Taken, choose, take
 from insource.hub.report.prepare import read_organisations
 from insource.hub.report.reports import REPORTS
+from insource.hub.snapshot import shipped_snapshot
+from insource.hub.sources.read import read_file
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -35,12 +40,47 @@ class Compared:
     ours: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    home: Path
+    """The data folder, whose newest snapshot is asked unless `path` names a file."""
+    path: Path | None = None
+    only: tuple[str, ...] = ()
+    """Ids of figures; none: all."""
+    organisations: Path | None = None
+
+
+def hub_report(question: Question) -> HubReport:
+    """Opens the snapshot and takes the figures. Raises UsageError for an unknown figure or without DuckDB, BadInput for
+    an unreadable file."""
+    choose(question.only)
+    connection = connect()
+    try:
+        source = _load(connection, question)
+        return make_report(connection, source=source, only=question.only, organisations=question.organisations)
+    finally:
+        connection.close()
+
+
+def _load(connection: DuckDBPyConnection, question: Question) -> str:
+    """Makes the view `models`; says of which snapshot."""
+    archive = Archive(question.home / "hub")
+    if question.path is None and archive.snapshots():
+        return f"the newest snapshots of {archive.load(connection)}"
+    path = question.path or shipped_snapshot()
+    with TemporaryDirectory() as scratch:
+        read = read_file(connection, path, scratch=Path(scratch))
+    connection.execute("CREATE OR REPLACE TEMP VIEW models AS FROM incoming")
+    shipped = " (the catalogue that insource ships)" if question.path is None else ""
+    return f"{path.name} ({read.source}, {read.day}){shipped}"
+
+
 def make_report(
     connection: DuckDBPyConnection, *, source: str, only: Sequence[str] = (), organisations: Path | None = None
 ) -> HubReport:
-    """Of a connection that has the view `models`. Raises UsageError for an unknown figure, BadInput for the table."""
-    figures = choose(only)
-    return HubReport(source=source, taken=take(connection, figures, organisations=read_organisations(organisations)))
+    """Of a connection that has the view `models`."""
+    taken = take(connection, choose(only), organisations=read_organisations(organisations))
+    return HubReport(source=source, taken=taken)
 
 
 def compared(figure: Figure, values: dict[str, Cell]) -> tuple[Compared, ...]:

@@ -1,1 +1,1 @@
-"""The figures of the published reports on the Hub, each with its definition, its data needs and the published number."""
+"""The figures of the published reports on the Hub, each with its definition, data needs and the published number."""

@@ -6,7 +6,7 @@ from insource.hub.report.figure import Chart, Figure, Measure, Published
 
 _DIRECT = "Direct: other accounts' models that declare a parent of it (base_model)."
 _TRANSITIVE = "Transitive: other accounts' models that descend from it by any chain of declared parents."
-_WHY = "Only declared parents of models in the snapshot; a chain through a model that is missing ends there."
+_WHY = "Only declared parents, their names repaired; a chain through a model that is not in the snapshot ends there."
 
 BY_ORGANISATION = Figure(
     id="derivatives_by_organisation",
@@ -16,9 +16,10 @@ BY_ORGANISATION = Figure(
     needs=("base_models",),
     sql="""WITH reached AS (SELECT substr(key, 5) AS account, count(DISTINCT child) AS n FROM reach
             WHERE starts_with(key, 'org:') AND split_part(child, '/', 1) <> substr(key, 5) GROUP BY 1),
-        near AS (SELECT parent_org AS account, count(DISTINCT child) AS n FROM direct WHERE owner <> parent_org GROUP BY 1),
-        top AS (SELECT account, reached.n AS whole, coalesce(near.n, 0) AS near FROM reached LEFT JOIN near USING (account)
-            ORDER BY whole DESC, account LIMIT 15)
+        near AS (SELECT parent_org AS account, count(DISTINCT child) AS n FROM direct
+            WHERE owner <> parent_org GROUP BY 1),
+        top AS (SELECT account, reached.n AS whole, coalesce(near.n, 0) AS near FROM reached
+            LEFT JOIN near USING (account) ORDER BY whole DESC, account LIMIT 15)
         SELECT account, v.counted, v.derivatives FROM top, LATERAL (VALUES ('direct', near), ('transitive', whole))
             v(counted, derivatives) ORDER BY top.whole DESC, account, counted""",
     chart=Chart(kind="bar", x="derivatives", x_title="derivatives (models of other accounts)", y="account",
@@ -78,11 +79,12 @@ LICENCES = Figure(
     id="licences",
     title="Licences by country and size",
     question="Do larger models, or those of one country, carry tighter terms?",
-    definition="Models with a known size created since 1 January of the newest model's year by annotated Chinese and US "
-    "companies and institutes, under and from 20B parameters, by the licence on the label: Apache 2.0, MIT, none stated, "
-    "or its class.",
+    definition="Models with a known size created since 1 January of the newest model's year by annotated Chinese and "
+    "US companies and institutes, under and from 20B parameters, by the licence on the label: Apache 2.0, MIT, none "
+    "stated, or its class.",
     needs=("license", "parameters", "created", "organisations"),
-    sql="""WITH chosen AS (SELECT country || CASE WHEN size < 20e9 THEN ', under 20B' ELSE ', 20B and more' END AS "group",
+    sql="""WITH chosen AS (SELECT
+            country || CASE WHEN size < 20e9 THEN ', under 20B' ELSE ', 20B and more' END AS "group",
             CASE WHEN lower(license) = 'apache-2.0' THEN 'Apache 2.0' WHEN lower(license) = 'mit' THEN 'MIT'
             WHEN license IS NULL THEN 'none stated' WHEN licence = 'unknown' THEN 'own terms (other)' ELSE licence END
             AS licence FROM m
@@ -120,8 +122,8 @@ LOCAL = Figure(
     id="local_downloads",
     title="GGUF downloads by family, last 30 days",
     question="What do people run locally?",
-    definition="Downloads of the last 30 days of models that are GGUF files (by library, tag, header or name), by family: "
-    "the family's word furthest left in the declared parents, the name, or the model type. The 15 largest and the rest.",
+    definition="Downloads of the last 30 days of models that are GGUF files (by library, tag, header or name), by "
+    "family: its word furthest left in the declared parents, the name, or the model type. The 15 largest and the rest.",
     needs=("downloads",),
     sql="""WITH counted AS (SELECT coalesce(family, 'no known family') AS family, count(*) AS n, sum(downloads) AS d,
             row_number() OVER (ORDER BY family IS NULL, sum(downloads) DESC NULLS LAST, family) AS rank

@@ -45,8 +45,8 @@ WEEKLY_ORGANISATIONS = Figure(
     id="weekly_organisations",
     title="New models per week by account, last 52 weeks",
     question="Who publishes most?",
-    definition="Models created in the 364 days up to the snapshot's newest model, divided by 52, by the account in front "
-    "of the slash: the 20 with the most, and all others together.",
+    definition="Models created in the 364 days up to the snapshot's newest model, divided by 52, by the account in "
+    "front of the slash: the 20 with the most, and all others together.",
     needs=("created",),
     sql="""WITH recent AS (SELECT org FROM m WHERE created > (SELECT max(created) FROM m) - INTERVAL 364 DAY),
         counted AS (SELECT org, count(*) AS n, row_number() OVER (ORDER BY count(*) DESC, org) AS rank FROM recent
@@ -63,8 +63,8 @@ NEW_BY_LABS = Figure(
     id="new_by_labs",
     title="New models this year by annotated company",
     question="Which labs publish the most new open models?",
-    definition="Models created since 1 January of the newest model's year, by account, for accounts that are annotated as "
-    "companies: the 20 with the most.",
+    definition="Models created since 1 January of the newest model's year, by account, for accounts that are annotated "
+    "as companies: the 20 with the most.",
     needs=("created", "organisations"),
     sql=f"""SELECT org AS account, country, count(*) AS models FROM m
         WHERE kind = 'company' AND created >= {_YEAR} GROUP BY org, country ORDER BY models DESC, account LIMIT 20""",
@@ -89,8 +89,8 @@ FRONTIER = Figure(
     id="frontier",
     title="Largest new model by month: China and the USA",
     question="Where do the largest open models come from?",
-    definition="The largest known number of parameters among models created in the month by accounts that are annotated "
-    "as Chinese or US companies or institutes, in the last 24 months; models that declare a parent are left out.",
+    definition="The largest known number of parameters among models created in the month by accounts that are "
+    "annotated as Chinese or US companies or institutes, in the last 24 months, without models that declare a parent.",
     needs=("created", "parameters", "organisations"),
     sql="""SELECT strftime(date_trunc('month', created), '%Y-%m-01') AS month, country, max(size) / 1e9 AS size_b,
         arg_max(id, size) AS model FROM m
@@ -119,8 +119,8 @@ LAB_SIZES = Figure(
     id="lab_sizes",
     title="Size strategy per lab",
     question="Which sizes does each lab publish?",
-    definition="Models with a known size by band of parameters, as shares of the account's models with a known size; the "
-    "16 annotated companies with the most of them, quantised and converted copies included.",
+    definition="Models with a known size by band of parameters, as shares of the account's models with a known size; "
+    "the 16 annotated companies with the most of them, quantised and converted copies included.",
     needs=("parameters", "organisations"),
     sql="""WITH labs AS (SELECT org FROM m WHERE kind = 'company' AND size IS NOT NULL GROUP BY org
             ORDER BY count(*) DESC, org LIMIT 16)

@@ -2,7 +2,7 @@
 
 `m`: id, org (lower case), created, downloads, downloads_all, uses, likes, trending, library, license, licence, size,
 band, kind, country, gguf, family, tag_family. `uses` are all-time downloads where the snapshot states any, else those
-of 30 days. `reach`: (child, key), the model and everything it descends from, key `org:…` or `family:…`; built when asked.
+of 30 days. `reach`: (child, key), a model and what it descends from, key `org:…` or `family:…`; built when asked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from insource.core.errors import BadInput
 from insource.hub.licences import licence_class
+from insource.hub.lineage.declared import build_declared
 from insource.hub.report.figure import Need
+from insource.hub.sizes_sql import SIZES_SQL
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -32,7 +34,8 @@ _SHORT = frozenset({"phi", "glm", "yi", "t5", "lfm"})
 """Found only at the beginning of a word: they are in the middle of too many."""
 _PATTERN = "(" + "|".join(rf"\b{name}" if name in _SHORT else name for name in FAMILIES) + ")"
 BANDS: tuple[tuple[float, str], ...] = (
-    (1e9, "under 1B"), (10e9, "1B to 10B"), (70e9, "10B to 70B"), (100e9, "70B to 100B"), (float("inf"), "100B and more"),
+    (1e9, "under 1B"), (10e9, "1B to 10B"), (70e9, "10B to 70B"), (100e9, "70B to 100B"),
+    (float("inf"), "100B and more"),
 )  # fmt: skip
 """Upper ends, in parameters. 1B, 70B and 100B are the published report's."""
 BAND_NAMES: tuple[str, ...] = tuple(name for _, name in BANDS)
@@ -91,7 +94,7 @@ def read_organisations(path: Path | None = None) -> dict[str, tuple[str, str]]:
 
 
 def prepare(connection: DuckDBPyConnection, organisations: Mapping[str, tuple[str, str]]) -> Ground:
-    """Makes `m` from the view `models`; from a table `sizes` (id, parameters) where the connection has one."""
+    """Makes `m` from the view `models`."""
     tables = {str(row[0]) for row in connection.execute("SELECT table_name FROM information_schema.tables").fetchall()}
     connection.execute("CREATE OR REPLACE TEMP TABLE annotation (account VARCHAR, kind VARCHAR, country VARCHAR)")
     if organisations:
@@ -103,9 +106,8 @@ def prepare(connection: DuckDBPyConnection, organisations: Mapping[str, tuple[st
     _licences(connection)
     found = connection.execute("SELECT count(downloads_all) FROM models").fetchone()
     uses = "downloads_all" if found and found[0] else "downloads"
-    known = "sizes" in tables
-    query = _M.format(uses=uses, size=_KNOWN_SIZE if known else _SIZE, sizes=_KNOWN if known else "")
-    connection.execute(query, [_PATTERN, _PATTERN])
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE sizes AS {SIZES_SQL}")
+    connection.execute(_M.format(uses=uses), [_PATTERN, _PATTERN])
     return _ground(connection, basis="all time" if uses == "downloads_all" else "last 30 days", tables=tables)
 
 
@@ -139,19 +141,15 @@ def _ground(connection: DuckDBPyConnection, *, basis: str, tables: set[str]) -> 
 
 
 def build_reach(connection: DuckDBPyConnection) -> None:
-    """`reach` and `direct`: what each model descends from. A set of pairs, so cycles and long chains end. From the
-    table `edges` (`lineage/declared.py`) where the connection has one, else from `base_models` as declared."""
-    tables = connection.execute("SELECT count(*) FROM information_schema.tables WHERE table_name = 'edges'").fetchone()
-    connection.execute(_DIRECT.format(edges=_EDGES if tables and tables[0] else _DECLARED), [_PATTERN])
+    """`direct` and `reach`: what each model descends from by the edges of `lineage/declared.py`. A set of pairs,
+    so cycles and long chains end."""
+    build_declared(connection)
+    connection.execute(_DIRECT, [_PATTERN])
     connection.execute(_REACH)
 
 
-_SIZE = """nullif(greatest(coalesce(s.parameters_stated, 0), coalesce(s.gguf_parameters, 0),
-    coalesce(list_sum(map_values(s.parameters_by_type)), 0)), 0)"""
-_KNOWN_SIZE = "coalesce(z.parameters, " + _SIZE + ")"
-_KNOWN = "LEFT JOIN sizes z ON z.id = s.id"
-_BAND = "CASE " + " ".join(f"WHEN size < {end:.0f} THEN '{name}'" for end, name in BANDS[:-1])
-_BAND += f" WHEN size IS NOT NULL THEN '{BANDS[-1][1]}' END"
+_BAND = f"""CASE {" ".join(f"WHEN size < {end:.0f} THEN '{name}'" for end, name in BANDS[:-1])}
+    WHEN size IS NOT NULL THEN '{BANDS[-1][1]}' END"""
 _M = (
     """CREATE OR REPLACE TEMP TABLE m AS
 WITH s AS (
@@ -160,7 +158,7 @@ WITH s AS (
   FROM models
 ), t AS (
   SELECT s.id, s.org, s.created, s.downloads, s.downloads_all, s.{uses} AS uses, s.likes, s.trending,
-    lower(s.library) AS library, s.license, coalesce(c.class, 'unknown') AS licence, {size} AS size,
+    lower(s.library) AS library, s.license, coalesce(c.class, 'unknown') AS licence, nullif(z.parameters, 0) AS size,
     coalesce(a.kind, 'not annotated') AS kind, coalesce(a.country, 'not annotated') AS country,
     lower(s.library) IS NOT DISTINCT FROM 'gguf' OR s.gguf_parameters IS NOT NULL
       OR coalesce(list_contains(s.tags, 'gguf'), false) OR regexp_matches(s.name, '\\bgguf\\b') AS gguf,
@@ -170,18 +168,16 @@ WITH s AS (
       AS family,
     CASE WHEN len(s.tags) > 0 THEN regexp_extract_all(lower(array_to_string(s.tags, ' ')), ?, 1) END AS tag_family
   FROM s LEFT JOIN annotation a ON a.account = s.org LEFT JOIN licence_classes c ON c.license = s.license
-  {sizes}
+    LEFT JOIN sizes z ON z.id = s.id
 )
 SELECT *, """
     + _BAND
     + " AS band FROM t"
 )
-_DECLARED = "(SELECT id AS child, unnest(base_models).id AS parent FROM models)"
-_EDGES = "edges"
 _DIRECT = """CREATE OR REPLACE TEMP TABLE direct AS
 SELECT DISTINCT lower(child) AS child, lower(split_part(child, '/', 1)) AS owner, lower(parent) AS parent,
   lower(split_part(parent, '/', 1)) AS parent_org, nullif(regexp_extract(lower(parent), ?, 1), '') AS parent_family
-FROM {edges} WHERE lower(parent) <> lower(child)"""
+FROM edges WHERE lower(parent) <> lower(child)"""
 _REACH = """CREATE OR REPLACE TEMP TABLE reach AS
 WITH RECURSIVE r(child, key) AS (
   SELECT child, 'org:' || parent_org FROM direct

@@ -17,7 +17,8 @@ CONCENTRATION = Figure(
     question="How much of all use falls on the most used models?",
     definition="Share of all downloads that the k most downloaded models hold. " + _BASIS,
     needs=("uses",),
-    sql="""WITH ranked AS (SELECT row_number() OVER (ORDER BY uses DESC, id) AS rank, uses FROM m WHERE uses IS NOT NULL),
+    sql="""WITH ranked AS (
+            SELECT row_number() OVER (ORDER BY uses DESC, id) AS rank, uses FROM m WHERE uses IS NOT NULL),
         summed AS (SELECT rank, sum(uses) OVER (ORDER BY rank) AS held FROM ranked), top AS (SELECT max(rank) AS n,
             max(held) AS whole FROM summed)
         SELECT rank AS models, 100.0 * rank / n AS models_percent, 100.0 * held / whole AS share_percent
@@ -35,7 +36,7 @@ CONCENTRATION = Figure(
     ),
     published=(
         Published(text="the top 200 models hold 49.6 % of downloads", report="spring", measure="top_200"),
-        Published(text="1.5 % of repositories account for 99.2 % of all downloads", report="summer", measure="top_share"),
+        Published(text="1.5 % of repositories account for 99.2 % of downloads", report="summer", measure="top_share"),
     ),
     difference=f"{_SNAPSHOT} Among few models the top 200 are a larger part of all.",
 )  # fmt: skip
@@ -47,8 +48,8 @@ UNDER_200 = Figure(
     definition="Share of models by band of downloads, among models whose downloads are stated. " + _BASIS,
     needs=("uses",),
     sql="""SELECT CASE WHEN uses < 200 THEN 'under 200' WHEN uses < 1000 THEN '200 to 999' WHEN uses < 10000
-            THEN '1,000 to 9,999' WHEN uses < 1000000 THEN '10,000 to 999,999' ELSE '1 million and more' END AS downloads,
-            count(*) AS models, 100.0 * count(*) / sum(count(*)) OVER () AS share_percent
+            THEN '1,000 to 9,999' WHEN uses < 1000000 THEN '10,000 to 999,999' ELSE '1 million and more' END
+            AS downloads, count(*) AS models, 100.0 * count(*) / sum(count(*)) OVER () AS share_percent
         FROM m WHERE uses IS NOT NULL GROUP BY 1 ORDER BY min(uses)""",
     chart=Chart(kind="bar", x="share_percent", x_title="share of models (%)", y="downloads", y_title="downloads"),
     headline="SELECT coalesce(max(share_percent) FILTER (downloads = 'under 200'), 0) AS under_200 FROM rows",
@@ -66,8 +67,8 @@ def _by(column: str, *, id: str, what: str, published: tuple[Published, ...], me
         id=id,
         title=f"Downloads and models by {what}",
         question=f"Which {what} stands behind what is downloaded, and behind what is published?",
-        definition=f"Shares of all downloads and of all models by the {what} that organisations.toml gives the account; "
-        f"'not annotated' is everyone else. {_BASIS}",
+        definition=f"Shares of all downloads and of all models by the {what} that organisations.toml gives the "
+        f"account; 'not annotated' is everyone else. {_BASIS}",
         needs=("uses", "organisations"),
         sql=f"""SELECT {column} AS "group", count(*) AS models, count(DISTINCT org) AS accounts,
             coalesce(sum(uses), 0)::BIGINT AS downloads,
@@ -118,12 +119,14 @@ DOWNLOADED_SIZES = Figure(
             sum(uses) OVER (PARTITION BY year(created)) AS whole
             FROM m WHERE uses > 0 AND size IS NOT NULL AND created IS NOT NULL),
         summed AS (SELECT year, count(*) AS models, avg(size) AS a, median(size) AS b,
-            sum(size * uses::DOUBLE) / sum(uses) AS c, min(size) FILTER (upto >= whole / 2) AS d FROM sized GROUP BY year)
+            sum(size * uses::DOUBLE) / sum(uses) AS c, min(size) FILTER (upto >= whole / 2) AS d
+            FROM sized GROUP BY year)
         SELECT year::VARCHAR || '-01-01' AS year, models, statistic, value / 1e6 AS size_m FROM summed,
             LATERAL (VALUES ('mean of models', a), ('median of models', b), ('mean of downloads', c),
             ('median of downloads', d)) v(statistic, value) ORDER BY 1, 3""",
     chart=Chart(kind="line", x="year", x_title="year of creation", y="size_m",
-                y_title="parameters (millions, logarithmic)", colour="statistic", colour_title="statistic", scale="log"),
+                y_title="parameters (millions, logarithmic)", colour="statistic", colour_title="statistic",
+                scale="log"),
     headline="SELECT " + ", ".join(
         f"max(size_m) FILTER (year = '{year}-01-01' AND statistic = '{name} of models') AS {name}_{year}"
         for name in ("mean", "median") for year in (2023, 2025)) + " FROM rows",
@@ -143,8 +146,8 @@ ADOPTION = Figure(
     id="adoption",
     title="Relative adoption by size class",
     question="Compared with other models of its size, how much is an account's best model used?",
-    definition="Downloads of the account's most downloaded model of the band of parameters, divided by the median of the "
-    "band's ten most downloaded models; the 15 accounts with the most downloads of models of known size. " + _BASIS,
+    definition="Downloads of the account's most downloaded model of the band of parameters, divided by the median of "
+    "the band's ten most downloaded models; the 15 accounts with the most downloads of models of known size. " + _BASIS,
     needs=("uses", "parameters"),
     sql="""WITH sized AS (SELECT *, row_number() OVER (PARTITION BY band ORDER BY uses DESC, id) AS rank FROM m
             WHERE size IS NOT NULL AND uses > 0),
@@ -152,7 +155,8 @@ ADOPTION = Figure(
         accounts AS (SELECT org FROM sized GROUP BY org ORDER BY sum(uses) DESC, org LIMIT 15)
         SELECT org AS account, band, max(uses) / any_value(typical) AS relative_adoption, arg_max(id, uses) AS model
         FROM sized SEMI JOIN accounts USING (org) JOIN tops USING (band) GROUP BY org, band ORDER BY 1, min(size)""",
-    chart=Chart(kind="cells", x="band", x_title="parameters", y="account", y_title="account", colour="relative_adoption",
+    chart=Chart(kind="cells", x="band", x_title="parameters", y="account", y_title="account",
+                colour="relative_adoption",
                 colour_title="times the median of the band's top ten", scale="log", order=BAND_NAMES),
     difference="No published number was found in the text: it is a figure there.",
 )  # fmt: skip
@@ -188,8 +192,8 @@ LAB_DOWNLOADS = Figure(
     id="lab_downloads",
     title="Downloads by lab and size",
     question="Whose downloads are of large models?",
-    definition="Downloads of models with a known size by band of parameters, as shares of the account's; the 16 annotated "
-    "companies with the most. " + _BASIS,
+    definition="Downloads of models with a known size by band of parameters, as shares of the account's; the 16 "
+    "annotated companies with the most. " + _BASIS,
     needs=("uses", "parameters", "organisations"),
     sql=f"""WITH labs AS (SELECT org FROM m WHERE kind = 'company' AND size IS NOT NULL AND uses > 0 GROUP BY org
             QUALIFY row_number() OVER (ORDER BY sum(uses) DESC, org) <= 16 OR org IN {_LABS})
@@ -218,7 +222,8 @@ ATTENTION = Figure(
     sql="""WITH ranked AS (SELECT id, likes, uses, row_number() OVER (ORDER BY uses DESC NULLS LAST, id) AS by_uses,
             row_number() OVER (ORDER BY likes DESC NULLS LAST, id) AS by_likes FROM m)
         SELECT id AS model, greatest(likes, 1) AS likes, greatest(uses, 1) AS downloads, CASE WHEN by_uses <= 25 AND
-            by_likes <= 25 THEN 'in both' WHEN by_uses <= 25 THEN 'top 25 by downloads' ELSE 'top 25 by likes' END AS list,
+            by_likes <= 25 THEN 'in both' WHEN by_uses <= 25 THEN 'top 25 by downloads' ELSE 'top 25 by likes' END
+            AS list,
             CASE WHEN least(by_uses, by_likes) <= 5 THEN split_part(id, '/', -1) END AS name
         FROM ranked WHERE (by_uses <= 25 OR by_likes <= 25) AND likes IS NOT NULL AND uses IS NOT NULL
         ORDER BY least(by_uses, by_likes), id""",

@@ -1,0 +1,85 @@
+"""`insource hub report`: the published reports' figures from a snapshot, as a page, pictures, tables and JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from insource.cli.options import JsonOption, QuietOption
+from insource.cli.output import Output
+from insource.cli.session import load_settings
+from insource.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from insource.workflows.hub_report import HubReport
+
+OutOption = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="For report.html, SVG, PNG and CSV.")]
+FileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="PATH",
+        help="hub-stats' models.parquet or records; default: the newest snapshot here, else the shipped catalogue.",
+    ),
+]
+OnlyOption = Annotated[list[str] | None, typer.Option("--only", metavar="FIGURE", help="Only this one; repeatable.")]
+OrganisationsOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.toml", help="Kinds and countries of accounts, in place of the shipped table."),
+]
+
+
+def report(
+    out: OutOption = Path("hub-report"),
+    file: FileOption = None,
+    only: OnlyOption = None,
+    organisations: OrganisationsOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Figures of the Hub beside the published ones: definitions, pictures, numbers. Nothing is fetched."""
+    from insource.workflows import hub_report as workflow
+
+    sink = Output(as_json=as_json, quiet=quiet)
+    question = workflow.Question(
+        home=load_settings().home, path=file, only=tuple(only or ()), organisations=organisations
+    )
+    with sink.progress() as progress:
+        progress("Reading the snapshot and counting", 0, 1)
+        made = workflow.hub_report(question)
+        progress("Reading the snapshot and counting", 1, 1)
+        written = _write(made, out)
+    if as_json:
+        sink.data({**workflow.report_json(made), "page": str(written)})
+        return
+    _show(made, sink)
+    sink.text(f"The page: {written}")
+
+
+def _write(made: HubReport, folder: Path) -> Path:
+    from insource.web import hub_figures
+
+    try:
+        return hub_figures.write(made, folder)
+    except OSError as error:
+        raise UsageError(
+            f"The folder {str(folder)!r} can't be written ({error.strerror}).", next_step="Name another with --out."
+        ) from error
+
+
+def _show(made: HubReport, sink: Output) -> None:
+    from insource.workflows.hub_report import compared
+
+    sample = " (a sample of the Hub)" if made.taken.ground.is_sample else ""
+    sink.text(f"{made.taken.ground.models:,} models of {made.source}{sample}. Uses: {made.taken.ground.basis}.")
+    rows = [
+        (found.figure.id if at == 0 else "", line.published, line.ours)
+        for found in made.taken.drawn
+        for at, line in enumerate(compared(found.figure, found.values))
+    ]
+    sink.table("Published and ours", ("figure", "published", "ours"), rows)
+    if made.taken.missing:
+        missing = [(item.figure.id, "; ".join(item.what)) for item in made.taken.missing]
+        sink.table("What this snapshot can't support", ("figure", "what is missing"), missing)
