@@ -73,7 +73,11 @@ def _merge_parents(rng: np.random.Generator, child: Ints, *, below: int) -> Ints
     """A third of the parents are merges of the generation before, mostly near ones; the others are anything."""
     generation = max(1, (int(child[-1]) - below + 1) // _GENERATIONS)
     back = child - generation - (100 * rng.random(len(child)) ** 2).astype(np.int64)
-    merged = (rng.random(len(child)) < 1 / 3) & (back >= below) & ((back - below) // generation < (child - below) // generation)
+    merged = (
+        (rng.random(len(child)) < 1 / 3)
+        & (back >= below)
+        & ((back - below) // generation < (child - below) // generation)
+    )
     return np.where(merged, back, rng.integers(0, below, len(child)))
 
 
@@ -84,8 +88,8 @@ def write_snapshot(connection: Any, shape: Shape, path: Path) -> None:
         'org-' || (CASE WHEN hash(range) % 3 = 0 THEN hash(range) % 200 ELSE hash(range * 7) % 400000 END)::VARCHAR
         || '/model-' || to_base(range, 36) || '-' || ((hash(range) >> 8) % 90 + 1)::VARCHAR || 'B-instruct' AS id
         FROM range({shape.models})""")
-    connection.execute("""CREATE OR REPLACE TEMP TABLE parents AS SELECT e.child AS node,
-        list(DISTINCT {'relation': ['finetune', 'adapter', 'quantized', 'merge'][e.kind + 1], 'id': p.id}) AS base_models
+    connection.execute("""CREATE OR REPLACE TEMP TABLE parents AS SELECT e.child AS node, list(DISTINCT
+            {'relation': ['finetune', 'adapter', 'quantized', 'merge'][e.kind + 1], 'id': p.id}) AS base_models
         FROM e JOIN names p ON p.node = e.parent GROUP BY e.child""")
     made = ", ".join(f"{_MADE.get(c.name, 'NULL')}::{c.type} AS {c.name}" for c in MODEL_COLUMNS)
     connection.execute(f"""COPY (SELECT {made} FROM names LEFT JOIN parents USING (node))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from insource.cli import hub_edges, hub_tree, hub_trending
 from insource.cli.options import JsonOption, QuietOption
 from insource.cli.output import Output
 from insource.cli.session import load_settings
@@ -88,6 +89,11 @@ def snapshots(as_json: JsonOption = False) -> None:
     )
     if not found:
         out.say("None yet: insource hub sync, or insource hub sync --from models.parquet")
+
+
+app.command("tree")(hub_tree.tree)
+app.command("trending")(hub_trending.trending)
+app.command("edges")(hub_edges.edges)
 
 
 def parse_day(text: str) -> date | None:

@@ -17,6 +17,7 @@ Nodes are numbers from 0; edges are two arrays, child and parent. Guarded by ord
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,7 +161,7 @@ def _subtree_sizes(child: Ints, parent: Ints, *, sizes: Ints, height: Ints) -> I
 def _levels(sorted_levels: Ints) -> list[slice]:
     edges = np.flatnonzero(np.diff(sorted_levels)) + 1
     ends = [0, *edges.tolist(), len(sorted_levels)]
-    return [slice(low, high) for low, high in zip(ends, ends[1:], strict=False) if high > low]
+    return [slice(low, high) for low, high in pairwise(ends) if high > low]
 
 
 def _add_merges(counts: Ints, tree: Ints, dag: Dag, *, merges: Ints, height: Ints) -> None:

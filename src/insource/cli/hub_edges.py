@@ -1,0 +1,35 @@
+"""`insource hub edges`: the lineage as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from insource.cli.hub_tree import FileOption
+from insource.cli.options import JsonOption, QuietOption
+from insource.cli.output import Output
+from insource.cli.session import load_settings
+
+
+def edges(
+    out_file: Annotated[Path, typer.Option("--out", metavar="FILE.parquet", help="Where the edges go.")],
+    source: FileOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write every edge with its kind, evidence and confidence as Parquet."""
+    from insource.workflows.hub_lineage import export_edges, open_lineage
+
+    out = Output(as_json=as_json, quiet=quiet)
+    with open_lineage(load_settings().home, source) as (connection, counts):
+        written = export_edges(connection, out_file)
+    if as_json:
+        out.data({"edges": written, "by_evidence": counts.by_evidence, "not_resolved": counts.unresolved})
+        return
+    rows = [(name, f"{count:,}") for name, count in counts.by_evidence.items()]
+    out.table(f"{written:,} edges in {out_file}", ("evidence", ">edges"), rows)
+    if counts.unresolved:
+        rest = ", ".join(f"{reason} {count:,}" for reason, count in counts.unresolved.items())
+        out.say(f"Declared parents that did not resolve: {rest}.")

@@ -1,0 +1,51 @@
+"""`insource hub trending`: which models are being built upon now."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from insource.cli.hub_tree import FileOption
+from insource.cli.options import JsonOption, QuietOption
+from insource.cli.output import Output
+from insource.cli.session import load_settings
+
+
+def trending(
+    days: Annotated[
+        int, typer.Option(min=1, max=3650, help="Length of the window, which ends with the snapshot.")
+    ] = 28,
+    rows: Annotated[int, typer.Option(min=1, max=1000, help="Roots shown.")] = 20,
+    source: FileOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Rank roots by new derivatives a week, with floods, repeats and unused uploads discounted."""
+    from insource.hub.lineage import trending as rule
+    from insource.workflows.hub_lineage import open_lineage, safe_name
+
+    out = Output(as_json=as_json, quiet=quiet)
+    with open_lineage(load_settings().home, source) as (connection, _):
+        found = rule.trending(connection, days=days, rows=rows)
+    if as_json:
+        out.data({"days": days, "rule": rule.RULE, "roots": [asdict(item) for item in found]})
+        return
+    out.table(
+        f"Built upon in the last {days} days",
+        ("root", ">a week", ">a week before", ">published", ">owners"),
+        [
+            (
+                safe_name(item.root),
+                f"{item.per_week:,.2f}",
+                f"{item.per_week_before:,.2f}",
+                f"{item.published:,}",
+                f"{item.owners:,}",
+            )
+            for item in found
+        ],
+    )
+    out.text(rule.RULE)
+    if not found:
+        out.say("No derivative was published in the window: try a longer one with --days.")
