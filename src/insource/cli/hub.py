@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from insource.cli import hub_edges, hub_tree, hub_trending
+from insource.cli import hub_edges, hub_report, hub_tree, hub_trending
 from insource.cli.options import JsonOption, QuietOption
 from insource.cli.output import Output
 from insource.cli.session import load_settings
@@ -94,6 +94,7 @@ def snapshots(as_json: JsonOption = False) -> None:
 app.command("tree")(hub_tree.tree)
 app.command("trending")(hub_trending.trending)
 app.command("edges")(hub_edges.edges)
+app.command("report")(hub_report.report)
 
 
 def parse_day(text: str) -> date | None:

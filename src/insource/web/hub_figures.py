@@ -21,6 +21,8 @@ from insource.hub.report.figure import Cell, Drawn, Row, Scale
 from insource.hub.report.prepare import BAND_NAMES
 from insource.workflows.hub_report import HubReport, compared, reasons, report_json
 
+Made = alt.Chart | alt.LayerChart | alt.FacetChart
+
 _WIDTH_PX = 900
 _HEIGHT_PX = 380
 _ROW_PX = 22
@@ -77,7 +79,7 @@ def _colour(found: Drawn) -> alt.Color | alt.ColorValue:
     return alt.Color(drawn.colour, type="nominal", title=drawn.colour_title, scale=scale, legend=legend)
 
 
-def _bars(base: alt.Chart, found: Drawn) -> alt.Chart | alt.LayerChart:
+def _bars(base: alt.Chart, found: Drawn) -> Made:
     drawn, rows = found.figure.chart, _names(found, found.figure.chart.y)
     grouped = drawn.colour is not None and bool(drawn.order)
     each = len(drawn.order) if grouped else 1
@@ -101,7 +103,7 @@ def _axis() -> alt.Axis:
     return alt.Axis(labelExpr=short, labelOverlap="greedy")
 
 
-def _stacked(base: alt.Chart, found: Drawn) -> alt.Chart | alt.LayerChart:
+def _stacked(base: alt.Chart, found: Drawn) -> Made:
     drawn, rows = found.figure.chart, _names(found, found.figure.chart.y)
     order = {name: at for at, name in enumerate(BAND_NAMES)}
     return (
@@ -117,7 +119,7 @@ def _stacked(base: alt.Chart, found: Drawn) -> alt.Chart | alt.LayerChart:
     )
 
 
-def _lines(base: alt.Chart, found: Drawn) -> alt.Chart | alt.LayerChart:
+def _lines(base: alt.Chart, found: Drawn) -> Made:
     drawn = found.figure.chart
     temporal = drawn.x in ("month", "week", "year")
     form, ticks = ("%Y", alt.TimeInterval("year")) if drawn.x == "year" else ("%b %Y", alt.Undefined)
@@ -132,7 +134,7 @@ def _lines(base: alt.Chart, found: Drawn) -> alt.Chart | alt.LayerChart:
     return mark.encode(x=x, y=y, color=_colour(found)).properties(height=_HEIGHT_PX)
 
 
-def _points(base: alt.Chart, found: Drawn) -> alt.Chart | alt.LayerChart:
+def _points(base: alt.Chart, found: Drawn) -> Made:
     drawn = found.figure.chart
     encoded = base.encode(
         x=alt.X(drawn.x, type="quantitative", title=drawn.x_title, scale=_scale(drawn.scale), axis=_axis()),
@@ -156,7 +158,7 @@ def _points(base: alt.Chart, found: Drawn) -> alt.Chart | alt.LayerChart:
     return alt.layer(marks, words).properties(height=480)
 
 
-def _cells(base: alt.Chart, found: Drawn) -> alt.Chart | alt.LayerChart:
+def _cells(base: alt.Chart, found: Drawn) -> Made:
     drawn, rows = found.figure.chart, _names(found, found.figure.chart.y)
     x = alt.X(
         drawn.x, type="nominal", title=drawn.x_title, sort=list(drawn.order), axis=alt.Axis(labelAngle=0, grid=False)

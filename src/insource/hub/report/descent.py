@@ -12,14 +12,13 @@ BY_ORGANISATION = Figure(
     id="derivatives_by_organisation",
     title="Derivatives by organisation",
     question="Whose models does the community build on?",
-    definition=f"{_DIRECT} {_TRANSITIVE} The 15 accounts with the most transitive ones.",
+    definition=f"{_DIRECT} {_TRANSITIVE} Of the 100 accounts with the most direct ones, "
+    "the 15 with the most transitive ones.",
     needs=("base_models",),
-    sql="""WITH reached AS (SELECT substr(key, 5) AS account, count(DISTINCT child) AS n FROM reach
-            WHERE starts_with(key, 'org:') AND split_part(child, '/', 1) <> substr(key, 5) GROUP BY 1),
-        near AS (SELECT parent_org AS account, count(DISTINCT child) AS n FROM direct
+    sql="""WITH near AS (SELECT parent_org AS account, count(DISTINCT child) AS near FROM direct
             WHERE owner <> parent_org GROUP BY 1),
-        top AS (SELECT account, reached.n AS whole, coalesce(near.n, 0) AS near FROM reached
-            LEFT JOIN near USING (account) ORDER BY whole DESC, account LIMIT 15)
+        top AS (SELECT account, models AS whole, near FROM near JOIN reached ON key = 'org:' || account
+            ORDER BY whole DESC, account LIMIT 15)
         SELECT account, v.counted, v.derivatives FROM top, LATERAL (VALUES ('direct', near), ('transitive', whole))
             v(counted, derivatives) ORDER BY top.whole DESC, account, counted""",
     chart=Chart(kind="bar", x="derivatives", x_title="derivatives (models of other accounts)", y="account",
@@ -49,12 +48,10 @@ BY_FAMILY = Figure(
     needs=("base_models", "tags"),
     sql="""WITH near AS (SELECT parent_family AS family, count(DISTINCT child) AS n FROM direct
             WHERE parent_family IS NOT NULL GROUP BY 1),
-        reached AS (SELECT substr(key, 8) AS family, count(DISTINCT child) AS n FROM reach
-            WHERE starts_with(key, 'family:') GROUP BY 1),
         tagged AS (SELECT family, count(*) AS n FROM (SELECT id, unnest(list_distinct(tag_family)) AS family FROM m)
             GROUP BY 1),
-        top AS (SELECT tagged.family, coalesce(near.n, 0) AS a, coalesce(reached.n, 0) AS b, tagged.n AS c FROM tagged
-            LEFT JOIN near USING (family) LEFT JOIN reached USING (family)
+        top AS (SELECT tagged.family, coalesce(near.n, 0) AS a, coalesce(reached.models, 0) AS b, tagged.n AS c
+            FROM tagged LEFT JOIN near USING (family) LEFT JOIN reached ON key = 'family:' || tagged.family
             WHERE a > 0 ORDER BY c DESC, tagged.family LIMIT 12)
         SELECT family, v.counted, v.models FROM top, LATERAL (VALUES ('direct', a), ('transitive', b), ('by tag', c))
             v(counted, models) ORDER BY top.c DESC, family, models""",

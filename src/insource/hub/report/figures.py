@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from insource.core.errors import UsageError
 from insource.hub.report import descent, growth, usage
 from insource.hub.report.figure import Cell, Drawn, Figure, Missing, Row
-from insource.hub.report.prepare import Ground, build_reach, prepare
+from insource.hub.report.prepare import Ground, prepare
+from insource.hub.report.reach import build_reach
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

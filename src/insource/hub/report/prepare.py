@@ -2,7 +2,7 @@
 
 `m`: id, org (lower case), created, downloads, downloads_all, uses, likes, trending, library, license, licence, size,
 band, kind, country, gguf, family, tag_family. `uses` are all-time downloads where the snapshot states any, else those
-of 30 days. `reach`: (child, key), a model and what it descends from, key `org:…` or `family:…`; built when asked.
+of 30 days.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from insource.core.errors import BadInput
 from insource.hub.licences import licence_class
-from insource.hub.lineage.declared import build_declared
 from insource.hub.report.figure import Need
 from insource.hub.sizes_sql import SIZES_SQL
 
@@ -32,7 +31,7 @@ FAMILIES: tuple[str, ...] = (
 """Words in names; the one furthest left counts."""
 _SHORT = frozenset({"phi", "glm", "yi", "t5", "lfm"})
 """Found only at the beginning of a word: they are in the middle of too many."""
-_PATTERN = "(" + "|".join(rf"\b{name}" if name in _SHORT else name for name in FAMILIES) + ")"
+FAMILY_PATTERN = "(" + "|".join(rf"\b{name}" if name in _SHORT else name for name in FAMILIES) + ")"
 BANDS: tuple[tuple[float, str], ...] = (
     (1e9, "under 1B"), (10e9, "1B to 10B"), (70e9, "10B to 70B"), (100e9, "70B to 100B"),
     (float("inf"), "100B and more"),
@@ -107,7 +106,7 @@ def prepare(connection: DuckDBPyConnection, organisations: Mapping[str, tuple[st
     found = connection.execute("SELECT count(downloads_all) FROM models").fetchone()
     uses = "downloads_all" if found and found[0] else "downloads"
     connection.execute(f"CREATE OR REPLACE TEMP TABLE sizes AS {SIZES_SQL}")
-    connection.execute(_M.format(uses=uses), [_PATTERN, _PATTERN])
+    connection.execute(_M.format(uses=uses), [FAMILY_PATTERN, FAMILY_PATTERN])
     return _ground(connection, basis="all time" if uses == "downloads_all" else "last 30 days", tables=tables)
 
 
@@ -140,14 +139,6 @@ def _ground(connection: DuckDBPyConnection, *, basis: str, tables: set[str]) -> 
     return Ground(models=counts[0], newest=counts[1], basis=basis, lacks=lacks)
 
 
-def build_reach(connection: DuckDBPyConnection) -> None:
-    """`direct` and `reach`: what each model descends from by the edges of `lineage/declared.py`. A set of pairs,
-    so cycles and long chains end."""
-    build_declared(connection)
-    connection.execute(_DIRECT, [_PATTERN])
-    connection.execute(_REACH)
-
-
 _BAND = f"""CASE {" ".join(f"WHEN size < {end:.0f} THEN '{name}'" for end, name in BANDS[:-1])}
     WHEN size IS NOT NULL THEN '{BANDS[-1][1]}' END"""
 _M = (
@@ -174,13 +165,3 @@ SELECT *, """
     + _BAND
     + " AS band FROM t"
 )
-_DIRECT = """CREATE OR REPLACE TEMP TABLE direct AS
-SELECT DISTINCT lower(child) AS child, lower(split_part(child, '/', 1)) AS owner, lower(parent) AS parent,
-  lower(split_part(parent, '/', 1)) AS parent_org, nullif(regexp_extract(lower(parent), ?, 1), '') AS parent_family
-FROM edges WHERE lower(parent) <> lower(child)"""
-_REACH = """CREATE OR REPLACE TEMP TABLE reach AS
-WITH RECURSIVE r(child, key) AS (
-  SELECT child, 'org:' || parent_org FROM direct
-  UNION SELECT child, 'family:' || parent_family FROM direct WHERE parent_family IS NOT NULL
-  UNION SELECT d.child, r.key FROM direct d JOIN r ON d.parent = r.child
-) SELECT * FROM r"""
