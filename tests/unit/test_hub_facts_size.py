@@ -32,7 +32,7 @@ from tests.hub_rows import real_models
         ),
         (SizeSources(id="a/neox-20b", stated=20_739, by_type={"F16": 20_554, "U8": 185}), 20_739, "safetensors"),
         (
-            SizeSources(id="a/X-8B-AWQ", stated=8 * 10**9, by_type={"I32": 7 * 10**9, "F16": 10**9}, tags=("awq", "4-bit")),
+            SizeSources(id="a/X-8B-AWQ", stated=8 * 10**9, by_type={"I32": 7 * 10**9, "F16": 10**9}, tags=("awq",)),
             8 * 10**9,
             "safetensors",
         ),

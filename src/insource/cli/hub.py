@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from insource.cli import hub_edges, hub_report, hub_tree, hub_trending
+from insource.cli import hub_edges, hub_report, hub_show, hub_tree, hub_trending
 from insource.cli.options import JsonOption, QuietOption
 from insource.cli.output import Output
 from insource.cli.session import load_settings
@@ -91,6 +91,7 @@ def snapshots(as_json: JsonOption = False) -> None:
         out.say("None yet: insource hub sync, or insource hub sync --from models.parquet")
 
 
+app.command("show")(hub_show.show)
 app.command("tree")(hub_tree.tree)
 app.command("trending")(hub_trending.trending)
 app.command("edges")(hub_edges.edges)

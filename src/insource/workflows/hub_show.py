@@ -1,0 +1,225 @@
+"""`insource hub show`: one model's page from the view `models` and the lineage's tables, or from the shipped catalogue.
+
+Only questions about one model are asked here, so that a page stays quick however large the snapshot is.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from insource.core.errors import UnknownModel
+from insource.core.ports import Catalogue
+from insource.hub.facts import Facts, Offer, catalogue_row, facts_of, offers
+from insource.hub.licence_chain import EffectiveLicence, Link, chain, stated_licence
+from insource.workflows.hub_lineage import find_id
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_TOP = 10
+_MOST_OFFERS = 200
+_ABOVE = """
+WITH RECURSIVE up AS (SELECT $id AS id UNION SELECT e.parent FROM edges e JOIN up ON e.child = up.id)
+SELECT child, parent, kind, evidence, confidence FROM edges WHERE child IN (SELECT id FROM up) ORDER BY child, parent
+"""
+_CHILDREN = """
+SELECT e.child, e.kind, m.tags, m.downloads FROM edges e LEFT JOIN models m ON m.id = e.child
+WHERE e.parent = $id ORDER BY m.downloads DESC NULLS LAST, e.child
+"""
+_NAMESAKES = """
+SELECT id, tags, downloads FROM models WHERE contains(lower(id), '/' || lower($name)) AND id <> $id
+ORDER BY downloads DESC NULLS LAST, id LIMIT $most
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parent:
+    id: str
+    kind: str
+    evidence: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derivatives:
+    """Counted in three ways that differ by an order of magnitude (`hub/lineage/counts.py`)."""
+
+    direct: int
+    transitive: int
+    by_tag: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    facts: Facts
+    family: str | None
+    """The most downloaded root of the models that hang together."""
+    parents: tuple[Parent, ...]
+    licence: EffectiveLicence
+    derivatives: Derivatives | None
+    """None: this source holds no lineage."""
+    by_kind: Mapping[str, int]
+    """Direct derivatives by kind."""
+    top: tuple[tuple[str, str, int | None], ...]
+    """Direct derivatives (id, kind, downloads), the most downloaded first."""
+    offers: tuple[Offer, ...]
+    as_of: date
+    note: str
+    """What this source can't say, and what to do about it; "" for nothing."""
+
+
+def show(connection: DuckDBPyConnection, model: str, *, as_of: date) -> Page:
+    """From a connection with `models` and the tables of `hub_lineage.build_lineage`. Raises UnknownModel."""
+    id = find_id(connection, model)
+    rows = _rows(connection, "SELECT * FROM models WHERE id = $id", {"id": id})
+    above = _rows(connection, _ABOVE, {"id": id})
+    children = _rows(connection, _CHILDREN, {"id": id})
+    counts = _rows(
+        connection, "SELECT direct, transitive, by_tag, family FROM lineage_counts WHERE id = $id", {"id": id}
+    )
+    nothing: dict[str, Any] = {"direct": 0, "transitive": 0, "by_tag": 0, "family": None}
+    figures = counts[0] if counts else nothing
+    by_kind = defaultdict[str, int](int)
+    for child in children:
+        by_kind[child["kind"]] += 1
+    return Page(
+        facts=facts_of(rows[0] if rows else {"id": id}),
+        family=figures["family"] if figures["family"] != id else None,
+        parents=tuple(
+            Parent(id=edge["parent"], kind=edge["kind"], evidence=edge["evidence"], confidence=edge["confidence"])
+            for edge in above
+            if edge["child"] == id
+        ),
+        licence=_licence(connection, id, above),
+        derivatives=Derivatives(direct=figures["direct"], transitive=figures["transitive"], by_tag=figures["by_tag"]),
+        by_kind=dict(sorted(by_kind.items(), key=lambda item: (-item[1], item[0]))),
+        top=tuple((child["child"], child["kind"], child["downloads"]) for child in children[:_TOP]),
+        offers=_offers(connection, id, children),
+        as_of=as_of,
+        note="" if rows else "The snapshot does not list this model; others name it as their parent.",
+    )
+
+
+def show_shipped(catalogue: Catalogue, model: str) -> Page:
+    """What the shipped catalogue can say: facts, but no lineage. Raises UnknownModel."""
+    found = catalogue.find(model)
+    next_step = "insource hub sync --from models.parquet (hub-stats), or insource hub sync for the Hub's API."
+    if found is None:
+        raise UnknownModel(
+            f"No model {model!r} is in the shipped catalogue of {catalogue.as_of}, and no snapshot is here yet.",
+            next_step=f"Take a snapshot: {next_step}",
+        )
+    facts = facts_of(catalogue_row(found))
+    return Page(
+        facts=facts,
+        family=None,
+        parents=(),
+        licence=chain(found.id, {}, lambda _: facts.license),
+        derivatives=None,
+        by_kind={},
+        top=(),
+        offers=offers(found.id, ((id, ("gguf",), None) for id in found.gguf_repositories), evidence="catalogue"),
+        as_of=catalogue.as_of,
+        note=f"The shipped catalogue holds no lineage: parents and derivatives are not known here. {next_step}",
+    )
+
+
+def page_json(page: Page) -> dict[str, Any]:
+    """DESIGN §8, and the facts beside it."""
+    facts, licence = page.facts, page.licence
+    counted = page.derivatives
+    return {
+        "id": facts.id,
+        "parameters": facts.size.value,
+        "parameters_method": facts.size.method,
+        "parameters_agreement": facts.size.agreement,
+        "active_parameters": facts.active_parameters,
+        "context_tokens": facts.context_tokens,
+        "format": facts.format or None,
+        "quantization": facts.quantization or None,
+        "library": facts.library,
+        "task": facts.task,
+        "model_type": facts.model_type,
+        "languages": list(facts.languages),
+        "gated": facts.gated,
+        "downloads": facts.downloads,
+        "likes": facts.likes,
+        "license": facts.license,
+        "license_class": licence.links[0].licence_class,
+        "effective_license": licence.strictest.license,
+        "effective_license_class": licence.strictest.licence_class,
+        "license_chain": [_link_json(link) for link in licence.links],
+        "license_conflicts": [_link_json(link) for link in licence.conflicts],
+        "license_unstated": [link.id for link in licence.unstated],
+        "duties": list(licence.duties),
+        "family": page.family,
+        "parents": [
+            {"id": one.id, "kind": one.kind, "evidence": one.evidence, "confidence": one.confidence}
+            for one in page.parents
+        ],
+        "derivatives": {
+            "direct": counted.direct if counted else None,
+            "transitive": counted.transitive if counted else None,
+            "by_tag": counted.by_tag if counted else None,
+        },
+        "derivatives_by_kind": dict(page.by_kind),
+        "top_derivatives": [{"id": id, "kind": kind, "downloads": downloads} for id, kind, downloads in page.top],
+        "offers": [
+            {
+                "id": offer.id,
+                "format": offer.format or None,
+                "quantization": offer.quantization or None,
+                "downloads": offer.downloads,
+                "evidence": offer.evidence,
+            }
+            for offer in page.offers
+        ],
+        "as_of": page.as_of.isoformat(),
+        "note": page.note or None,
+    }
+
+
+def _link_json(link: Link) -> dict[str, Any]:
+    return {"id": link.id, "steps": link.steps, "license": link.license, "class": link.licence_class}
+
+
+def _licence(connection: DuckDBPyConnection, id: str, above: list[dict[str, Any]]) -> EffectiveLicence:
+    parents = defaultdict[str, list[str]](list)
+    for edge in above:
+        parents[edge["child"]].append(edge["parent"])
+    chained = [id, *(edge["parent"] for edge in above)]
+    stated = {
+        row["id"]: stated_licence(row["license"], row["license_name"])
+        for row in _rows(
+            connection,
+            "SELECT id, license, license_name FROM models WHERE id IN (SELECT unnest($ids))",
+            {"ids": chained},
+        )
+    }
+    return chain(id, parents, stated.get)
+
+
+def _offers(connection: DuckDBPyConnection, id: str, children: list[dict[str, Any]]) -> tuple[Offer, ...]:
+    """Declared ones first; then repositories with the same name but for the format, whose makers declared nothing."""
+    declared = [child for child in children if child["kind"] == "quantized"][:_MOST_OFFERS]
+    by_lineage = offers(
+        id, ((one["child"], one["tags"] or (), one["downloads"]) for one in declared), evidence="lineage"
+    )
+    name = id.rpartition("/")[2]
+    listed = {child["child"] for child in children}
+    namesakes = [
+        (row["id"], row["tags"] or (), row["downloads"])
+        for row in _rows(connection, _NAMESAKES, {"id": id, "name": name, "most": _MOST_OFFERS})
+        if row["id"] not in listed
+    ]
+    return by_lineage + offers(id, namesakes, evidence="name")
+
+
+def _rows(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    cursor = connection.execute(sql, dict(parameters))
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
