@@ -86,12 +86,12 @@ def write_snapshot(connection: Any, shape: Shape, path: Path) -> None:
     connection.register("e", {"child": shape.child, "parent": shape.parent, "kind": shape.kind})
     connection.execute(f"""CREATE OR REPLACE TEMP TABLE names AS SELECT range AS node,
         'org-' || (CASE WHEN hash(range) % 3 = 0 THEN hash(range) % 200 ELSE hash(range * 7) % 400000 END)::VARCHAR
-        || '/model-' || to_base(range, 36) || '-' || ((hash(range) >> 8) % 90 + 1)::VARCHAR || 'B-instruct' AS id
+        || '/model-' || lower(to_base(range, 36)) || '-' || ((hash(range) >> 8) % 90 + 1)::VARCHAR || 'B-instruct' AS id
         FROM range({shape.models})""")
     connection.execute("""CREATE OR REPLACE TEMP TABLE parents AS SELECT e.child AS node, list(DISTINCT
             {'relation': ['finetune', 'adapter', 'quantized', 'merge'][e.kind + 1], 'id': p.id}) AS base_models
         FROM e JOIN names p ON p.node = e.parent GROUP BY e.child""")
-    made = ", ".join(f"{_MADE.get(c.name, 'NULL')}::{c.type} AS {c.name}" for c in MODEL_COLUMNS)
+    made = ", ".join(f"({_MADE.get(c.name, 'NULL')})::{c.type} AS {c.name}" for c in MODEL_COLUMNS)
     connection.execute(f"""COPY (SELECT {made} FROM names LEFT JOIN parents USING (node))
         TO '{path}' (FORMAT parquet, COMPRESSION zstd)""")
     connection.unregister("e")
@@ -105,14 +105,14 @@ _MADE = {
     "downloads": "floor(10 / pow((hash(node * 3) % 1000003 + 1) / 1000003.0, 1.1))",
     "downloads_all": "floor(90 / pow((hash(node * 3) % 1000003 + 1) / 1000003.0, 1.1))",
     "likes": "floor(pow((hash(node * 5) % 1000003 + 1) / 1000003.0, -0.7)) - 1",
-    "pipeline_tag": "['text-generation', 'text-to-image', 'feature-extraction', NULL][1 + (hash(node) >> 4) % 4]",
-    "library": "['transformers', 'diffusers', 'peft', 'gguf', NULL][1 + (hash(node) >> 6) % 5]",
-    "license": "['apache-2.0', 'mit', 'llama3.1', NULL, NULL][1 + (hash(node) >> 9) % 5]",
+    "pipeline_tag": "['text-generation', 'text-to-image', 'fill-mask', NULL][1 + ((hash(node) >> 4) % 4)::BIGINT]",
+    "library": "['transformers', 'diffusers', 'peft', 'gguf', NULL][1 + ((hash(node) >> 6) % 5)::BIGINT]",
+    "license": "['apache-2.0', 'mit', 'llama3.1', NULL, NULL][1 + ((hash(node) >> 9) % 5)::BIGINT]",
     "tags": "list_concat(['transformers', 'safetensors', 'text-generation', 'region:us', 'endpoints_compatible', "
     "'arxiv:' || (hash(node) % 5000)::VARCHAR], flatten(list_transform(coalesce(base_models, []), "
     "lambda b: ['base_model:' || b.id, 'base_model:' || b.relation || ':' || b.id])))",
     "base_models": "base_models",
-    "model_type": "['llama', 'qwen2', 'mistral', 'gemma2', NULL][1 + (hash(node) >> 3) % 5]",
+    "model_type": "['llama', 'qwen2', 'mistral', 'gemma2', NULL][1 + ((hash(node) >> 3) % 5)::BIGINT]",
     "parameters_stated": "pow(10, 8 + (hash(node) >> 5) % 3)",
     "source": "'records'",
 }

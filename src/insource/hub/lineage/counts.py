@@ -39,7 +39,7 @@ WITH tagged AS (
     SELECT substr(tag, 12) AS id, count(DISTINCT child) AS repositories FROM (
         SELECT id AS child, unnest(list_filter(tags, lambda tag: starts_with(tag, 'base_model:')
             AND NOT regexp_matches(tag, '^base_model:(finetune|adapter|quantized|merge):'))) AS tag
-        FROM models WHERE len(base_models) > 0
+        FROM models WHERE tags IS NOT NULL
     ) GROUP BY ALL
 )
 SELECT n.id, a.direct, a.transitive, coalesce(t.repositories, 0) AS by_tag, a.generation, f.id AS family,

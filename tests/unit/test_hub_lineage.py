@@ -1,0 +1,184 @@
+"""Declared edges: what is repaired, what is kept apart, what an inferred edge may do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from insource.hub.lineage.declared import build_declared, merge_edges
+from insource.hub.lineage.families import build_families, skip_intermediaries
+from insource.hub.lineage.repair import CONFIDENCE
+from insource.hub.lineage.trending import MOST_OF_ONE_OWNER, UNUSED_WEIGHT, trending
+from insource.hub.schema import MODEL_COLUMNS
+from tests.hub_rows import real_models
+
+
+def world(*rows: dict[str, Any], cards: bool = False) -> Any:
+    """A connection whose table `models` holds these rows; what a row leaves out is NULL."""
+    connection = duckdb.connect()
+    columns = [(c.name, c.type) for c in MODEL_COLUMNS] + ([("card_base_models", "VARCHAR[]")] if cards else [])
+    connection.execute(f"CREATE TABLE models ({', '.join(f'{name} {type}' for name, type in columns)})")
+    for row in rows:
+        row = {"author": row["id"].split("/")[0], **row}
+        marks = ", ".join("?" for _ in row)
+        connection.execute(f"INSERT INTO models ({', '.join(row)}) VALUES ({marks})", list(row.values()))
+    return connection
+
+
+def model(id: str, *parents: str, kind: str | None = "finetune", **columns: Any) -> dict[str, Any]:
+    return {"id": id, "base_models": [{"relation": kind, "id": parent} for parent in parents], **columns}
+
+
+def edges(connection: Any) -> dict[tuple[str, str], tuple[str, str]]:
+    rows = connection.execute("SELECT child, parent, kind, evidence FROM edges").fetchall()
+    return {(child, parent): (kind, evidence) for child, parent, kind, evidence in rows}
+
+
+def test_the_two_views_of_one_statement_are_one_edge() -> None:
+    tags = ["base_model:a/base", "base_model:quantized:a/base", "base_model:merge:a/other", "license:mit"]
+    connection = world(model("a/base"), model("a/other"), model("b/q", "a/base", kind="quantized", tags=tags))
+    build_declared(connection)
+    assert edges(connection) == {
+        ("b/q", "a/base"): ("quantized", "declared"),
+        ("b/q", "a/other"): ("merge", "declared"),
+    }
+
+
+def test_a_parent_without_a_relation_is_called_derived() -> None:
+    connection = world(model("a/base"), model("b/x", "a/base", kind=None), {"id": "b/y", "tags": ["base_model:a/base"]})
+    build_declared(connection)
+    assert {kind for kind, _ in edges(connection).values()} == {"derived"}
+
+
+@pytest.mark.parametrize(
+    ("written", "evidence"),
+    [
+        ("Org/Base-7b", "case repaired"),
+        ("https://huggingface.co/org/base-7B", "address repaired"),
+        ("https://huggingface.co/org/base-7B/tree/main", "address repaired"),
+        ("org/base-7B@main", "address repaired"),
+        (" 'org/base-7B' ", "address repaired"),
+        ("huggingface.co/ORG/BASE-7B/", "case repaired"),
+    ],
+)
+def test_a_parent_by_another_spelling_is_found(written: str, evidence: str) -> None:
+    connection = world(model("org/base-7B"), model("x/child", written))
+    counts = build_declared(connection)
+    assert edges(connection) == {("x/child", "org/base-7B"): ("finetune", f"declared, {evidence}")}
+    assert counts.unresolved == {}
+
+
+def test_of_spellings_that_differ_by_case_the_exact_then_the_more_downloaded_one_is_meant() -> None:
+    connection = world(
+        model("org/base", downloads=5),
+        model("Org/Base", downloads=9),
+        model("x/1", "org/base"),
+        model("x/2", "ORG/base"),
+    )
+    build_declared(connection)
+    assert set(edges(connection)) == {("x/1", "org/base"), ("x/2", "Org/Base")}
+
+
+def test_what_is_no_id_is_no_edge_and_itself_is_no_parent() -> None:
+    connection = world(model("x/1", "???", "x/1", "x/gone"))
+    counts = build_declared(connection)
+    assert edges(connection) == {("x/1", "x/gone"): ("finetune", "declared, parent not in the snapshot")}
+    assert counts.unresolved == {"no repository id": 1, "itself": 1, "not in the snapshot": 1}
+    assert counts.stated == 3
+
+
+def test_a_redirect_that_the_hub_followed_is_learned_from_one_card_and_used_for_another() -> None:
+    connection = world(
+        model("new/base"),
+        model("x/1", "new/base", card_base_models=["old/base"]),
+        model("x/2", card_base_models=["old/base"]),
+        cards=True,
+    )
+    build_declared(connection)
+    assert edges(connection)["x/2", "new/base"] == ("derived", "declared, renamed")
+    assert edges(connection)["x/1", "new/base"] == ("finetune", "declared")
+    assert len(edges(connection)) == 2
+
+
+def test_a_redirect_that_the_api_told_is_used() -> None:
+    connection = world(model("new/base"), model("x/1", "old/base"))
+    connection.execute("CREATE TABLE renames AS SELECT 'old/base' AS old, 'new/base' AS new")
+    build_declared(connection)
+    assert edges(connection) == {("x/1", "new/base"): ("finetune", "declared, renamed")}
+
+
+def test_an_owner_moved_when_several_of_its_names_did_and_one_equal_name_alone_is_no_evidence() -> None:
+    moved = [model("zai-org/glm-1"), model("zai-org/glm-2"), model("x/1", "THUDM/glm-1"), model("x/2", "THUDM/glm-2")]
+    connection = world(*moved)
+    build_declared(connection)
+    assert edges(connection)["x/1", "zai-org/glm-1"] == ("finetune", "declared, owner moved")
+    alone = world(model("unsloth/glm-1"), model("x/1", "THUDM/glm-1"))
+    build_declared(alone)
+    assert edges(alone) == {("x/1", "THUDM/glm-1"): ("finetune", "declared, parent not in the snapshot")}
+
+
+def test_an_inferred_edge_never_overrides_nor_joins_a_declared_one() -> None:
+    connection = world(model("a/base"), model("x/1", "a/base"), model("x/2"))
+    build_declared(connection)
+    connection.execute("""CREATE TABLE inferred_edges AS SELECT child, parent, 'finetune' AS kind, 'name' AS evidence,
+        0.9 AS confidence, NULL::TIMESTAMP AS first_seen FROM (VALUES ('x/1', 'z/other'), ('x/2', 'a/base'),
+        ('a/base', 'a/base')) AS t(child, parent)""")
+    assert merge_edges(connection) == 1
+    assert edges(connection) == {("x/1", "a/base"): ("finetune", "declared"), ("x/2", "a/base"): ("finetune", "name")}
+
+
+def test_a_quantiser_is_known_by_what_it_does_and_can_be_passed_over() -> None:
+    quantised = [model(f"quants/m{i}-GGUF", f"lab/m{i}", kind="quantized") for i in range(6)]
+    connection = world(
+        *(model(f"lab/m{i}") for i in range(6)),
+        *quantised,
+        *(model(f"lab/m{i}-4bit", f"lab/m{i}", kind="quantized") for i in range(6)),
+        model("user/tune", "quants/m0-GGUF"),
+    )
+    build_declared(connection)
+    connection.execute("CREATE TABLE lineage_counts (id VARCHAR, generation INT, family VARCHAR)")
+    build_families(connection)
+    assert connection.execute("SELECT owner, derived, copied FROM intermediaries").fetchall() == [("quants", 6, 6)]
+    assert skip_intermediaries(connection) == 1
+    found = connection.execute("SELECT parent, evidence FROM direct_edges WHERE child = 'user/tune'").fetchall()
+    assert found == [("lab/m0", "declared, over quants/m0-GGUF")]
+
+
+def test_a_flood_repeats_and_unused_uploads_hardly_trend() -> None:
+    day = "2026-10-0{} 12:00:00"
+    flood = [model(f"spam/f{i}", "a/base", created=day.format(5), downloads=10) for i in range(100)]
+    used = [model(f"u{i}/tune", "b/base", created=day.format(6), downloads=10) for i in range(7)]
+    unused = [model(f"v{i}/tune", "c/base", created=day.format(6), downloads=0) for i in range(7)]
+    own = [model(f"d/tune{i}", "d/base", created=day.format(6), downloads=10) for i in range(3)]
+    again = [model("w/same", "e/base", created=day.format(7), downloads=1), model("w/Same", "e/base", downloads=1,
+             created=day.format(6))]  # fmt: skip
+    bases = [model(f"{letter}/base", created="2026-01-01") for letter in "abcde"]
+    connection = world(*bases, *flood, *used, *unused, *own, *again)
+    build_declared(connection)
+    found = {item.root: item for item in trending(connection, days=7)}
+    assert {root: round(item.per_week, 6) for root, item in found.items()} == {
+        "b/base": 7.0,
+        "a/base": MOST_OF_ONE_OWNER,
+        "c/base": round(7 * UNUSED_WEIGHT, 6),
+        "e/base": 1.0,
+    }
+    assert found["a/base"].published == 100
+    assert next(iter(found)) == "b/base"
+
+
+@pytest.mark.data
+def test_the_real_edges_are_the_files_own(shared_data: Path) -> None:
+    connection = real_models(shared_data)
+    counts = build_declared(connection)
+    file = str(shared_data / "hub" / "hub_stats_frozen.parquet")
+    independent = duckdb.sql(f"SELECT id, baseModels FROM '{file}' WHERE baseModels IS NOT NULL").fetchall()
+    pairs = {(id, m["id"], base["relation"]) for id, base in independent for m in base["models"]}
+    listed = {row[0].lower() for row in duckdb.sql(f"SELECT id FROM '{file}'").fetchall()}
+    assert counts.stated == len(pairs) == 5201
+    assert counts.unresolved["itself"] == sum(child == parent for child, parent, _ in pairs)
+    assert counts.unresolved["not in the snapshot"] == sum(parent.lower() not in listed for _, parent, _ in pairs)
+    assert {(c, p, k) for (c, p), (k, _) in edges(connection).items()} == {p for p in pairs if p[0] != p[1]}
+    assert {evidence for _, evidence in edges(connection).values()} <= set(CONFIDENCE)
