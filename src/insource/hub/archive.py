@@ -22,13 +22,11 @@ import msgspec
 
 from insource.core.errors import BadInput, StorageError, UsageError
 from insource.hub.duck import paths_list, quoted
-from insource.hub.schema import MODEL_COLUMNS
+from insource.hub.schema import MODEL_COLUMNS, SOURCES
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-SOURCES = ("api", "hub-stats", "records")
-"""In order of precedence."""
 NEVER_STATED: Mapping[str, tuple[str, ...]] = {
     "hub-stats": ("gated", "files"),
     "records": (
@@ -99,14 +97,17 @@ class Archive:
         with _disk_is_said(self.folder):
             new = [
                 self._write(
-                    connection, "incoming", before, Snapshot(source=source, day=day, whole=whole, origin=origin)
+                    connection,
+                    "incoming",
+                    before=before,
+                    snapshot=Snapshot(source=source, day=day, whole=whole, origin=origin),
                 )
             ]
             for later in after:
                 whole_state = self._state([one for one in chain if one.day <= later.day])
                 connection.execute(f"CREATE OR REPLACE TEMP TABLE kept AS {whole_state}")
                 # Also of a partial one: what it carried over from the days before it must not change.
-                new.append(self._write(connection, "kept", [*before, *new], later, exact=True))
+                new.append(self._write(connection, "kept", before=[*before, *new], snapshot=later, exact=True))
                 connection.execute("DROP TABLE kept")
             self._save([one for one in listed if one.file not in replaced] + new)
             for file in replaced:
@@ -180,7 +181,7 @@ class Archive:
             FROM {self._all_rows(chain)} GROUP BY id"""
 
     def _write(
-        self, connection: DuckDBPyConnection, table: str, before: Chain, snapshot: Snapshot, *, exact: bool = False
+        self, connection: DuckDBPyConnection, table: str, *, before: Chain, snapshot: Snapshot, exact: bool = False
     ) -> Snapshot:
         """A file with what the table changes in the state that was before. It counts once it is listed."""
         gone = f"UNION ALL SELECT {_NOTHING_BUT_ID}, true AS gone FROM earlier ANTI JOIN now USING (id)"

@@ -46,3 +46,6 @@ MODEL_COLUMNS: tuple[Column, ...] = (
     Column(name="source", type="VARCHAR", meaning="`api`, `hub-stats`, `records`: which reader gave the row"),
 )  # fmt: skip
 """Of the table `models`."""
+
+SOURCES: tuple[str, ...] = ("api", "hub-stats", "records")
+"""In order of precedence, where two give a row for one day."""

@@ -15,7 +15,7 @@ from typing import Any, cast
 import yaml
 
 from insource.hub.duck import quoted
-from insource.hub.sources.rows import LONGEST_TEXT, MOST_FILES, MOST_TAGS, RAW_COLUMNS, select_rows
+from insource.hub.sources.rows import LONGEST_TEXT, MOST_FILES, MOST_TAGS, RAW_COLUMNS
 
 _CARD_KEYS = ("license", "license_name", "language")
 _LONGEST_CARD = 200_000
@@ -24,11 +24,12 @@ _BIGGEST = 1 << 62
 _FILE_NAME = re.compile(r"""rfilename=(?:'([^']*)'|"([^"]*)")""")
 
 
-def select_lines(path: Path, *, source: str) -> str:
-    """The query that gives `schema.MODEL_COLUMNS` from a file of `slim` lines."""
+def raw_lines(path: Path) -> str:
+    """The relation with `rows.RAW_COLUMNS` of a file of `slim` lines."""
     columns = ", ".join(f"{quoted(name)}: {quoted(type)}" for name, type in RAW_COLUMNS.items())
-    raw = f"read_json({quoted(str(path))}, format = 'newline_delimited', columns = {{{columns}}}, ignore_errors = true)"
-    return select_rows(raw, source=source)
+    return (
+        f"read_json({quoted(str(path))}, format = 'newline_delimited', columns = {{{columns}}}, ignore_errors = true)"
+    )
 
 
 def write_lines(records: Iterable[Mapping[str, Any]], path: Path) -> tuple[int, int]:

@@ -15,7 +15,6 @@ from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_st
 from insource.core.errors import DownloadFailed
 from insource.hub.sources.hub_api import endpoint_of
 
-_CHUNK_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 60.0
 
 
@@ -27,6 +26,7 @@ def download(url: str, folder: Path, *, hub_url: str, progress: Callable[[int, i
     tag = partial.with_suffix(".etag")
     ours = urlsplit(url)[:2] == urlsplit(endpoint_of(hub_url))[:2]
     headers: dict[str, str] = build_hf_headers() if ours else build_hf_headers(token=False)
+    headers["Accept-Encoding"] = "identity"  # the bytes of the file itself: only they can be counted and resumed
     if partial.exists() and tag.exists():
         # If-Range: a file that has changed since is sent from its beginning.
         headers |= {"Range": f"bytes={partial.stat().st_size}-", "If-Range": tag.read_text()}
@@ -34,7 +34,7 @@ def download(url: str, folder: Path, *, hub_url: str, progress: Callable[[int, i
         with get_session().stream("GET", url, headers=headers, timeout=_TIMEOUT_SECONDS) as response:
             if response.status_code != 416:
                 hf_raise_for_status(response)
-                _receive(response, partial, tag, progress)
+                _receive(response, partial, tag=tag, progress=progress)
     except (HTTPError, OSError) as error:
         why = str(error.response.status_code) if isinstance(error, HfHubHTTPError) else str(error)
         kept = f" {partial.stat().st_size:,} bytes are kept; the same command goes on." if partial.exists() else ""
@@ -47,7 +47,7 @@ def download(url: str, folder: Path, *, hub_url: str, progress: Callable[[int, i
     return partial.replace(whole)
 
 
-def _receive(response: Any, partial: Path, tag: Path, progress: Callable[[int, int | None], None]) -> None:
+def _receive(response: Any, partial: Path, *, tag: Path, progress: Callable[[int, int | None], None]) -> None:
     resumes = response.status_code == 206
     etag = response.headers.get("ETag", "")
     # A weak tag promises no equal bytes, so it can't be resumed by.
@@ -59,7 +59,7 @@ def _receive(response: Any, partial: Path, tag: Path, progress: Callable[[int, i
     length = response.headers.get("Content-Length", "")
     total = done + int(length) if length.isdigit() else None
     with partial.open("ab" if resumes else "wb") as file:
-        for chunk in response.iter_bytes(_CHUNK_BYTES):
+        for chunk in response.iter_raw():
             file.write(chunk)
             done += len(chunk)
             progress(done, total)

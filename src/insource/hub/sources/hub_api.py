@@ -75,7 +75,7 @@ def list_models(
                 raise _failed(endpoint, f"it answered {error.response.status_code}", listing) from error
             except (HTTPError, OSError, ValueError) as error:
                 raise _failed(endpoint, (str(error) or type(error).__name__).splitlines()[0], listing) from error
-            listing = _append(file, listing, items, next_url)
+            listing = _append(file, listing, items=items, next_url=next_url)
             _save(state, listing)
             resumed = False
             progress(listing.models)
@@ -128,7 +128,7 @@ def _page(url: str, endpoint: str, *, begun: bool) -> tuple[list[Any], str | Non
     return items, following
 
 
-def _append(file: Any, listing: Listing, items: list[Any], next_url: str | None) -> Listing:
+def _append(file: Any, listing: Listing, *, items: list[Any], next_url: str | None) -> Listing:
     """A page's lines on disk, then the state that counts them."""
     if listing.limit is not None and listing.models + len(items) >= listing.limit:
         items, next_url = items[: listing.limit - listing.models], None

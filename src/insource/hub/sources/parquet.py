@@ -3,14 +3,14 @@ NULL, what is new is left alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from insource.core.errors import BadInput
 from insource.hub.duck import paths_list
 from insource.hub.schema import MODEL_COLUMNS
-from insource.hub.sources.rows import RAW_COLUMNS, select_rows
+from insource.hub.sources.rows import IS_ID, RAW_COLUMNS, cleaned, select_rows
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -26,9 +26,17 @@ def load_models(connection: DuckDBPyConnection, *paths: Path) -> None:
 def select_models(connection: DuckDBPyConnection, *paths: Path) -> str:
     """The query that gives the rows of files of one kind. Raises BadInput."""
     raw, types = raw_parquet(connection, *paths)
-    if {"source", "created", "base_models"} <= types.keys():
-        return f"SELECT {', '.join(_own(column.name, column.type, types) for column in MODEL_COLUMNS)} FROM {raw}"
-    return select_rows(raw, source="hub-stats")
+    if not is_ours(types):
+        return select_rows(raw, source="hub-stats")
+    told = ", ".join(_own(column.name, column.type, types) for column in MODEL_COLUMNS)
+    columns = ", ".join(f"{cleaned(column.name, column.type)} AS {column.name}" for column in MODEL_COLUMNS)
+    there = "WHERE NOT gone" if "gone" in types else ""
+    return f"SELECT {columns} FROM (SELECT {told} FROM {raw} {there}) WHERE {IS_ID}"
+
+
+def is_ours(types: Mapping[str, str]) -> bool:
+    """Whether these are the columns of a snapshot."""
+    return {"source", "created", "base_models"} <= types.keys()
 
 
 def raw_parquet(connection: DuckDBPyConnection, *paths: Path) -> tuple[str, dict[str, str]]:
@@ -44,7 +52,7 @@ def raw_parquet(connection: DuckDBPyConnection, *paths: Path) -> tuple[str, dict
     types = {str(name): str(type) for name, type, *_ in found}
     if "id" not in types:
         raise _bad(paths, "has no column `id`")
-    if {"source", "created", "base_models"} <= types.keys():
+    if is_ours(types):
         return file, types
     if "createdAt" not in types and "tags" not in types:
         raise _bad(paths, "holds no models: it has neither `createdAt` nor `tags`")

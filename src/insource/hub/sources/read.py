@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from insource.core.errors import BadInput
+from insource.hub.schema import SOURCES
 from insource.hub.snapshot import SnapshotCatalogue
-from insource.hub.sources.api_lines import read_records, select_lines, write_lines
+from insource.hub.sources.api_lines import raw_lines, read_records, write_lines
 from insource.hub.sources.october import api_records, day_of, shipped_records
-from insource.hub.sources.parquet import raw_parquet, select_models
-from insource.hub.sources.rows import IS_CUT, IS_ID
+from insource.hub.sources.parquet import is_ours, raw_parquet, select_models
+from insource.hub.sources.rows import IS_CUT, IS_ID, select_rows
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -30,7 +31,7 @@ class Read:
     """What became the table `incoming`."""
 
     source: str
-    """`api`, `hub-stats`, `records`."""
+    """Of `schema.SOURCES`."""
     day: date
     """That the file speaks of: the newest date in it, unless it says."""
     rows: int
@@ -43,8 +44,11 @@ class Read:
 def read_file(connection: DuckDBPyConnection, path: Path, *, scratch: Path) -> Read:
     """Reads hub-stats or our own Parquet, API records as JSON lines, llmfit's records or the shipped snapshot into the
     table `incoming` of `schema.MODEL_COLUMNS`. `scratch` is a folder for a file that is removed. Raises BadInput."""
-    with _opened(path) as file:
-        start = file.read(4)
+    try:
+        with _opened(path) as file:
+            start = cast("bytes", file.read(4))
+    except (OSError, EOFError, zlib.error) as error:
+        raise _bad(path, str(error)[:200]) from error
     if start == b"PAR1":
         return _parquet(connection, path)
     records, source, day = _json_records(path, start)
@@ -59,15 +63,18 @@ def read_file(connection: DuckDBPyConnection, path: Path, *, scratch: Path) -> R
 
 def take_lines(connection: DuckDBPyConnection, lines: Path, *, source: str, day: date | None, refused: int = 0) -> Read:
     """Slim lines (`api_lines`) into the table `incoming`."""
-    return _take(connection, select_lines(lines, source=source), day=day, total=_line_count(lines) + refused, cut=0)
+    raw = raw_lines(lines)
+    (cut,) = connection.execute(f"SELECT count(*) FILTER ({IS_CUT} AND {IS_ID}) FROM {raw}").fetchall()[0]
+    total = _line_count(lines) + refused
+    return _take(connection, select_rows(raw, source=source), day=day, total=total, cut=int(cut))
 
 
 def _parquet(connection: DuckDBPyConnection, path: Path) -> Read:
     query = select_models(connection, path)
     raw, types = raw_parquet(connection, path)
-    ours = {"source", "created", "base_models"} <= types.keys()
-    counted = "count(*), 0" if ours else f"count(*), count(*) FILTER ({IS_CUT} AND {IS_ID})"
-    total, cut = connection.execute(f"SELECT {counted} FROM {raw}").fetchall()[0]
+    cut_rows = "0" if is_ours(types) else f"count(*) FILTER ({IS_CUT} AND {IS_ID})"
+    there = "WHERE NOT gone" if "gone" in types else ""
+    total, cut = connection.execute(f"SELECT count(*), {cut_rows} FROM {raw} {there}").fetchall()[0]
     return _take(connection, query, day=None, total=int(total), cut=int(cut))
 
 
@@ -79,14 +86,16 @@ def _take(connection: DuckDBPyConnection, query: str, *, day: date | None, total
             "CREATE OR REPLACE TEMP TABLE incoming AS FROM incoming QUALIFY row_number() OVER "
             "(PARTITION BY id ORDER BY modified DESC NULLS LAST, downloads DESC NULLS LAST) = 1"
         )
-    if not ids:
-        raise BadInput(
-            "The source holds no model.", next_step="Give hub-stats' models.parquet, or records of the Hub's API."
-        )
-    source, newest = connection.execute(
-        "SELECT any_value(source), greatest(max(modified), max(created))::DATE FROM incoming"
+    sources, newest = connection.execute(
+        "SELECT list(DISTINCT source), greatest(max(modified), max(created))::DATE FROM incoming"
     ).fetchall()[0]
-    return Read(source=source, day=day or newest or date.min, rows=int(ids), refused=total - int(ids), cut=cut)
+    # The source names a folder of the archive, so it is none that a file makes up.
+    if not ids or len(sources) != 1 or sources[0] not in SOURCES:
+        raise BadInput(
+            f"The source holds {'no model' if not ids else f'rows of the sources {sources!r:.100}'}.",
+            next_step="Give hub-stats' models.parquet, records of the Hub's API, or one source's snapshot of ours.",
+        )
+    return Read(source=sources[0], day=day or newest or date.min, rows=int(ids), refused=total - int(ids), cut=cut)
 
 
 def _line_count(path: Path) -> int:

@@ -42,7 +42,7 @@ _UNSEEN = r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]"
 IS_ID = rf"""regexp_full_match(id, '[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?') AND length(id) <= {LONGEST_TEXT}
     AND NOT contains(id, '..') AND NOT starts_with(id, '.') AND NOT contains(id, '/.')"""
 
-IS_CUT = f"len(tags) > {MOST_TAGS} OR len(siblings) > {MOST_FILES} OR strlen(cardData) > {_CARD_BYTES}"
+IS_CUT = f"(len(tags) > {MOST_TAGS} OR len(siblings) > {MOST_FILES} OR strlen(cardData) > {_CARD_BYTES})"
 """Rows of which a part is left out."""
 
 
@@ -59,8 +59,20 @@ def _words(expression: str, *, most: int) -> str:
         list_filter({cut}, lambda x: NOT ({bad})))) END"""
 
 
-_STRINGS = "TRY_CAST({json} AS VARCHAR[])"
+_RELATIONS = "'finetune', 'adapter', 'quantized', 'merge'"
 _CARD = f"CASE WHEN strlen(cardData) <= {_CARD_BYTES} AND json_valid(cardData) THEN cardData::JSON END"
+
+
+def cleaned(name: str, type: str) -> str:
+    """A column of a snapshot that a stranger may have written."""
+    if type == "VARCHAR":
+        return name if name == "id" else _word(name)
+    if type == "VARCHAR[]":
+        return _words(name, most=MOST_FILES)
+    if name == "base_models":
+        return f"""list_filter({name}, lambda x: len(x.id) BETWEEN 1 AND {LONGEST_TEXT}
+            AND NOT regexp_matches(x.id, '{_UNSEEN}') AND (x.relation IS NULL OR x.relation IN ({_RELATIONS})))"""
+    return name
 
 
 def _one_or_list(path: str) -> str:
@@ -74,8 +86,6 @@ def _tagged(prefix: str) -> str:
     return f"""list_transform(list_filter(tags, lambda x: starts_with(x, '{prefix}')),
         lambda x: substr(x, {len(prefix) + 1}))"""
 
-
-_RELATIONS = "'finetune', 'adapter', 'quantized', 'merge'"
 
 _PARENTS = f"""
     list_sort(list_distinct(list_filter(list_concat(
@@ -112,7 +122,7 @@ def select_rows(raw: str, *, source: str) -> str:
     ), told AS (
         SELECT *,
             CASE WHEN len(tags) > 0 THEN {_tagged("base_model:")} END AS tagged_parents,
-            coalesce({_one_or_list("license")}, {_tagged("license:")}) AS licences
+            coalesce(nullif({_one_or_list("license")}, []), {_tagged("license:")}) AS licences
         FROM cleaned
     )
     SELECT
