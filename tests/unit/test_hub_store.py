@@ -37,9 +37,11 @@ def incoming(duck: DuckDBPyConnection, state: State, *, source: str = "api", **t
     duck.execute(f"CREATE OR REPLACE TEMP TABLE incoming AS SELECT {columns} FROM told")
 
 
-def add(duck: DuckDBPyConnection, archive: Archive, state: State, day: int, **options: Any) -> int:
-    incoming(duck, state, source=options.get("source", "api"))
-    snapshot = archive.add(duck, day=DAY + timedelta(days=day), **{"source": "api", **options})
+def add(
+    duck: DuckDBPyConnection, archive: Archive, state: State, day: int, *, source: str = "api", whole: bool = True
+) -> int:
+    incoming(duck, state, source=source)
+    snapshot = archive.add(duck, source=source, day=DAY + timedelta(days=day), whole=whole)
     assert (archive.folder / snapshot.file).stat().st_size == snapshot.size_bytes
     return snapshot.changed
 
@@ -68,7 +70,7 @@ def test_only_changes_are_stored_and_each_day_comes_back(duck: DuckDBPyConnectio
 _STATES = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 3), min_size=1)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.permutations(range(4)), st.lists(_STATES, min_size=4, max_size=4), _STATES)
 def test_snapshots_may_come_in_any_order_and_again(
     duck: DuckDBPyConnection,
