@@ -174,9 +174,9 @@ def test_the_real_edges_are_the_files_own(shared_data: Path) -> None:
     connection = real_models(shared_data)
     counts = build_declared(connection)
     file = str(shared_data / "hub" / "hub_stats_frozen.parquet")
-    independent = duckdb.sql(f"SELECT id, baseModels FROM '{file}' WHERE baseModels IS NOT NULL").fetchall()
+    independent = connection.execute(f"SELECT id, baseModels FROM '{file}' WHERE baseModels IS NOT NULL").fetchall()
     pairs = {(id, m["id"], base["relation"]) for id, base in independent for m in base["models"]}
-    listed = {row[0].lower() for row in duckdb.sql(f"SELECT id FROM '{file}'").fetchall()}
+    listed = {row[0].lower() for row in connection.execute(f"SELECT id FROM '{file}'").fetchall()}
     assert counts.stated == len(pairs) == 5201
     assert counts.unresolved["itself"] == sum(child == parent for child, parent, _ in pairs)
     assert counts.unresolved["not in the snapshot"] == sum(parent.lower() not in listed for _, parent, _ in pairs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import networkx as nx
@@ -33,7 +34,7 @@ def arrays(edges: list[tuple[int, int]]) -> tuple[module.Ints, module.Ints]:
     return pairs[:, 0], pairs[:, 1]
 
 
-def peer(models: int, edges: list[tuple[int, int]]) -> nx.DiGraph:
+def peer(models: int, edges: list[tuple[int, int]]) -> Any:
     graph = nx.DiGraph()
     graph.add_nodes_from(range(models))
     graph.add_edges_from((parent, child) for child, parent in edges)
