@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from insource.cli.main import app
 from insource.core.errors import StorageError, UnknownModel
+from insource.hub.lineage.repair import CONFIDENCE
 from insource.web.tree_page import tree_html
 from insource.web.tree_svg import tree_svg
 from insource.workflows.hub_lineage import TreeNode, build_lineage, export_edges, tree_of
@@ -128,6 +129,7 @@ def test_edges_are_exported_with_their_evidence(tmp_path: Path) -> None:
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_the_commands_on_the_real_file(shared_data: Path, tmp_path: Path) -> None:
     file = str(shared_data / "hub" / "hub_stats_frozen.parquet")
     page, picture, out = tmp_path / "t.html", tmp_path / "t.svg", tmp_path / "e.parquet"
@@ -146,4 +148,9 @@ def test_the_commands_on_the_real_file(shared_data: Path, tmp_path: Path) -> Non
     assert deep["folded"] == []
     trends = run("trending", "--days", "365")
     assert trends["roots"][0]["root"] == "meta-llama/Llama-3.1-8B"
-    assert run("edges", "--out", str(out))["edges"] == 5195
+    assert run("edges", "--out", str(out), "--declared-only")["edges"] == 5195
+    both = run("edges", "--out", str(out))
+    assert both["edges"] == 5195 + both["by_evidence"]["inferred"]
+    found = duckdb.connect().execute("SELECT child, confidence FROM read_parquet(?)", [str(out)]).fetchall()
+    declared = {child for child, confidence in found if confidence >= min(CONFIDENCE.values())}
+    assert len({child for child, _ in found}) - len(declared) <= both["by_evidence"]["inferred"]

@@ -15,20 +15,27 @@ from insource.cli.session import load_settings
 
 def edges(
     out_file: Annotated[Path, typer.Option("--out", metavar="FILE.parquet", help="Where the edges go.")],
+    inferred: Annotated[
+        bool, typer.Option("--inferred/--declared-only", help="Also parents inferred of models that declare none.")
+    ] = True,
     source: FileOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Write every edge with its kind, evidence and confidence as Parquet."""
-    from insource.workflows.hub_lineage import export_edges, open_lineage
+    from insource.workflows.hub_lineage import add_inferred, export_edges, open_lineage
 
     out = Output(as_json=as_json, quiet=quiet)
+    if inferred:
+        out.say("Inferring parents that nobody declared; --declared-only leaves that out.")
     with open_lineage(load_settings().home, source) as (connection, counts):
+        added = add_inferred(connection) if inferred else 0
         written = export_edges(connection, out_file)
+    by_evidence = {**counts.by_evidence, **({"inferred": added} if inferred else {})}
     if as_json:
-        out.data({"edges": written, "by_evidence": counts.by_evidence, "not_resolved": counts.unresolved})
+        out.data({"edges": written, "by_evidence": by_evidence, "not_resolved": counts.unresolved})
         return
-    rows = [(name, f"{count:,}") for name, count in counts.by_evidence.items()]
+    rows = [(name, f"{count:,}") for name, count in by_evidence.items()]
     out.table(f"{written:,} edges in {out_file}", ("evidence", ">edges"), rows)
     if counts.unresolved:
         rest = ", ".join(f"{reason} {count:,}" for reason, count in counts.unresolved.items())

@@ -16,7 +16,7 @@ from insource.core.errors import StorageError, UnknownModel
 from insource.hub.archive import Archive
 from insource.hub.duck import connect, quoted
 from insource.hub.lineage.counts import build_counts
-from insource.hub.lineage.declared import EDGE_COLUMNS, DeclaredCounts, build_declared
+from insource.hub.lineage.declared import EDGE_COLUMNS, DeclaredCounts, build_declared, merge_edges
 from insource.hub.lineage.families import build_families, skip_intermediaries
 from insource.hub.sources.read import read_file
 
@@ -42,6 +42,14 @@ ORDER BY 1, 3 DESC, 2"""
 _FIND = """
 SELECT id FROM (SELECT id, downloads FROM models UNION ALL SELECT parent, NULL FROM edges)
 WHERE lower(id) = lower($id) ORDER BY id = $id DESC, downloads DESC NULLS LAST LIMIT 1
+"""
+
+_INFERRED = """
+CREATE OR REPLACE TEMP TABLE inferred_edges AS
+SELECT i.*, m.created AS first_seen FROM (
+    SELECT unnest(?::VARCHAR[]) AS child, unnest(?::VARCHAR[]) AS parent, unnest(?::VARCHAR[]) AS kind,
+        unnest(?::VARCHAR[]) AS evidence, unnest(?::DOUBLE[]) AS confidence
+) i LEFT JOIN models m ON m.id = i.child
 """
 
 
@@ -88,6 +96,28 @@ def build_lineage(connection: DuckDBPyConnection) -> DeclaredCounts:
     build_counts(connection)
     build_families(connection)
     return counts
+
+
+def add_inferred(connection: DuckDBPyConnection) -> int:
+    """Adds to `edges` the parents inferred of models that declare none; how many. Counts are those of before."""
+    from insource.hub.lineage.inferred import infer_edges
+    from insource.hub.lineage.inferred_pairs import Declared
+    from insource.hub.lineage.inferred_values import facts_of
+
+    stated = connection.execute("SELECT child, parent, kind FROM edges").fetchall()
+    declared = [Declared(child=child, parent=parent, kind=kind) for child, parent, kind in stated]
+    found = infer_edges(facts_of(connection), declared)
+    connection.execute(
+        _INFERRED,
+        [
+            [edge.child for edge in found],
+            [edge.parent for edge in found],
+            [edge.kind for edge in found],
+            [edge.evidence for edge in found],
+            [edge.confidence for edge in found],
+        ],
+    )
+    return merge_edges(connection)
 
 
 def find_id(connection: DuckDBPyConnection, model: str) -> str:
