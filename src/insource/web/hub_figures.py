@@ -222,6 +222,9 @@ def write(report: HubReport, folder: Path) -> Path:
         (folder / f"{id}.svg").write_text(pictures[id], "utf-8")
         (folder / f"{id}.png").write_bytes(png(definition))
         (folder / f"{id}.csv").write_text(csv_text(found.rows), "utf-8")
+    for item in report.taken.missing:  # of a run before, which would pass for this one's
+        for kind in ("vl.json", "svg", "png", "csv"):
+            (folder / f"{item.figure.id}.{kind}").unlink(missing_ok=True)
     page = folder / "report.html"
     page.write_text(render(report, pictures), "utf-8")
     return page

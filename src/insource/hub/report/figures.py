@@ -61,7 +61,7 @@ def take(
 def _draw(connection: DuckDBPyConnection, figure: Figure) -> Drawn:
     rows = _rows(connection, figure.sql)
     # Again as a part of the query, not as a table: a table does not keep the order of its rows.
-    headline = f"WITH rows AS ({figure.sql}) {figure.headline}"
+    headline = f"WITH rows AS ({figure.sql}) FROM ({figure.headline})"
     values = _rows(connection, headline)[0] if figure.headline and rows else {}
     return Drawn(figure=figure, rows=rows, values=values)
 

@@ -31,7 +31,7 @@ FAMILIES: tuple[str, ...] = (
 """Words in names; the one furthest left counts."""
 _SHORT = frozenset({"phi", "glm", "yi", "t5", "lfm"})
 """Found only at the beginning of a word: they are in the middle of too many."""
-FAMILY_PATTERN = "(" + "|".join(rf"\b{name}" if name in _SHORT else name for name in FAMILIES) + ")"
+FAMILY_PATTERN = "(?:" + "|".join(rf"\b{name}" if name in _SHORT else name for name in FAMILIES) + ")"
 BANDS: tuple[tuple[float, str], ...] = (
     (1e9, "under 1B"), (10e9, "1B to 10B"), (70e9, "10B to 70B"), (100e9, "70B to 100B"),
     (float("inf"), "100B and more"),
@@ -84,7 +84,15 @@ def read_organisations(path: Path | None = None) -> dict[str, tuple[str, str]]:
         text = path.read_text("utf-8") if path else (files("insource.hub") / "organisations.toml").read_text("utf-8")
         accounts: Any = tomllib.loads(text)["accounts"]
         found = {str(name).lower(): (str(said[0]), str(said[1])) for name, said in accounts.items()}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, AttributeError, IndexError) as error:
+    except (
+        OSError,
+        UnicodeDecodeError,
+        tomllib.TOMLDecodeError,
+        KeyError,
+        AttributeError,
+        IndexError,
+        TypeError,
+    ) as error:
         raise BadInput(
             f"The table of organisations {where!r} can't be read ({type(error).__name__}: {error}).",
             next_step='Give a TOML file with a table [accounts] of lines like  Qwen = ["company", "China"].',
@@ -155,9 +163,9 @@ WITH s AS (
       OR coalesce(list_contains(s.tags, 'gguf'), false) OR regexp_matches(s.name, '\\bgguf\\b') AS gguf,
     coalesce(len(s.base_models), 0) > 0 AS declares,
     nullif(regexp_extract(lower(concat_ws(' ', array_to_string(list_transform(s.base_models, lambda b: b.id), ' '),
-      s.name, CASE WHEN s.kind_of_model NOT IN ('llama', 'mistral', 'gpt2') THEN s.kind_of_model END)), ?, 1), '')
+      s.name, CASE WHEN s.kind_of_model NOT IN ('llama', 'mistral', 'gpt2') THEN s.kind_of_model END)), ?), '')
       AS family,
-    CASE WHEN len(s.tags) > 0 THEN regexp_extract_all(lower(array_to_string(s.tags, ' ')), ?, 1) END AS tag_family
+    CASE WHEN len(s.tags) > 0 THEN regexp_extract_all(lower(array_to_string(s.tags, ' ')), ?) END AS tag_family
   FROM s LEFT JOIN annotation a ON a.account = s.org LEFT JOIN licence_classes c ON c.license = s.license
     LEFT JOIN sizes z ON z.id = s.id
 )

@@ -58,7 +58,7 @@ def _ints(column: Any) -> Ints:
 
 _DIRECT = """CREATE OR REPLACE TEMP TABLE direct AS
 SELECT DISTINCT lower(child) AS child, lower(split_part(child, '/', 1)) AS owner, lower(parent) AS parent,
-  lower(split_part(parent, '/', 1)) AS parent_org, nullif(regexp_extract(lower(parent), ?, 1), '') AS parent_family
+  lower(split_part(parent, '/', 1)) AS parent_org, nullif(regexp_extract(lower(parent), ?), '') AS parent_family
 FROM edges WHERE lower(parent) <> lower(child)"""
 _NODES = """CREATE OR REPLACE TEMP TABLE nodes AS
 WITH named AS (SELECT child AS name FROM direct UNION SELECT parent FROM direct)

@@ -1,0 +1,203 @@
+"""The figures on real rows, against plain Python that reads the Parquet's own columns, without the view or its SQL."""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter, defaultdict
+from datetime import timedelta
+from importlib.resources import files
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import duckdb
+import pytest
+
+from insource.hub.report.figure import Drawn
+from insource.hub.sizes import SizeSources, parameters
+from insource.workflows.hub_report import HubReport, Question, hub_report
+
+pytestmark = pytest.mark.data
+Raw = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def raw(shared_data: Path) -> list[Raw]:
+    path = shared_data / "hub" / "hub_stats_frozen.parquet"
+    result = duckdb.connect().execute("SELECT * FROM read_parquet(?)", [str(path)])
+    names = [column[0] for column in result.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+@pytest.fixture(scope="module")
+def report(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> HubReport:
+    path = shared_data / "hub" / "hub_stats_frozen.parquet"
+    return hub_report(Question(home=tmp_path_factory.mktemp("home"), path=path))
+
+
+@pytest.fixture(scope="module")
+def drawn(report: HubReport) -> dict[str, Drawn]:
+    return {found.figure.id: found for found in report.taken.drawn}
+
+
+def owner(id: str) -> str:
+    return id.split("/")[0].lower()
+
+
+def size(row: Raw) -> int:
+    """By the Python twin of the sizes' SQL, which has its own tests."""
+    tensors, gguf = row["safetensors"] or {}, row["gguf"]
+    total = duckdb.execute("SELECT TRY_CAST(?::JSON->>'total' AS BIGINT)", [gguf]).fetchall()[0][0] if gguf else None
+    base = row["baseModels"] or {}
+    said = SizeSources(
+        id=row["id"],
+        tags=tuple(row["tags"] or ()),
+        stated=tensors.get("total"),
+        by_type={name: count for name, count in (tensors.get("parameters") or {}).items() if count is not None} or None,
+        gguf=total,
+        adapter=base.get("relation") == "adapter",
+    )
+    return parameters(said).value
+
+
+@pytest.fixture(scope="module")
+def sizes(raw: list[Raw]) -> dict[str, int]:
+    return {row["id"]: found for row in raw if (found := size(row))}
+
+
+def test_the_snapshot_is_called_a_sample_of_4_167(report: HubReport) -> None:
+    assert report.taken.ground.models == 4_167
+    assert report.taken.ground.is_sample
+    assert report.taken.ground.basis == "all time"
+    assert {item.figure.id for item in report.taken.missing} == {"dataset_categories", "who_uses"}
+
+
+def test_growth_by_month_and_week(raw: list[Raw], drawn: dict[str, Drawn]) -> None:
+    months = Counter(row["createdAt"].strftime("%Y-%m-01") for row in raw)
+    upto = 0
+    rows = iter(drawn["growth"].rows)
+    for month in sorted(months):
+        upto += months[month]
+        assert next(rows) == {"month": month, "created_in_month": months[month], "models": upto}
+    assert upto == 4_167
+    weeks = Counter((row["createdAt"] - timedelta(days=row["createdAt"].weekday())).date().isoformat() for row in raw)
+    assert {row["week"]: row["models"] for row in drawn["weekly"].rows} == weeks
+
+
+def test_who_publishes(raw: list[Raw], drawn: dict[str, Drawn]) -> None:
+    newest = max(row["createdAt"] for row in raw)
+    recent = Counter(owner(row["id"]) for row in raw if row["createdAt"] > newest - timedelta(days=364))
+    rows = drawn["weekly_organisations"].rows
+    assert len(rows) == 21
+    assert sum(int(row["models"] or 0) for row in rows) == sum(recent.values())
+    for row in rows[:-1]:
+        assert row["models"] == recent[str(row["account"])]
+    assert rows[-1]["account"] == "all others"
+
+
+def test_concentration(raw: list[Raw], drawn: dict[str, Drawn]) -> None:
+    uses = sorted((row["downloadsAllTime"] for row in raw), reverse=True)
+    for row in drawn["concentration"].rows:
+        assert row["share_percent"] == pytest.approx(100 * sum(uses[: int(row["models"] or 0)]) / sum(uses))
+    assert drawn["concentration"].values["top_200"] == pytest.approx(100 * sum(uses[:200]) / sum(uses))
+    assert drawn["concentration"].values["top_share"] == pytest.approx(100 * sum(uses[:62]) / sum(uses))
+    under = sum(count < 200 for count in uses)
+    assert drawn["under_200"].values["under_200"] == pytest.approx(100 * under / len(uses))
+
+
+@pytest.mark.parametrize(("id", "at"), [("organisation_kinds", 0), ("countries", 1)])
+def test_shares_by_annotation(raw: list[Raw], drawn: dict[str, Drawn], id: str, at: int) -> None:
+    listed = tomllib.loads((files("insource.hub") / "organisations.toml").read_text("utf-8"))["accounts"]
+    told = {name.lower(): said[at] for name, said in listed.items()}
+    uses, models = Counter[str](), Counter[str]()
+    for row in raw:
+        group = told.get(owner(row["id"]), "not annotated")
+        uses[group] += row["downloadsAllTime"]
+        models[group] += 1
+    assert {row["group"]: (row["downloads"], row["models"]) for row in drawn[id].rows} == {
+        group: (uses[group], models[group]) for group in models
+    }
+
+
+def test_sizes_of_what_is_downloaded(raw: list[Raw], drawn: dict[str, Drawn], sizes: dict[str, int]) -> None:
+    by_year: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+    for row in raw:
+        if row["id"] in sizes and row["downloadsAllTime"] > 0:
+            by_year[row["createdAt"].year].append((sizes[row["id"]], row["downloadsAllTime"]))
+    for row in drawn["downloaded_sizes"].rows:
+        found = sorted(by_year[int(str(row["year"])[:4])])
+        whole, upto, middle = sum(uses for _, uses in found), 0, 0
+        for value, uses in found:
+            upto += uses
+            middle = value
+            if 2 * upto >= whole:
+                break
+        expected = {
+            "mean of models": mean(value for value, _ in found),
+            "median of models": median(value for value, _ in found),
+            "mean of downloads": sum(value * uses for value, uses in found) / whole,
+            "median of downloads": middle,
+        }
+        assert row["size_m"] == pytest.approx(expected[str(row["statistic"])] / 1e6)
+        assert row["models"] == len(found)
+
+
+def test_downloads_by_size(raw: list[Raw], drawn: dict[str, Drawn], sizes: dict[str, int]) -> None:
+    known = [(sizes[row["id"]], row["downloadsAllTime"]) for row in raw if row["id"] in sizes]
+    whole = sum(uses for _, uses in known)
+    assert sum(int(row["models"] or 0) for row in drawn["size_bands"].rows) == len(known)
+    values = drawn["size_bands"].values
+    assert values["small"] == pytest.approx(100 * sum(uses for value, uses in known if value < 1e9) / whole)
+    assert values["large"] == pytest.approx(100 * sum(uses for value, uses in known if value >= 1e11) / whole)
+    zai = [
+        (sizes[row["id"]], row["downloadsAllTime"])
+        for row in raw
+        if row["id"] in sizes and owner(row["id"]) == "zai-org"
+    ]
+    large = sum(uses for value, uses in zai if value >= 70e9) / sum(uses for _, uses in zai)
+    assert drawn["lab_downloads"].values["lab_3"] == pytest.approx(100 * large)
+
+
+def test_relative_adoption(raw: list[Raw], drawn: dict[str, Drawn], sizes: dict[str, int]) -> None:
+    small = {row["id"]: row["downloadsAllTime"] for row in raw if 0 < sizes.get(row["id"], 0) < 1e9}
+    typical = median(sorted(small.values())[-10:])
+    found = {row["account"]: row for row in drawn["adoption"].rows if row["band"] == "under 1B"}
+    assert found["openai"]["relative_adoption"] == pytest.approx(
+        max(uses for id, uses in small.items() if owner(id) == "openai") / typical
+    )
+
+
+def test_attention_and_trending(raw: list[Raw], drawn: dict[str, Drawn]) -> None:
+    by_uses = {row["id"] for row in sorted(raw, key=lambda row: -row["downloadsAllTime"])[:25]}
+    by_likes = {row["id"] for row in sorted(raw, key=lambda row: -row["likes"])[:25]}
+    assert drawn["attention"].values == {"overlap": len(by_uses & by_likes)}
+    assert {row["model"] for row in drawn["attention"].rows} == by_uses | by_likes
+    scores = sorted((row["trendingScore"] for row in raw), reverse=True)
+    assert [row["trending"] for row in drawn["trending"].rows] == scores[:20]
+
+
+def test_derivatives(raw: list[Raw], drawn: dict[str, Drawn]) -> None:
+    children: defaultdict[str, set[str]] = defaultdict(set)
+    for row in raw:
+        for parent in (row["baseModels"] or {}).get("models") or []:
+            children[parent["id"].lower()].add(row["id"].lower())
+
+    def below(account: str) -> tuple[int, int]:
+        near = {child for parent, found in children.items() if owner(parent) == account for child in found}
+        seen, front = set(near), set(near)
+        while front:
+            front = {child for one in front for child in children.get(one, ())} - seen
+            seen |= front
+        return tuple(sum(owner(child) != account for child in found) for found in (near, seen))  # type: ignore[return-value]
+
+    rows = drawn["derivatives_by_organisation"].rows
+    told = {(row["account"], row["counted"]): row["derivatives"] for row in rows}
+    for account in ("qwen", "unsloth", "meta-llama"):
+        assert (told[account, "direct"], told[account, "transitive"]) == below(account)
+    tagged = sum(any("qwen" in tag.lower() for tag in row["tags"] or ()) for row in raw)
+    assert drawn["derivatives_by_family"].values["qwen_by_tag"] == tagged
+
+
+def test_runtimes(raw: list[Raw], drawn: dict[str, Drawn]) -> None:
+    since = sum(row["createdAt"].year == 2026 for row in raw)
+    assert drawn["runtimes"].values["all_models"] == pytest.approx(100 * since / (len(raw) - since))
