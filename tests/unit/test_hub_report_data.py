@@ -57,7 +57,7 @@ def size(row: Raw) -> int:
         gguf=total,
         adapter=base.get("relation") == "adapter",
     )
-    return parameters(said).value
+    return parameters(said).value or 0
 
 
 @pytest.fixture(scope="module")
