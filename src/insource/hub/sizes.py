@@ -42,20 +42,22 @@ MOST = 1e15
 # RE2 (DuckDB) knows no look-around: every word of a name stands between two blanks of its own (`_words`).
 POINT = r"([0-9])_([0-9]+b)"
 """`1_6b` is 1.6 B, or version 1 with 6 B: both are read."""
-SPLIT = r"[-_\s/+]+"
+SEPARATORS = "-_ /+"
 BILLIONS = r" (?:[0-9]+x)?[0-9]+(?:\.[0-9]+)?b "
 MILLIONS = r" [0-9]+(?:\.[0-9]+)?m "
 QUANTISED = (
-    r" (?:[2-8](?:\.[0-9]+)?bits?|[2-8]  bits?|int[2-8]|w[0-9]+a[0-9]+|o?q[2-8][a-z0-9.]*|iq[1-4]|tq[0-9a-z]*|nf4"
+    r" (?:[1-8](?:\.[0-9]+)?bits?|[2-8]  bits?|int[2-8]|w[0-9]+a[0-9]+|o?q[2-8][a-z0-9.]*|iq[1-4]|tq[0-9a-z]*|nf4"
     r"|nvfp4|mxfp[48]|fp[48]|bnb|awq|gptq|autoround|auto  round|mlx|hqq|aqlm|exl[23]|[0-9.]+bpw|qx[0-9]+|dwq[0-9]*"
-    r"|jang[a-z0-9]*|paro|qat|quantized) "
+    r"|jang[a-z0-9]*|paro|w[2-8]|wmix[0-9]+|mtplx|qat|quantized|gpt  oss) "
 )
+"""gpt-oss is published in MXFP4, and its fine-tunes mostly keep that."""
 BITS = r" (?:(?:int|w|o?q|iq|tq|nf|nvfp|mxfp|dwq)([2-8])[a-z0-9]*|([2-8])(?:  )?bits?) "
 SERVES_ANOTHER = (
     r" (?:lora|loras|qlora|adapter|adapters|draft|drafter|eagle[0-9]*|dflash[0-9]*|dspark|speculator[0-9.a-z]*"
     r"|mmproj|[0-9]+e) "
 )
 """Named with the size of the model that they serve; also Llama 4's `17B-16E`, which states the active parameters."""
+_BLANKS = {ord(separator): "  " for separator in SEPARATORS}
 FORMAT_TAGS = ("2-bit", "3-bit", "4-bit", "5-bit", "6-bit", "8-bit", "mlx", "gptq", "awq", "auto-round")
 
 
@@ -118,7 +120,7 @@ def says_quantised(id: str, tags: Sequence[str]) -> bool:
 def _words(id: str, tags: Sequence[str] = ()) -> str:
     name = id.rpartition("/")[2].lower()
     parts = [re.sub(POINT, r"\1.\2", name), name, *(tag for tag in tags if tag in FORMAT_TAGS)]
-    return "".join("  " + re.sub(SPLIT, "  ", part) + "  " for part in parts)
+    return "".join("  " + part.translate(_BLANKS) + "  " for part in parts)
 
 
 def _product(word: str) -> float:

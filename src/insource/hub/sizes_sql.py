@@ -14,17 +14,20 @@ from insource.hub.sizes import (
     PACKED_TYPES,
     POINT,
     QUANTISED,
+    SEPARATORS,
     SERVES_ANOTHER,
-    SPLIT,
     USUAL_BITS,
 )
 
-_PADDED = f"'  ' || regexp_replace({{}}, '{SPLIT}', '  ', 'g') || '  '"
-_POINTED = _PADDED.format(rf"regexp_replace(name, '{POINT}', '\1.\2', 'g')")
+_PADDED = f"'  ' || replace(translate({{}}, '{SEPARATORS}', '{' ' * len(SEPARATORS)}'), ' ', '  ') || '  '"
+_POINTED = _PADDED.format(
+    rf"CASE WHEN contains(name, '_') THEN regexp_replace(name, '{POINT}', '\1.\2', 'g') ELSE name END"
+)
 _PLAIN = _PADDED.format("name")
 _TAGGED = _PADDED.format("array_to_string(format_tags, '    ')")
 _TAGS = ", ".join(f"'{tag}'" for tag in FORMAT_TAGS)
-_NAMES = ", ".join(f"'{name}'" for name in PACKED_TYPES)
+_NEAR = f"({{0}} / value > {1 / FAR} AND {{0}} / value < {FAR})"
+_PACKED = " OR ".join(f"coalesce(types['{name}'], 0) > 0" for name in PACKED_TYPES)
 _EXTRA = " + ".join(
     f"coalesce(nullif(greatest(types['{name}'], 0), 0) * {size} // bits - types['{name}'], 0)"
     for name, size in PACKED_TYPES.items()
@@ -40,41 +43,43 @@ WITH named_rows AS (
         coalesce(list_sum(list_transform(map_values(parameters_by_type), lambda n: greatest(n, 0))), 0)::BIGINT AS total
     FROM models
 ), spelled AS (
-    SELECT *, greatest(coalesce(stated, 0), total) AS counted,
+    SELECT *, greatest(coalesce(stated, 0), total) AS counted, {_PACKED} AS packed,
+        regexp_matches(name, '[0-9][bm]') AS has_size,
         {_POINTED} || {_PLAIN} AS name_words,
         CASE WHEN len(format_tags) = 0 THEN '' ELSE {_TAGGED} END AS tag_words
     FROM named_rows
 ), read AS (
-    SELECT *, regexp_matches(name_words || tag_words, '{QUANTISED}') AS quantised,
-        coalesce(nullif(regexp_extract(name_words || tag_words, '{BITS}', 1), ''),
-                 nullif(regexp_extract(name_words || tag_words, '{BITS}', 2), ''), '{USUAL_BITS}')::BIGINT AS bits,
-        CASE WHEN adapter OR regexp_matches(name_words, '{SERVES_ANOTHER}') THEN []::VARCHAR[]
-             ELSE regexp_extract_all(name_words, '{BILLIONS}') END AS billions,
-        CASE WHEN adapter OR regexp_matches(name_words, '{SERVES_ANOTHER}') THEN []::VARCHAR[]
-             ELSE regexp_extract_all(name_words, '{MILLIONS}') END AS millions
+    -- Only a packed type or a bare total asks whether it is quantised: for 3 M names a pattern costs seconds.
+    SELECT *, CASE WHEN packed OR (counted > 0 AND total = 0)
+             THEN regexp_matches(name_words || tag_words, '{QUANTISED}') ELSE false END AS quantised,
+        CASE WHEN packed THEN coalesce(nullif(regexp_extract(name_words || tag_words, '{BITS}', 1), ''),
+                 nullif(regexp_extract(name_words || tag_words, '{BITS}', 2), ''), '{USUAL_BITS}')::BIGINT END AS bits,
+        CASE WHEN has_size AND NOT adapter AND NOT regexp_matches(name_words, '{SERVES_ANOTHER}')
+             THEN regexp_extract_all(name_words, '{BILLIONS}') END AS billions,
+        CASE WHEN len(billions) = 0 THEN regexp_extract_all(name_words, '{MILLIONS}') END AS millions
     FROM spelled
 ), sized AS (
-    SELECT *, list_filter(CASE WHEN len(billions) > 0
+    SELECT *, list_filter(CASE WHEN billions IS NULL THEN []::DOUBLE[] WHEN len(billions) > 0
             THEN list_transform(billions, lambda word: CASE WHEN contains(word, 'x')
                 THEN split_part(trim(word, ' b'), 'x', 1)::DOUBLE * split_part(trim(word, ' b'), 'x', 2)::DOUBLE
                 ELSE trim(word, ' b')::DOUBLE END * 1e9)
             ELSE list_transform(millions, lambda word: trim(word, ' m')::DOUBLE * 1e6) END,
             lambda size: size > 0 AND size < {MOST}) AS named,
-        CASE WHEN quantised AND len(list_filter(map_entries(types),
-                lambda entry: entry.key IN ({_NAMES}) AND entry.value > 0)) > 0
+        CASE WHEN quantised AND packed
              THEN total + {_EXTRA} ELSE 0 END AS unpacked
     FROM read
 ), measured AS (
-    SELECT *, list_sort(list_transform(named, lambda size: abs(ln(size / nullif(counted, 0))))) [1] AS far_counted,
-        list_sort(list_transform(named, lambda size: abs(ln(size / nullif(unpacked, 0)))))[1] AS far_unpacked,
-        list_sort(list_transform(named, lambda size:
-            {{'far': abs(ln(size / nullif(counted, 0))), 'size': size}}))[1].size AS nearest
+    SELECT *, CASE WHEN unpacked > 0 AND len(named) > 0 THEN
+            list_min(list_transform(named, lambda size: abs(ln(size / unpacked))))
+            < list_min(list_transform(named, lambda size: abs(ln(size / counted)))) END AS unpacked_is_nearer,
+        CASE WHEN counted > 0 AND total = 0 AND len(named) > 0 THEN list_sort(list_transform(named, lambda size:
+            {{'far': abs(ln(size / counted)), 'size': size}}))[1].size END AS nearest
     FROM sized
 ), decided AS (
     SELECT *, CASE
         WHEN counted = 0 THEN CASE WHEN gguf > 0 THEN 'gguf' WHEN len(named) > 0 THEN 'name' ELSE 'none' END
         WHEN unpacked > 0 THEN CASE
-            WHEN CASE WHEN len(named) > 0 THEN far_unpacked < far_counted
+            WHEN CASE WHEN len(named) > 0 THEN unpacked_is_nearer
                  ELSE coalesce(types['{NEVER_UNPACKED}'], 0) > 0 OR coalesce(stated, 0) < total END
             THEN 'safetensors unpacked' ELSE 'safetensors' END
         WHEN len(named) > 0 AND total = 0 AND (nearest / counted >= {ABSURD}
@@ -87,15 +92,15 @@ WITH named_rows AS (
         WHEN 'name' THEN floor(CASE WHEN counted = 0 THEN list_min(named) ELSE nearest END)::BIGINT END AS value
     FROM decided
 ), compared AS (
-    SELECT *, list_filter([CASE WHEN gguf > 0 AND method <> 'gguf' THEN gguf::DOUBLE END,
-        CASE WHEN method = 'name' THEN nullif(counted, 0)::DOUBLE ELSE list_sort(list_transform(named, lambda size:
-            {{'far': abs(ln(size / value)), 'size': size}}))[1].size END], lambda other: other IS NOT NULL) AS others
+    SELECT *, CASE WHEN gguf > 0 AND method <> 'gguf' THEN {_NEAR.format("gguf")} END AS gguf_agrees,
+        CASE WHEN method = 'name' THEN CASE WHEN counted > 0 THEN {_NEAR.format("counted")} END
+            WHEN len(named) > 0 THEN len(list_filter(named, lambda size: {_NEAR.format("size")})) > 0
+            END AS name_agrees
     FROM valued
 )
 SELECT id, value::BIGINT AS parameters, method, CASE WHEN value IS NULL THEN 'none'
-    WHEN len(others) = 0 THEN 'one source'
-    WHEN len(list_filter(others, lambda other: other / value > {1 / FAR} AND other / value < {FAR})) = len(others)
-    THEN 'agree' ELSE 'differ' END AS agreement
+    WHEN gguf_agrees IS NULL AND name_agrees IS NULL THEN 'one source'
+    WHEN coalesce(gguf_agrees, true) AND coalesce(name_agrees, true) THEN 'agree' ELSE 'differ' END AS agreement
 FROM compared
 """
 """`id, parameters, method, agreement` of every row of the view `models`."""
