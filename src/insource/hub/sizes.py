@@ -57,7 +57,7 @@ SERVES_ANOTHER = (
     r"|mmproj|[0-9]+e) "
 )
 """Named with the size of the model that they serve; also Llama 4's `17B-16E`, which states the active parameters."""
-_BLANKS = {ord(separator): "  " for separator in SEPARATORS}
+_BLANKS: Mapping[int, str] = {ord(separator): "  " for separator in SEPARATORS}
 FORMAT_TAGS = ("2-bit", "3-bit", "4-bit", "5-bit", "6-bit", "8-bit", "mlx", "gptq", "awq", "auto-round")
 
 
