@@ -1,0 +1,91 @@
+"""Parents that nobody declared, inferred: from a copy's name, else by a score learned from what others declare.
+
+An inferred edge never overrides a declared one: a child with a declared parent gets none. One parent a child, the most
+likely, and only where the confidence holds the wanted precision. Deterministic for a seed.
+
+Merges get none: they have several parents, and for theirs no score holds that precision (docs/lineage.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from insource.hub.lineage.inferred_names import Namesakes, infer_copies
+from insource.hub.lineage.inferred_pairs import FEATURES, Declared, PairTable, is_merge, kind_of
+from insource.hub.lineage.inferred_scores import Scorer, train
+from insource.hub.lineage.inferred_values import Edge, ModelFacts
+
+WANTED_PRECISION = 0.90
+"""Of learned edges, held on declared children that the scorer never saw."""
+_MIN_COPY_CONFIDENCE = 0.5
+
+
+def infer_edges(
+    models: Iterable[ModelFacts],
+    declared: Iterable[Declared],
+    *,
+    seed: int = 0,
+    precision: float = WANTED_PRECISION,
+    children: Iterable[ModelFacts] | None = None,
+) -> Sequence[Edge]:
+    """Edges of `children` (default: all of `models`) that declare no parent, sorted by child."""
+    models, declared = tuple(models), tuple(declared)
+    stated = {edge.child.lower() for edge in declared}
+    asked = [model for model in (models if children is None else children) if model.id.lower() not in stated]
+    copies = {
+        edge.child: edge for edge in infer_copies(asked, Namesakes(models)) if edge.confidence >= _MIN_COPY_CONFIDENCE
+    }
+    rest = [model for model in asked if model.id not in copies]
+    learned = _learned(models, declared, rest, seed=seed, precision=precision) if declared else ()
+    return sorted([*copies.values(), *learned], key=lambda edge: (edge.child, edge.parent))
+
+
+def scorer_of(
+    models: Sequence[ModelFacts],
+    declared: Sequence[Declared],
+    *,
+    seed: int,
+    precision: float = WANTED_PRECISION,
+    features: Sequence[str] = FEATURES,
+) -> tuple[PairTable, Scorer | None]:
+    """The learned part alone: for curves and ablations."""
+    columns = [FEATURES.index(name) for name in features]
+    scorer = train(models, declared, seed=seed, precision=precision, columns=columns)
+    return PairTable(models, declared), scorer
+
+
+def _learned(
+    models: Sequence[ModelFacts], declared: Sequence[Declared], asked: Sequence[ModelFacts], *, seed: int,
+    precision: float,
+) -> Iterator[Edge]:  # fmt: skip
+    table, scorer = scorer_of(models, declared, seed=seed, precision=precision)
+    if scorer is None:
+        return
+    facts = {model.id: model for model in asked}
+    known = [model for model in asked if model.id in table.known and not is_merge(model)]
+    for ranked in scorer.rank(table, known):
+        if ranked.strength >= scorer.threshold:
+            child, parent = facts[ranked.child], ranked.parents[0]
+            yield Edge(
+                child=child.id,
+                parent=parent,
+                kind=kind_of(child),
+                evidence=_evidence(table, child, parent),
+                confidence=round(scorer.confidence(ranked), 4),
+            )
+
+
+def _evidence(table: PairTable, child: ModelFacts, parent: str) -> str:
+    """The facts that speak for the pair, in words."""
+    candidates, features = table.look(child)
+    values = dict(zip(FEATURES, features[list(candidates).index(parent)], strict=True))
+    reasons = [
+        (values["same_author"] == 1, "the same author"),
+        (values["author_uses"] > 0, f"declared by {values['author_uses']:.0f} of the author's other models"),
+        (values["parent_words_shared"] > 0.8, "the name holds the parent's"),
+        (values["parameters_ratio"] < 0.02, "as many parameters"),
+        (values["same_type"] == 1, "the same architecture"),
+        (values["uses_same_shape"] > 0, "others of this shape declare it"),
+    ]
+    said = [text for holds, text in reasons if holds]
+    return "learned: " + ("; ".join(said) or "likest of the candidates")

@@ -1,0 +1,95 @@
+"""What lineage inference reads and answers. Nothing of a model's own declared parents is among the facts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+_FACTS_QUERY = """
+SELECT id, created, coalesce(downloads_all, downloads), likes, library, license, languages, tags, model_type,
+       coalesce(parameters_stated, gguf_parameters), gguf_parameters IS NOT NULL
+FROM models ORDER BY id
+"""
+DECLARATIONS: tuple[str, ...] = ("base_model",)
+"""Beginnings of tags that state the parent: never among the facts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """One model without its declared parents. None: not stated."""
+
+    id: str
+    created: datetime | None = None
+    downloads: int | None = None
+    likes: int | None = None
+    library: str | None = None
+    license: str | None = None
+    languages: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    model_type: str | None = None
+    parameters: int | None = None
+    gguf: bool = False
+
+    @property
+    def author(self) -> str:
+        return self.id.rpartition("/")[0].lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """The columns of every table of edges (DESIGN 8)."""
+
+    child: str
+    parent: str
+    kind: str
+    """finetune, adapter, quantized, merge."""
+    evidence: str
+    confidence: float
+    """Chance that the edge is true, as measured where edges are declared."""
+
+
+def facts_of(connection: Any) -> Sequence[ModelFacts]:
+    """From a DuckDB connection that holds the view `models` (hub/schema.py)."""
+    return tuple(
+        model_facts(dict(zip(_NAMES, row, strict=True))) for row in connection.execute(_FACTS_QUERY).fetchall()
+    )
+
+
+_NAMES = ("id", "created", "downloads", "likes", "library", "license", "languages", "tags", "model_type",
+          "parameters", "gguf")  # fmt: skip
+
+
+def model_facts(row: Mapping[str, Any]) -> ModelFacts:
+    """One row of a source; whatever declares a parent is dropped here."""
+    tags = [str(tag) for tag in row.get("tags") or () if not str(tag).lower().startswith(DECLARATIONS)]
+    return ModelFacts(
+        id=row["id"],
+        created=row.get("created"),
+        downloads=row.get("downloads"),
+        likes=row.get("likes"),
+        library=row.get("library"),
+        license=row.get("license"),
+        languages=tuple(row.get("languages") or ()),
+        tags=tuple(tags),
+        model_type=row.get("model_type") or _tagged_type(tags),
+        parameters=row.get("parameters"),
+        gguf=bool(row.get("gguf")),
+    )
+
+
+def _tagged_type(tags: Sequence[str]) -> str | None:
+    """config.model_type is among the tags, where a source drops the config."""
+    return min((tag for tag in tags if _TYPE.fullmatch(tag)), default=None)
+
+
+_TYPE = re.compile(
+    r"""(?:llama|qwen|gemma|phi|mpt|opt|t5|mt5|gpt|gptj|gpt_\w+|gpt2|falcon|mamba|bloom|bert|roberta|cohere|granite|olmo|mistral
+    |mixtral|stablelm|deepseek_v|exaone|internlm|starcoder|smollm|glm|chatglm|baichuan|minicpm|nemotron|jamba|rwkv|hymba
+    |solar|dbrx|whisper|clip|vit|wav2vec|distilbert|modernbert|deberta|xlm-roberta|idefics|llava|pixtral|mllama|florence
+    )[\d._]*(?:_?(?:moe|vl|text|next|hybrid|v\d|h1|h|dense|small|audio|omni)\w*)?""",
+    re.VERBOSE,
+)
+"""Names of architectures, as transformers spells them; a tag that looks like one is taken for it."""

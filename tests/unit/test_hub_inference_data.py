@@ -1,0 +1,69 @@
+"""Inference on real edges that are hidden from it. The whole table: bench/hub_lineage.py."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from collections import defaultdict
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from insource.hub.duck import connect
+from insource.hub.lineage.inferred import infer_edges
+from insource.hub.lineage.inferred_names import Namesakes, infer_copies
+from insource.hub.lineage.inferred_pairs import Declared
+from insource.hub.lineage.inferred_values import ModelFacts, facts_of
+from insource.hub.sources.parquet import load_models
+
+pytestmark = pytest.mark.data
+
+
+def test_gguf_repositories_lead_to_their_models_by_name_alone(shared_data: Path) -> None:
+    with gzip.open(shared_data / "hub" / "models_2026-10.json.gz") as file:
+        rows = json.load(file)
+    pairs = {(one["repo"], row["name"]) for row in rows for one in row.get("gguf_sources") or ()}
+    assert len(pairs) == 2917
+    models = [
+        ModelFacts(
+            id=row["name"],
+            created=datetime.fromisoformat(row["release_date"]) if row["release_date"] else None,
+            downloads=row["hf_downloads"],
+            likes=row["hf_likes"],
+        )
+        for row in rows
+    ]
+    assert len(models) == 16849
+    edges = list(infer_copies([ModelFacts(id=repo) for repo in sorted({repo for repo, _ in pairs})], Namesakes(models)))
+    right = sum((edge.child, edge.parent) in pairs for edge in edges)
+    assert right / len(edges) >= 0.95
+    assert right / len(pairs) >= 0.85
+
+
+@pytest.mark.slow
+def test_hidden_half_of_declared_edges(shared_data: Path) -> None:
+    connection = connect()
+    load_models(connection, shared_data / "hub" / "hub_stats_frozen.parquet")
+    edges = [
+        Declared(child=child, parent=parent, kind=kind)
+        for child, parent, kind in connection.execute(
+            "SELECT id, base.id, base.relation FROM (SELECT id, unnest(base_models) AS base FROM models)"
+            " WHERE id <> base.id AND base.relation IS NOT NULL ORDER BY ALL"
+        ).fetchall()
+    ]
+    children = sorted({edge.child for edge in edges})
+    random.Random(0).shuffle(children)
+    hidden = set(children[: len(children) // 2])
+    truth: dict[str, set[str]] = defaultdict(set)
+    for edge in edges:
+        if edge.child in hidden and edge.kind != "merge":
+            truth[edge.child].add(edge.parent)
+    models = facts_of(connection)
+    assert not [tag for model in models for tag in model.tags if "base_model" in tag]
+    asked = [model for model in models if model.id in truth]
+    found = infer_edges(models, [edge for edge in edges if edge.child not in hidden], seed=0, children=asked)
+    right = sum(edge.parent in truth[edge.child] for edge in found)
+    assert right / len(found) >= 0.90
+    assert right / sum(map(len, truth.values())) >= 0.18
