@@ -106,7 +106,7 @@ def compared(figure: Figure, values: dict[str, Cell]) -> tuple[Compared, ...]:
 def _said(measure: Measure, values: dict[str, Cell]) -> str:
     value = values.get(measure.name)
     if not isinstance(value, int | float):
-        return f"{measure.text}: none in this snapshot"
+        return f"{measure.text}: not among what this figure shows"
     number = f"{value:,}" if isinstance(value, int) else f"{value:,.3g}" if abs(value) < 100 else f"{value:,.0f}"
     return f"{measure.text}: {number} {measure.unit}"
 
