@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MOST_OF_ONE_OWNER = 5
-"""A week and root. Two of three owners publish fewer in all; beyond it one's flood says nothing of others' interest."""
+"""A week and root: a judgement, not a measurement. Beyond it one's flood says nothing of others' interest."""
 UNUSED_WEIGHT = 0.1
 """Of a derivative that nobody downloaded in 30 days, or whose downloads are not stated."""
 RULE = (
