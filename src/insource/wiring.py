@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from insource import plugins
 from insource.config import Settings, secret, user_home
-from insource.core.ports import Call, Engine, ExchangeStore, Registry, Reply, Upstream
+from insource.core.ports import Call, Catalogue, Engine, ExchangeStore, Registry, Reply, Upstream
 from insource.core.values import EngineSettings, Exchange, ModelFile
 from insource.engines.models.cache import ModelCache
 from insource.engines.models.local import FileSource
@@ -28,6 +28,7 @@ from insource.engines.models.stores.own_files import OwnFilesStore
 from insource.engines.models.stores.source import StoreSource
 from insource.engines.models.stores.trials import Trials
 from insource.engines.models.wheel import WheelSource
+from insource.hub.archive import Archive
 from insource.hub.snapshot import SnapshotCatalogue
 from insource.providers.replay import Replay
 from insource.store.writer import BatchingWriter, WriterHealth
@@ -179,18 +180,34 @@ def _store(settings: Settings) -> Generator[tuple[ExchangeStore, Registry]]:
 def open_scout(settings: Settings) -> Generator[ScoutParts]:
     """What a scout reads. Where no store was made yet none is made: then nothing was recorded or measured here."""
     folders = MachineFolders(home=settings.home, models=settings.model_cache)
-    parts = ScoutParts(
-        settings=settings,
-        catalogue=SnapshotCatalogue(Path(settings.catalogue) if settings.catalogue else None),
-        find_machine=lambda text: find_machine(text, folders, clock=SystemClock()),
-        registry=None,
-        exchanges=None,
-    )
-    if not settings.has_store:
-        yield parts
+    with open_catalogue(settings) as catalogue:
+        parts = ScoutParts(
+            settings=settings,
+            catalogue=catalogue,
+            find_machine=lambda text: find_machine(text, folders, clock=SystemClock()),
+            registry=None,
+            exchanges=None,
+        )
+        if not settings.has_store:
+            yield parts
+            return
+        with _store(settings) as (exchanges, registry):
+            yield replace(parts, exchanges=exchanges, registry=registry)
+
+
+@contextmanager
+def open_catalogue(settings: Settings) -> Generator[Catalogue]:
+    """The one that is named; else what `insource hub sync` fetched whole; else the shipped one."""
+    shipped = SnapshotCatalogue(Path(settings.catalogue) if settings.catalogue else None)
+    if settings.catalogue or not any(one.whole for one in Archive(settings.home / "hub").snapshots()):
+        yield shipped
         return
-    with _store(settings) as (exchanges, registry):
-        yield replace(parts, exchanges=exchanges, registry=registry)
+    from insource.hub.archive_catalogue import ArchiveCatalogue  # late, with DuckDB
+    from insource.workflows.hub_lineage import open_lineage
+
+    as_of = max(one.day for one in Archive(settings.home / "hub").snapshots())
+    with open_lineage(settings.home, None) as (connection, _):
+        yield ArchiveCatalogue(connection, as_of=as_of, shipped=shipped)
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insource.core.errors import BadInput
-from insource.core.ports import Catalogue
 from insource.hub.snapshot import SnapshotCatalogue, SnapshotHeader, SnapshotRow, shipped_snapshot
 
 HEADER = {"as_of": "2026-10-05", "source": "a test"}
@@ -34,7 +33,7 @@ def _snapshot(path: Path, *lines: str | bytes, header: Any = HEADER) -> Snapshot
 @pytest.mark.data
 def test_every_record_of_the_source_is_there_as_it_states(shared_data: Path) -> None:
     records = _records(shared_data)
-    catalogue: Catalogue = SnapshotCatalogue()
+    catalogue = SnapshotCatalogue()
     models = catalogue.models()
     assert len(records) == len(models) == 16_849
     assert SnapshotCatalogue().left_out == 0

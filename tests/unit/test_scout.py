@@ -162,7 +162,7 @@ def test_the_json_shows_every_factor(machine: Callable[[int], str], shared_data:
     assert {"task", "machine", "catalogue", "needs", "removed", "candidates", "cannot_say", "rule", "models"} <= set(
         shown
     )
-    assert shown["catalogue"] == {"as_of": "2026-10-05", "rows": 16_849, "models": report.models}
+    assert shown["catalogue"] == {"as_of": "2026-10-05", "rows": 16_849, "models": report.models, "rows_left_out": {}}
     assert [item["filter"] for item in shown["removed"]] == [
         "purpose", "licence", "format", "parameters", "context", "memory", "speed",
     ]  # fmt: skip

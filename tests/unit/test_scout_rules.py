@@ -18,7 +18,7 @@ from insource.hub.licences import CLASSES, LicencePolicy, licence_class, parse_p
 from insource.hub.purpose import Purpose, Purposes
 from insource.hub.snapshot import SnapshotCatalogue
 from insource.workflows.shortlist import BANDS, Evidence, Measurement, Ranked, rank, relative_ranks, shortlist
-from insource.workflows.sift import FitSummary, Found, Needs, Removed, sift
+from insource.workflows.sift import FitSummary, Found, Needs, Removed, effective_licence, sift
 from tests.fakes.models import model
 
 GIB = 2**30
@@ -180,7 +180,12 @@ def test_latency_and_rate_are_kept(seconds: float | None, carries: bool | None, 
 def found_model(id: str, **changes: object) -> Found:
     item = runnable(id, **changes)
     purpose = Purpose(pipeline="text-generation", refusal=None, field=None, images=False, tools=False)
-    return Found(group=Group(key=id, original=item, members=(item,)), purpose=purpose, fit=fits_in(2**50)(item))
+    return Found(
+        group=Group(key=id, original=item, members=(item,)),
+        purpose=purpose,
+        licence=effective_licence(item, None),
+        fit=fits_in(2**50)(item),
+    )
 
 
 def activity(**changes: object) -> Activity:

@@ -148,6 +148,14 @@ def _intro(report: ScoutReport, out: Output) -> None:
     )
     prompt, answer = long_request(report.fit)
     out.text(f"A long request: {prompt:,} + {answer:,} tokens, at the slow end of the speed's interval.")
+    out.text(
+        "Licences were read over the whole chain of parents."
+        if report.chain_read
+        else "Of licences the label alone was read: this catalogue holds no lineage (insource hub sync fetches it)."
+    )
+    if report.left_out:
+        told = "; ".join(f"{reason} {count:,}" for reason, count in report.left_out.items())
+        out.text(f"Repositories not looked at one by one: {told}.")
     traffic = report.traffic
     if traffic is not None:
         estimated = f", tokens of {traffic.estimated_share:.0%} estimated" if traffic.estimated_share else ""
@@ -169,13 +177,18 @@ def _model_row(item: Ranked) -> tuple[str, ...]:
         model.id,
         item.family,
         _parameters(model.parameters) + (f" ({_parameters(active)})" if active < _DENSE * model.parameters else ""),
-        model.license or "not stated",
+        _licence(item),
         fit.quantization or "",
         "" if fit.needed_bytes is None else f"{fit.needed_bytes / _GIB:.1f}",
         "" if fit.context_tokens is None else f"{fit.context_tokens:,}",
         _interval(fit.decode),
         "unknown" if fit.seconds is None else f"{fit.seconds:,.1f} s",
     )
+
+
+def _licence(item: Ranked) -> str:
+    label, force = item.found.model.license or "not stated", item.found.licence.strictest
+    return label if force.steps == 0 else f"{label}; in force {force.license} of {force.id}"
 
 
 def _evidence(report: ScoutReport, chosen: tuple[Ranked, ...], out: Output) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -40,3 +41,39 @@ class CatalogueModel:
     experts: int | None = None
     experts_used: int | None = None
     expert_width: int | None = None
+    derivatives: int | None = None
+    """All its descendants by declared lineage; None: this source holds no lineage."""
+    recent_derivatives: int | None = None
+    """Direct ones of the last 90 days."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What of a catalogue is of use to whoever asks, so that a large one need not make objects of the rest."""
+
+    pipelines: frozenset[str]
+    """Of models that state one; those that state none may be of use too."""
+    convertible: bool = True
+    """False: only what somebody is known to offer as GGUF."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ancestry:
+    """What the selected models descend from, all the way up."""
+
+    parents: Mapping[str, Sequence[str]]
+    licences: Mapping[str, str | None]
+    """Of the selected and of every ancestor that is known here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The models that were wanted, and perhaps others: a small catalogue gives all it has."""
+
+    models: Sequence[CatalogueModel]
+    listed: int
+    """Repositories in the whole catalogue."""
+    left_out: Mapping[str, int]
+    """Repositories that are not among `models`, by the reason."""
+    ancestry: Ancestry | None
+    """None: this source holds no lineage."""

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Protocol
 
-from insource.core.catalogue import CatalogueModel
+from insource.core.catalogue import CatalogueModel, Selection, Wanted
 from insource.core.stored_models import StoreListing
 from insource.core.values import (
     Candidate,
@@ -134,8 +134,8 @@ class Catalogue(Protocol):
     @property
     def as_of(self) -> date: ...
 
-    def models(self) -> Sequence[CatalogueModel]:
-        """All of them, in the order of the snapshot."""
+    def select(self, wanted: Wanted) -> Selection:
+        """All that were wanted, or the most downloaded of them; what is left out is counted."""
         ...
 
     def find(self, id: str) -> CatalogueModel | None:

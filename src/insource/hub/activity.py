@@ -3,9 +3,10 @@
 Copies of one model (other formats, precisions, uploads, refusals removed) are one model here, led by its original: the
 member whose name says nothing of a copy, the earliest published first. Its licence counts for all of them.
 
-A derivative is another owner's model whose name contains the model's whole key as words ("my-org/X-Qwen3-8B-math" of
-"Qwen/Qwen3-8B"); of several keys in a name the longest counts. That undercounts (names need not say it) and reaches
-only what the catalogue lists; real lineage comes with the Hub's own data.
+Where the catalogue holds lineage, derivatives are counted by it: all descendants, and the direct ones of the last 90
+days. Elsewhere a derivative is another owner's model whose name contains the model's whole key as words
+("my-org/X-Qwen3-8B-math" of "Qwen/Qwen3-8B"); of several keys in a name the longest counts. That undercounts (names
+need not say it) and reaches only what the catalogue lists.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Activity:
     gguf_repositories: tuple[str, ...]
     """Of the model and its copies."""
     derivatives: int
-    """Copies, and models of other owners named after it."""
+    """By lineage where it is known; else copies, and models of other owners named after it."""
     recent_derivatives: int
     """Of them, those published in the last `VELOCITY_DAYS` before the catalogue's day, where the day is known."""
     downloads_percentile: float | None
@@ -85,16 +86,28 @@ def measure(groups: Sequence[Group], *, as_of: date) -> dict[str, Activity]:
     for group in groups:
         original = group.original
         derived = [*group.members[1:], *named_after[group.key]]
+        descendants = _most(model.derivatives for model in group.members)
+        recent = _most(model.recent_derivatives for model in group.members)
+        descendants = _most(model.derivatives for model in group.members)
+        recent = _most(model.recent_derivatives for model in group.members)
         found[group.key] = Activity(
             copies=len(group.members) - 1,
             gguf_repositories=group.gguf_repositories,
-            derivatives=len(derived),
-            recent_derivatives=sum(model.released is not None and model.released > since for model in derived),
+            derivatives=len(derived) if descendants is None else descendants,
+            recent_derivatives=_published_after(since, derived) if recent is None else recent,
             downloads_percentile=downloads.percentile(original.parameters, original.downloads),
             likes_percentile=likes.percentile(original.parameters, original.likes),
             age_months=None if original.released is None else max(0, (as_of - original.released).days) / 30.44,
         )
     return found
+
+
+def _most(counts: Iterable[int | None]) -> int | None:
+    return max((count for count in counts if count is not None), default=None)
+
+
+def _published_after(day: date, models: Iterable[CatalogueModel]) -> int:
+    return sum(model.released is not None and model.released > day for model in models)
 
 
 def _named_after(groups: Sequence[Group]) -> defaultdict[str, list[CatalogueModel]]:

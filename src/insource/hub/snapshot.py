@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from insource.core.catalogue import CatalogueModel
+from insource.core.catalogue import CatalogueModel, Selection, Wanted
 from insource.core.errors import BadInput
 
 _MAX_FILE_BYTES = 1 << 28
@@ -93,7 +93,13 @@ class SnapshotCatalogue:
         """Lines that are no model."""
         return self._content[2]
 
+    def select(self, wanted: Wanted) -> Selection:
+        """Everything: it is small, and its readers say why they leave a model out."""
+        models = self.models()
+        return Selection(models=models, listed=len(models), left_out={}, ancestry=None)
+
     def models(self) -> Sequence[CatalogueModel]:
+        """In the order of the snapshot."""
         return self._content[1]
 
     def find(self, id: str) -> CatalogueModel | None:

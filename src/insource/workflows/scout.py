@@ -7,13 +7,13 @@ Joins the catalogue (`hub/`), the task's traffic, the fit (`scout_fit.py`), the 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from insource.config import Settings
-from insource.core.catalogue import CatalogueModel
+from insource.core.catalogue import CatalogueModel, Wanted
 from insource.core.errors import UsageError
 from insource.core.hardware import Machine
 from insource.core.ports import Catalogue, ExchangeStore, Registry
@@ -23,7 +23,7 @@ from insource.hub.activity import group_copies, measure
 from insource.hub.arena import ArenaScore, read_arena
 from insource.hub.licences import parse_policy
 from insource.hub.names import model_key
-from insource.hub.purpose import Purposes
+from insource.hub.purpose import TEXT_PIPELINES, Purposes
 from insource.workflows.shortlist import Evidence, Measurement, Ranked, rank, shortlist
 from insource.workflows.sift import FitSummary, Found, Needs, Removed, sift
 from insource.workflows.task_traffic import LONG, TaskTraffic, find_traffic, quantile
@@ -96,8 +96,12 @@ class ScoutReport:
     as_of: date
     listed: int
     """Rows of the catalogue."""
+    left_out: Mapping[str, int]
+    """Repositories that the catalogue did not even give, by the reason."""
     models: int
-    """What is left of them when copies are one model."""
+    """What is left of the others when copies are one model."""
+    chain_read: bool
+    """Licences were read over the whole chain; False: the catalogue holds no lineage, so the label alone was."""
     removed: tuple[Removed, ...]
     ranked: tuple[Ranked, ...]
     shortlist: tuple[Ranked, ...]
@@ -120,9 +124,15 @@ def scout(question: ScoutQuestion, parts: ScoutParts, *, make_fits: MakeFits) ->
         question, parts.settings, machine=parts.find_machine(question.machine), needs=needs, traffic=traffic
     )
     arena = read_arena(question.arena) if question.arena is not None else {}
-    models = parts.catalogue.models()
-    groups = group_copies(models)
-    found, removed = sift(groups, needs=needs, purpose_of=Purposes(models).of, fits=make_fits(fit))
+    selection = parts.catalogue.select(Wanted(pipelines=TEXT_PIPELINES, convertible=needs.convertible))
+    groups = group_copies(selection.models)
+    found, removed = sift(
+        groups,
+        needs=needs,
+        purpose_of=Purposes(selection.models).of,
+        fits=make_fits(fit),
+        ancestry=selection.ancestry,
+    )
     activity = measure(groups, as_of=parts.catalogue.as_of)
     measured = _measurements(parts.registry)
 
@@ -143,8 +153,10 @@ def scout(question: ScoutQuestion, parts: ScoutParts, *, make_fits: MakeFits) ->
         needs=needs,
         fit=fit,
         as_of=parts.catalogue.as_of,
-        listed=len(models),
+        listed=selection.listed,
+        left_out=selection.left_out,
         models=len(groups),
+        chain_read=selection.ancestry is not None,
         removed=tuple(removed),
         ranked=tuple(ranked),
         shortlist=tuple(shortlist(ranked, question.rows)),

@@ -16,7 +16,13 @@ def scout_json(report: ScoutReport, *, everything: bool = False) -> JsonObject:
     return {
         "task": None if report.task is None else {"id": report.task.id, "name": report.task.name},
         "machine": report.machine.name,
-        "catalogue": {"as_of": report.as_of.isoformat(), "rows": report.listed, "models": report.models},
+        "catalogue": {
+            "as_of": report.as_of.isoformat(),
+            "rows": report.listed,
+            "models": report.models,
+            "rows_left_out": dict(report.left_out),
+        },
+        "licences_read": "chain" if report.chain_read else "label",
         "needs": {
             "context_tokens": needs.context_tokens,
             "images": needs.images,
@@ -54,7 +60,7 @@ def _removed(item: Removed) -> JsonObject:
 
 def model_json(item: Ranked) -> JsonObject:
     model, fit, evidence = item.found.model, item.found.fit, item.evidence
-    activity, arena = evidence.activity, evidence.arena
+    activity, arena, licence = evidence.activity, evidence.arena, item.found.licence
     return {
         "position": item.position,
         "band": item.band,
@@ -64,6 +70,9 @@ def model_json(item: Ranked) -> JsonObject:
         "active_parameters": fit.active_parameters or model.active_parameters,
         "license": model.license,
         "license_class": licence_class(model.license),
+        "effective_license": licence.strictest.license,
+        "effective_license_class": licence.strictest.licence_class,
+        "effective_license_from": licence.strictest.id,
         "context_tokens": fit.context_tokens,
         "languages": list(model.languages),
         "images": item.found.purpose.images,

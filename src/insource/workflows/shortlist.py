@@ -19,8 +19,9 @@ RULE = """\
 1. Own measurements come first. Certified here for this task (MOVE, MOVE PART): above all others, by the lower end of
    the quality's interval. Certified here for another task: next. Measured here for this task with nothing but KEEP:
    last, whatever others say. A measurement that does not decide (MORE DATA, ADAPT) is shown and changes no order.
-2. Within each of these, by the mean of relative ranks: derivatives (copies and models of other owners named after it),
-   recent derivatives (those of the last 90 days: velocity), downloads and likes (each as a percentile among models of
+2. Within each of these, by the mean of relative ranks: derivatives (all descendants where the catalogue holds
+   lineage; else copies and models of other owners named after it), recent derivatives (of the last 90 days: velocity;
+   direct ones by lineage), downloads and likes (each as a percentile among models of
    like size), age (the younger the better), arena score (where a table is given). A relative rank is 0 for the best of
    the models that passed the filters and 1 for the last; equal values share a rank. Where a factor is not known, 0.5
    stands in the mean, so that a model can't lead by the one figure that is known of it.

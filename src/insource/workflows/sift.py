@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from insource.core.catalogue import CatalogueModel
+from insource.core.catalogue import Ancestry, CatalogueModel
 from insource.fit.values import Estimate
 from insource.hub.activity import Group
-from insource.hub.licences import LicencePolicy, licence_class
+from insource.hub.licence_chain import EffectiveLicence, Link, chain, class_rank
+from insource.hub.licences import LicencePolicy
 from insource.hub.names import stated_parameters
 from insource.hub.purpose import Purpose
 
@@ -69,6 +70,8 @@ class Found:
 
     group: Group
     purpose: Purpose
+    licence: EffectiveLicence
+    """Over the whole chain; where the catalogue holds no lineage, the label alone."""
     fit: FitSummary
 
     @property
@@ -99,6 +102,8 @@ class _No:
 
 Judge = Callable[[Group], _No | None]
 _REASONS_KEPT = 8
+_LONGEST_ID = 96
+_CLASS_SAID = {"licence not stated": "not stated"}
 
 
 def sift(
@@ -107,14 +112,20 @@ def sift(
     needs: Needs,
     purpose_of: Callable[[CatalogueModel], Purpose],
     fits: Callable[[CatalogueModel], FitSummary],
+    ancestry: Ancestry | None = None,
 ) -> tuple[list[Found], list[Removed]]:
     """In the order of the groups. `fits` is asked only of models that passed everything else."""
     purposes: dict[str, Purpose] = {}
     fit_of: dict[str, FitSummary] = {}
+    licences: dict[str, EffectiveLicence] = {}
 
     def purpose(group: Group) -> _No | None:
         purposes[group.key] = found = purpose_of(group.original)
         return _purpose(found, needs)
+
+    def licence(group: Group) -> _No | None:
+        licences[group.key] = found = effective_licence(group.original, ancestry)
+        return _licence(found, needs.licences)
 
     def memory(group: Group) -> _No | None:
         fit_of[group.key] = fit = fits(group.original)
@@ -122,7 +133,7 @@ def sift(
 
     stages: tuple[tuple[FilterName, Judge], ...] = (
         ("purpose", purpose),
-        ("licence", lambda group: _licence(group.original, needs.licences)),
+        ("licence", licence),
         ("format", lambda group: _format(group, convertible=needs.convertible)),
         ("parameters", lambda group: _parameters(group.original)),
         ("context", lambda group: _context(group.original.context_tokens, needs)),
@@ -134,7 +145,7 @@ def sift(
     for name, judge in stages:
         left, done = _apply(name, judge, left)
         removed.append(done)
-    return [Found(group=g, purpose=purposes[g.key], fit=fit_of[g.key]) for g in left], removed
+    return [Found(group=g, purpose=purposes[g.key], licence=licences[g.key], fit=fit_of[g.key]) for g in left], removed
 
 
 def _apply(name: FilterName, judge: Judge, groups: Iterable[Group]) -> tuple[list[Group], Removed]:
@@ -191,12 +202,28 @@ def _purpose(purpose: Purpose, needs: Needs) -> _No | None:
     return None
 
 
-def _licence(model: CatalogueModel, policy: LicencePolicy) -> _No | None:
-    if policy.allows(model.license):
+def effective_licence(model: CatalogueModel, ancestry: Ancestry | None) -> EffectiveLicence:
+    if ancestry is None:
+        return chain(model.id, {}, lambda _: model.license)
+    return chain(model.id, ancestry.parents, ancestry.licences.get)
+
+
+def _licence(licence: EffectiveLicence, policy: LicencePolicy) -> _No | None:
+    """The model's own label first; then the ancestor whose licence is surely refused, the strictest of them."""
+    refused = licence.refusals(policy)
+    if not refused:
         return None
-    found = licence_class(model.license)
-    reason = "licence not stated" if model.license is None else found
-    return _No(reason="unknown licence" if reason == "unknown" else reason, certain=found != "unknown")
+    certain = [link for link in refused if link.licence_class != "unknown"]
+    link = refused[0] if refused[0].steps == 0 else max(certain or refused, key=_strictness)
+    said = "licence not stated" if link.license is None else link.licence_class
+    reason = "unknown licence" if said == "unknown" else said
+    if link.steps:
+        reason = f"built on {link.id[:_LONGEST_ID]}, whose licence is {_CLASS_SAID.get(said, said)}"
+    return _No(reason=reason, certain=bool(certain))
+
+
+def _strictness(link: Link) -> tuple[int, int]:
+    return class_rank(link.licence_class), -link.steps
 
 
 def _format(group: Group, *, convertible: bool) -> _No | None:

@@ -1,0 +1,222 @@
+"""The catalogue of what `insource hub sync` fetched: `core.ports.Catalogue` over the view `models` and its lineage.
+
+Everything that can be decided by a column is decided in DuckDB, so that objects are made of at most `MOST` models,
+however many there are. What metadata never tells (layers, heads, widths) comes from the shipped catalogue, by id, or
+from the nearest ancestor of the same size that it knows: a fine-tune keeps its parent's architecture.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from insource.core.catalogue import Ancestry, CatalogueModel, Selection, Wanted
+from insource.hub.activity import VELOCITY_DAYS
+from insource.hub.facts import format_in
+from insource.hub.licence_chain import stated_licence
+from insource.hub.sizes_sql import SIZES_SQL
+from insource.hub.snapshot import SnapshotCatalogue
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+MOST = 20_000
+"""Models of one selection: the most downloaded ones."""
+_MOST_OFFERS = 32
+_FIRST_DAY = date(2022, 3, 2)
+"""What the Hub states for everything that is older."""
+_SAME_SIZE = 1.1
+_SHAPE = (
+    "layers", "attention_heads", "kv_heads", "head_width", "embedding_width", "vocabulary", "experts", "experts_used",
+    "expert_width",
+)  # fmt: skip
+
+_IS_GGUF = "(list_contains(coalesce(m.tags, []), 'gguf') OR contains(lower(m.id), 'gguf'))"
+_NAME = r"regexp_replace(lower(regexp_extract({}, '[^/]*$')), '[-_.](i1[-_.])?gguf$', '')"
+_SHIPPED = "CREATE OR REPLACE TEMP TABLE shipped_offers AS SELECT unnest(?::VARCHAR[]) AS id"
+_OFFERS = f"""
+CREATE OR REPLACE TEMP TABLE gguf_offers AS
+SELECT e.parent AS id, list(m.id ORDER BY m.downloads DESC NULLS LAST, m.id)[:{_MOST_OFFERS}] AS repositories,
+    arg_max(m.gguf_context, coalesce(m.downloads, 0)) AS context, max(m.gguf_parameters) AS parameters
+FROM edges e JOIN models m ON m.id = e.child WHERE e.kind = 'quantized' AND {_IS_GGUF} GROUP BY e.parent
+"""
+_JUDGED = f"""
+CREATE OR REPLACE TEMP TABLE judged AS
+WITH copies AS (SELECT DISTINCT child AS id, kind FROM edges e JOIN models p ON p.id = e.parent
+    WHERE kind IN ('adapter', 'quantized')),
+adapters AS (SELECT DISTINCT id FROM copies WHERE kind = 'adapter'),
+quantised AS (SELECT DISTINCT id FROM copies WHERE kind = 'quantized'),
+offered AS (SELECT id FROM gguf_offers UNION SELECT id FROM shipped_offers
+    UNION SELECT m.id FROM models m WHERE {_IS_GGUF}),
+names AS (SELECT DISTINCT {_NAME.format("id")} AS name FROM offered)
+SELECT m.id, m.downloads, CASE
+    WHEN m.pipeline_tag IS NOT NULL AND NOT list_contains($pipelines, m.pipeline_tag) THEN 'made for other work'
+    WHEN a.id IS NOT NULL THEN 'adapters'
+    WHEN q.id IS NOT NULL THEN 'copies, which stand with their original'
+    WHEN n.name IS NULL AND NOT $convertible THEN 'nobody is known to offer them as GGUF' END AS reason
+FROM models m LEFT JOIN adapters a ON a.id = m.id LEFT JOIN quantised q ON q.id = m.id
+LEFT JOIN names n ON n.name = {_NAME.format("m.id")}
+"""
+_CHOSEN = """
+CREATE OR REPLACE TEMP TABLE chosen AS SELECT id FROM judged WHERE reason IS NULL
+ORDER BY downloads DESC NULLS LAST, id LIMIT $most
+"""
+_ROWS = f"""
+WITH wanted AS (SELECT m.* FROM models m WHERE m.id IN (SELECT id FROM chosen)),
+sized AS (WITH models AS (FROM wanted) SELECT id, parameters FROM ({SIZES_SQL})),
+recent AS (SELECT parent AS id, count(*) AS children FROM edges
+    WHERE first_seen > $since AND parent IN (SELECT id FROM chosen) GROUP BY parent)
+SELECT w.id, s.parameters, w.model_type, w.pipeline_tag, w.languages, w.gguf_context, w.license, w.license_name,
+    w.downloads, w.likes, w.created, w.tags, o.repositories, o.context AS offered_context,
+    o.parameters AS offered_parameters, coalesce(c.transitive, 0) AS derivatives, coalesce(r.children, 0) AS recent
+FROM wanted w LEFT JOIN sized s ON s.id = w.id LEFT JOIN gguf_offers o ON o.id = w.id
+LEFT JOIN lineage_counts c ON c.id = w.id LEFT JOIN recent r ON r.id = w.id
+ORDER BY w.downloads DESC NULLS LAST, w.id
+"""
+_ABOVE = """
+WITH RECURSIVE up AS (SELECT id FROM chosen UNION SELECT e.parent FROM edges e JOIN up ON e.child = up.id)
+SELECT e.child, e.parent FROM edges e WHERE e.child IN (SELECT id FROM up) ORDER BY ALL
+"""
+_LICENCES = """
+WITH named AS (SELECT unnest(?::VARCHAR[]) AS id)
+SELECT m.id, m.license, m.license_name FROM models m WHERE m.id IN (SELECT id FROM named)
+"""
+_FIND = "SELECT id FROM models WHERE lower(id) = lower(?) ORDER BY downloads DESC NULLS LAST, id LIMIT 1"
+
+
+class ArchiveCatalogue:
+    """Over a connection that holds `models`, `edges` and `lineage_counts`; the owner of the connection closes it."""
+
+    def __init__(
+        self, connection: DuckDBPyConnection, *, as_of: date, shipped: SnapshotCatalogue, most: int = MOST
+    ) -> None:
+        self._connection = connection
+        self._as_of = as_of
+        self._shipped = shipped
+        self._most = most
+
+    @property
+    def as_of(self) -> date:
+        return self._as_of
+
+    def select(self, wanted: Wanted) -> Selection:
+        self._prepare_offers()
+        self._connection.execute(_JUDGED, {"pipelines": sorted(wanted.pipelines), "convertible": wanted.convertible})
+        self._connection.execute(_CHOSEN, {"most": self._most})
+        counted = self._connection.execute("SELECT reason, count(*) FROM judged GROUP BY 1 ORDER BY 2 DESC").fetchall()
+        left_out = {str(reason): int(count) for reason, count in counted if reason is not None}
+        ancestry = self._ancestry()
+        models = self._read_chosen(ancestry)
+        beyond = sum(int(count) for _, count in counted) - sum(left_out.values()) - len(models)
+        if beyond:
+            left_out[f"less downloaded than the first {self._most:,}"] = beyond
+        return Selection(
+            models=models,
+            listed=len(models) + sum(left_out.values()),
+            left_out=left_out,
+            ancestry=ancestry if self._has_lineage else None,
+        )
+
+    def find(self, id: str) -> CatalogueModel | None:
+        found = self._connection.execute(_FIND, [id.strip()]).fetchall()
+        if not found:
+            return None
+        self._prepare_offers()
+        self._connection.execute("CREATE OR REPLACE TEMP TABLE chosen AS SELECT ? AS id", [found[0][0]])
+        return self._read_chosen(self._ancestry())[0]
+
+    def _prepare_offers(self) -> None:
+        offered = [model.id for model in self._shipped.models() if model.gguf_repositories]
+        self._connection.execute(_SHIPPED, [offered])
+        self._connection.execute(_OFFERS)
+
+    @cached_property
+    def _has_lineage(self) -> bool:
+        """False: only sources that never state parents were synced, as the shipped records."""
+        return bool(self._connection.execute("SELECT 1 FROM edges LIMIT 1").fetchall())
+
+    def _read_chosen(self, ancestry: Ancestry) -> Sequence[CatalogueModel]:
+        since = self._as_of - timedelta(days=VELOCITY_DAYS)
+        cursor = self._connection.execute(_ROWS, {"since": since})
+        names = [column[0] for column in cursor.description or ()]
+        rows = (dict(zip(names, row, strict=True)) for row in cursor.fetchall())
+        return [self._model(row, ancestry) for row in rows]
+
+    def _ancestry(self) -> Ancestry:
+        parents: defaultdict[str, list[str]] = defaultdict(list)
+        named: set[str] = {id for (id,) in self._connection.execute("SELECT id FROM chosen").fetchall()}
+        for child, parent in self._connection.execute(_ABOVE).fetchall():
+            parents[child].append(parent)
+            named.add(parent)
+        stated = {
+            id: stated_licence(license, name)
+            for id, license, name in self._connection.execute(_LICENCES, [sorted(named)]).fetchall()
+        }
+        licences = {id: stated[id] if id in stated else self._shipped_licence(id) for id in sorted(named)}
+        return Ancestry(parents=dict(parents), licences=licences)
+
+    def _shipped_licence(self, id: str) -> str | None:
+        known = self._shipped.find(id)
+        return known.license if known is not None else None
+
+    @cached_property
+    def _types(self) -> frozenset[str]:
+        """Model types that the shipped catalogue knows: the Hub tags a repository with its own."""
+        return frozenset(model.model_type for model in self._shipped.models() if model.model_type)
+
+    def _model(self, row: Mapping[str, Any], ancestry: Ancestry) -> CatalogueModel:
+        known, tags = self._shipped.find(row["id"]), row["tags"] or ()
+        created = row["created"].date() if row["created"] is not None else None
+        parameters = row["parameters"] or (known and known.parameters) or row["offered_parameters"] or 0
+        offers = [*(row["repositories"] or ()), *(known.gguf_repositories if known else ())]
+        model = CatalogueModel(
+            id=row["id"],
+            parameters=int(parameters),
+            active_parameters=known and known.active_parameters,
+            model_type=(known and known.model_type)
+            or row["model_type"]
+            or next((tag for tag in tags if tag in self._types), ""),
+            pipeline_tag=row["pipeline_tag"] or (known.pipeline_tag if known else ""),
+            capabilities=known.capabilities if known else (),
+            languages=tuple(row["languages"] or ()),
+            context_tokens=row["gguf_context"] or (known and known.context_tokens) or row["offered_context"],
+            license=ancestry.licences.get(row["id"]),
+            downloads=row["downloads"],
+            likes=row["likes"],
+            released=(known and known.released) or (created if created and created > _FIRST_DAY else None),
+            format=format_in(row["id"], tags) or (known.format if known else ""),
+            gguf_repositories=tuple(dict.fromkeys(offers)),
+            derivatives=row["derivatives"] if self._has_lineage else None,
+            recent_derivatives=row["recent"] if self._has_lineage else None,
+        )
+        return _with_shape(model, known or self._ancestor(model, ancestry))
+
+    def _ancestor(self, model: CatalogueModel, ancestry: Ancestry) -> CatalogueModel | None:
+        """The nearest one that the shipped catalogue describes and that has as many parameters."""
+        queue, seen = list(ancestry.parents.get(model.id, ())), {model.id}
+        for id in queue:
+            if id in seen:
+                continue
+            seen.add(id)
+            known = self._shipped.find(id)
+            if known is not None and known.layers and model.parameters and known.parameters:
+                larger, smaller = max(model.parameters, known.parameters), min(model.parameters, known.parameters)
+                if larger < _SAME_SIZE * smaller:
+                    return known
+            queue.extend(ancestry.parents.get(id, ()))
+        return None
+
+
+def _with_shape(model: CatalogueModel, known: CatalogueModel | None) -> CatalogueModel:
+    if known is None:
+        return model
+    return replace(
+        model,
+        **{name: getattr(known, name) for name in _SHAPE},
+        model_type=model.model_type or known.model_type,
+        context_tokens=model.context_tokens or known.context_tokens,
+    )
