@@ -57,9 +57,17 @@ def _write_bom(page: Page, path: Path) -> None:
 
     from insource import __version__
     from insource.core.errors import StorageError
-    from insource.hub.bom import ai_bom
+    from insource.hub.bom import ai_bom, files_of
+    from insource.wiring import open_models
 
-    document = ai_bom(page.facts, page.licence, made_at=datetime.now(UTC), tool_version=__version__)
+    stored = (model for store in open_models(load_settings()).stores for model in store.read().models)
+    document = ai_bom(
+        page.facts,
+        page.licence,
+        made_at=datetime.now(UTC),
+        tool_version=__version__,
+        files=files_of(page.facts.id, stored),
+    )
     try:
         path.write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", "utf-8")
     except OSError as error:

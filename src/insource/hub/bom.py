@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
 
+from insource.core.stored_models import StoredModel
 from insource.hub.facts import Facts
 from insource.hub.licence_chain import EffectiveLicence, Link
 
@@ -33,17 +34,17 @@ def ai_bom(
     *,
     made_at: datetime,
     tool_version: str,
-    sha256: str | None = None,
+    files: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """A CycloneDX document. `made_at` is UTC; `sha256` is of the model's own file, where one was hashed."""
+    """A CycloneDX document. `made_at` is UTC; `files` are those on this machine, name -> sha256."""
     component = _component(facts.id, licence.links[0].license, version=facts.sha)
-    if sha256:
-        component["hashes"] = [{"alg": "SHA-256", "content": sha256.lower()}]
     component["modelCard"] = {"modelParameters": _model_parameters(facts)}
     ancestors = [_component(link.id, link.license, version=None) for link in licence.links[1:]]
     if ancestors:
         component["pedigree"] = {"ancestors": ancestors, "notes": _notes(licence.links[1:])}
     component["properties"] = _properties(facts, licence)
+    if files:
+        component["components"] = [_file(name, sha256) for name, sha256 in sorted(files.items())]
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.7.schema.json",
         "bomFormat": "CycloneDX",
@@ -56,6 +57,21 @@ def ai_bom(
         },
         "components": [component],
     }
+
+
+def files_of(id: str, stored: Iterable[StoredModel]) -> dict[str, str]:
+    """Name -> sha256 of a Hub repository's files on this machine, as far as they are hashed: those of our own cache and
+    of llama.cpp's, whose layout tells the repository."""
+    found: dict[str, str] = {}
+    for model in stored:
+        repository, _, name = model.ref.removeprefix("llamacpp:").partition(":")
+        if repository.lower() == id.lower() and name and model.sha256 and model.problem is None:
+            found.setdefault(name, model.sha256.lower())
+    return found
+
+
+def _file(name: str, sha256: str) -> dict[str, Any]:
+    return {"type": "file", "name": name, "hashes": [{"alg": "SHA-256", "content": sha256.lower()}]}
 
 
 def _component(id: str, license: str | None, *, version: str | None) -> dict[str, Any]:
