@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from insource.cli.options import JsonOption
+from insource.cli.options import EvidenceOption, JsonOption
 from insource.cli.output import Output
 from insource.cli.session import load_settings
 
@@ -22,18 +22,26 @@ HubModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="The Hub'
 _SHOWN_LINKS = 25
 
 
-def show(model: HubModelArgument, bom: BomOption = None, as_json: JsonOption = False) -> None:
+def show(
+    model: HubModelArgument, bom: BomOption = None, evidence: EvidenceOption = None, as_json: JsonOption = False
+) -> None:
     """Show a model's facts, its family, the licence in force over its whole chain, and what was built on it."""
+    from insource.hub.published import published_json, published_sentence, read_published
     from insource.workflows.hub_show import page_json
 
+    published = read_published(load_settings().home, evidence)
     page = _page(model)
+    copied_from = [parent.id for parent in page.parents if parent.kind == "quantized"]
+    scores = published.of(page.facts.id, copied_from=copied_from)
     if bom is not None:
         _write_bom(page, bom)
     out = Output(as_json=as_json)
     if as_json:
-        out.data(page_json(page))
+        out.data(page_json(page) | {"published": published_json(scores)})
     else:
         _print(page, out)
+        for score in scores:
+            out.text(f"Published by others, not measured here: {published_sentence(score)}")
 
 
 def _page(model: str) -> Page:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,4 +12,11 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No talk and no
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="A task's id or name, as `insource tasks` shows it.")]
 MachineOption = Annotated[
     str, typer.Option(metavar="NAME", help="`here`, devices by name as `rtx-4090` or `2x h100`, or a file.toml.")
+]
+EvidenceOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.csv",
+        help="Published scores to show: model, benchmark, score, source, date; or a folder of tables.",
+    ),
 ]

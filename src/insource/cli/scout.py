@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from insource.cli.options import JsonOption, MachineOption, QuietOption
+from insource.cli.options import EvidenceOption, JsonOption, MachineOption, QuietOption
 from insource.cli.output import Output
 from insource.cli.session import load_settings
 from insource.core.errors import UsageError
@@ -68,6 +68,7 @@ def scout(  # noqa: PLR0913 - a command's parameters are its options
     latency: LatencyOption = None,
     rate: RateOption = None,
     arena: ArenaOption = None,
+    evidence: EvidenceOption = None,
     rows: Annotated[int, typer.Option(min=1, max=60, help="Length of the shortlist.")] = 6,
     everything: Annotated[bool, typer.Option("--all", help="The whole ranked list.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Also the rule, and every factor's rank.")] = False,
@@ -92,6 +93,7 @@ def scout(  # noqa: PLR0913 - a command's parameters are its options
         latency_seconds=latency,
         requests_per_minute=rate,
         arena=arena,
+        evidence=evidence,
         rows=rows,
     )
     with open_scout(load_settings()) as parts:
@@ -118,6 +120,7 @@ def show(report: ScoutReport, out: Output, *, everything: bool, explain: bool) -
     if chosen:
         _models(chosen, out)
         _evidence(report, chosen, out)
+        _published(chosen, out)
     _removed(report, out)
     if explain:
         _explain(chosen, out)
@@ -196,6 +199,19 @@ def _evidence(report: ScoutReport, chosen: tuple[Ranked, ...], out: Output) -> N
     rows = [_evidence_row(report, item) for item in chosen]
     title = "Why: own measurements first, then the mean of the ranks (--explain shows rule and ranks)"
     out.table(title, [*columns, ">months"], rows)
+
+
+def _published(chosen: tuple[Ranked, ...], out: Output) -> None:
+    """Apart from what was measured here."""
+    from insource.hub.published import published_sentence
+
+    said = [(item, item.evidence.published) for item in chosen if item.evidence.published]
+    if said:
+        rows = [
+            (str(item.position), item.found.model.id, "; ".join(map(published_sentence, scores)))
+            for item, scores in said
+        ]
+        out.table("Published by others; not measured here, orders nothing", ["#", "model", "scores"], rows)
 
 
 def _evidence_row(report: ScoutReport, item: Ranked) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from insource.hub.activity import group_copies, measure
 from insource.hub.arena import ArenaScore, read_arena
 from insource.hub.licences import parse_policy
 from insource.hub.names import model_key
+from insource.hub.published import read_published
 from insource.hub.purpose import TEXT_PIPELINES, Purposes
 from insource.workflows.shortlist import Evidence, Measurement, Ranked, rank, shortlist
 from insource.workflows.sift import FitSummary, Found, Needs, Removed, sift
@@ -54,6 +55,8 @@ class ScoutQuestion:
     latency_seconds: float | None = None
     requests_per_minute: float | None = None
     arena: Path | None = None
+    evidence: Path | None = None
+    """Tables of published scores (`hub/published.py`), beside those in the home."""
     rows: int = DEFAULT_ROWS
 
 
@@ -124,6 +127,7 @@ def scout(question: ScoutQuestion, parts: ScoutParts, *, make_fits: MakeFits) ->
         question, parts.settings, machine=parts.find_machine(question.machine), needs=needs, traffic=traffic
     )
     arena = read_arena(question.arena) if question.arena is not None else {}
+    published = read_published(parts.settings.home, question.evidence)
     selection = parts.catalogue.select(Wanted(pipelines=TEXT_PIPELINES, convertible=needs.convertible))
     groups = group_copies(selection.models)
     found, removed = sift(
@@ -143,6 +147,7 @@ def scout(question: ScoutQuestion, parts: ScoutParts, *, make_fits: MakeFits) ->
             this_task=tuple(m for m in here if task is not None and m.task_id == task.id),
             other_tasks=tuple(m for m in here if task is None or m.task_id != task.id),
             arena=_arena(arena, item),
+            published=published.of(item.model.id),
         )
 
     ranked = rank(found, evidence)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from insource.core.values import JsonObject
 from insource.fit.values import Estimate
 from insource.hub.licences import licence_class
+from insource.hub.published import published_json
 from insource.workflows.scout import ScoutReport, closing_steps, long_request
 from insource.workflows.shortlist import RULE, Measurement, Ranked
 from insource.workflows.sift import Removed
@@ -101,6 +102,7 @@ def model_json(item: Ranked) -> JsonObject:
             else {"name": arena.name, "score": arena.score, "low": arena.low, "high": arena.high, "votes": arena.votes},
             "age_months": activity.age_months,
         },
+        "published": published_json(evidence.published),
         "tier": item.tier,
         "ranks": dict(item.ranks),
         "mean_rank": item.mean_rank,

@@ -13,6 +13,7 @@ from insource.core.values import Interval, Verdict
 from insource.hub.activity import Activity
 from insource.hub.arena import ArenaScore
 from insource.hub.names import family
+from insource.hub.published import PublishedScore
 from insource.workflows.sift import Found
 
 RULE = """\
@@ -66,6 +67,8 @@ class Evidence:
     this_task: tuple[Measurement, ...] = ()
     other_tasks: tuple[Measurement, ...] = ()
     arena: ArenaScore | None = None
+    published: tuple[PublishedScore, ...] = ()
+    """By others, on other work: shown, and no factor of the order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
