@@ -60,16 +60,18 @@ def phases() -> dict[str, float]:
 
     timed("imports", imports)
     from insource.cli.session import load_settings
+    from insource.core.catalogue import Wanted
     from insource.hub.activity import group_copies, measure
-    from insource.hub.purpose import Purposes
+    from insource.hub.purpose import TEXT_PIPELINES, Purposes
     from insource.wiring import open_scout
     from insource.workflows import scout as workflow
     from insource.workflows.scout_fit import make_fits
     from insource.workflows.scout_json import scout_json
 
+    wanted = Wanted(pipelines=TEXT_PIPELINES, convertible=False)
     with open_scout(load_settings()) as parts:
         timed("this machine's probe", lambda: parts.find_machine("here"))
-        models = timed("catalogue read and decoded", parts.catalogue.models)
+        models = timed("catalogue read and decoded", lambda: parts.catalogue.select(wanted).models)
         groups = timed("copies grouped", lambda: group_copies(models))
         timed("purposes", lambda: Purposes(models))
         timed("derivatives and percentiles", lambda: measure(groups, as_of=parts.catalogue.as_of))
