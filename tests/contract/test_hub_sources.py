@@ -71,6 +71,8 @@ def test_all_rows_of_the_parquet(duck: DuckDBPyConnection, shared_data: Path, tm
         card = json.loads(one["cardData"] or "{}")
         licence = card.get("license")
         assert row["license"] == (" OR ".join(licence) if isinstance(licence, list) else licence) or not licence
+        named = card.get("base_model")
+        assert set(row["card_base_models"] or ()) == set([named] if isinstance(named, str) else named or ())
         tensors = one["safetensors"] or {"total": None, "parameters": {}}
         assert row["parameters_stated"] == tensors["total"]
         counts: dict[str, Any] = tensors["parameters"] or {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ from insource.hub.schema import MODEL_COLUMNS
 from tests.hub_rows import real_models
 
 
-def world(*rows: dict[str, Any], cards: bool = False) -> Any:
+def world(*rows: dict[str, Any]) -> Any:
     """A connection whose table `models` holds these rows; what a row leaves out is NULL."""
     connection = duckdb.connect()
-    columns = [(c.name, c.type) for c in MODEL_COLUMNS] + ([("card_base_models", "VARCHAR[]")] if cards else [])
+    columns = [(c.name, c.type) for c in MODEL_COLUMNS]
     connection.execute(f"CREATE TABLE models ({', '.join(f'{name} {type}' for name, type in columns)})")
     for row in rows:
         row = {"author": row["id"].split("/")[0], **row}
@@ -95,7 +96,6 @@ def test_a_redirect_that_the_hub_followed_is_learned_from_one_card_and_used_for_
         model("new/base"),
         model("x/1", "new/base", card_base_models=["old/base"]),
         model("x/2", card_base_models=["old/base"]),
-        cards=True,
     )
     build_declared(connection)
     assert edges(connection)["x/2", "new/base"] == ("derived", "declared, renamed")
@@ -169,16 +169,37 @@ def test_a_flood_repeats_and_unused_uploads_hardly_trend() -> None:
     assert next(iter(found)) == "b/base"
 
 
+def names_on(card: Any) -> list[str]:
+    return [card] if isinstance(card, str) else [name for name in card or [] if isinstance(name, str)]
+
+
 @pytest.mark.data
 def test_the_real_edges_are_the_files_own(shared_data: Path) -> None:
     connection = real_models(shared_data)
     counts = build_declared(connection)
     file = str(shared_data / "hub" / "hub_stats_frozen.parquet")
-    independent = connection.execute(f"SELECT id, baseModels FROM '{file}' WHERE baseModels IS NOT NULL").fetchall()
-    pairs = {(id, m["id"], base["relation"]) for id, base in independent for m in base["models"]}
-    listed = {row[0].lower() for row in connection.execute(f"SELECT id FROM '{file}'").fetchall()}
-    assert counts.stated == len(pairs) == 5201
-    assert counts.unresolved["itself"] == sum(child == parent for child, parent, _ in pairs)
-    assert counts.unresolved["not in the snapshot"] == sum(parent.lower() not in listed for _, parent, _ in pairs)
-    assert {(c, p, k) for (c, p), (k, _) in edges(connection).items()} == {p for p in pairs if p[0] != p[1]}
+    resolved = connection.execute(f"SELECT id, baseModels FROM '{file}' WHERE baseModels IS NOT NULL").fetchall()
+    pairs = {(id, m["id"], base["relation"]) for id, base in resolved for m in base["models"]}
+    assert len(pairs) == 5201
+    found = edges(connection)
+    assert {(c, p, k) for (c, p), (k, _) in found.items()} >= {pair for pair in pairs if pair[0] != pair[1]}
+
+    cards = connection.execute(f"SELECT id, cardData FROM '{file}' WHERE cardData IS NOT NULL").fetchall()
+    named = {(id, name) for id, card in cards for name in names_on(json.loads(card).get("base_model"))}
+    stated = {pair[:2] for pair in pairs} | named
+    assert (len(named), counts.stated) == (5504, len(stated))
+    # What only a card says: names that are known (of rows, or resolved somewhere) but for their case.
+    known = {row[0] for row in connection.execute(f"SELECT id FROM '{file}'").fetchall()} | {p for _, p, _ in pairs}
+    folded = {id.lower() for id in known}
+    miswritten = {(id, name) for id, name in named if name not in known and name.lower() in folded}
+    repaired = connection.execute("SELECT child, stated FROM repaired_edges WHERE evidence = 'declared, case repaired'")
+    assert set(repaired.fetchall()) == miswritten
+    assert len(miswritten) == 46
+    # Every renamed one is a name that nothing has any more, of a model whose parent the Hub resolved by another name.
+    renamed = connection.execute(
+        "SELECT child, stated, parent FROM repaired_edges WHERE evidence = 'declared, renamed'"
+    ).fetchall()
+    assert len(renamed) == 135
+    assert all(old.lower() not in folded and new in known for _, old, new in renamed)
+    assert sum((child, new) in {pair[:2] for pair in pairs} for child, _, new in renamed) > 100
     assert {evidence for _, evidence in edges(connection).values()} <= set(CONFIDENCE)

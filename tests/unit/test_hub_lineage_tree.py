@@ -141,16 +141,16 @@ def test_the_commands_on_the_real_file(shared_data: Path, tmp_path: Path) -> Non
 
     tree = run("tree", "meta-llama/llama-3.1-8b", "--html", str(page), "--svg", str(picture))
     assert tree["id"] == "meta-llama/Llama-3.1-8B"
-    assert tree["transitive"] == 355
+    assert tree["transitive"] == 356
     assert "meta-llama/Llama-3.1-8B-Instruct" in page.read_text(encoding="utf-8")
     ET.fromstring(picture.read_text(encoding="utf-8"))
     deep = run("tree", "meta-llama/llama-3.1-8b", "--depth", "1000", "--most", "500")
     assert deep["folded"] == []
     trends = run("trending", "--days", "365")
     assert trends["roots"][0]["root"] == "meta-llama/Llama-3.1-8B"
-    assert run("edges", "--out", str(out), "--declared-only")["edges"] == 5195
+    assert run("edges", "--out", str(out), "--declared-only")["edges"] == 5511
     both = run("edges", "--out", str(out))
-    assert both["edges"] == 5195 + both["by_evidence"]["inferred"]
+    assert both["edges"] == 5511 + both["by_evidence"]["inferred"]
     found = duckdb.connect().execute("SELECT child, confidence FROM read_parquet(?)", [str(out)]).fetchall()
     declared = {child for child, confidence in found if confidence >= min(CONFIDENCE.values())}
     assert len({child for child, _ in found}) - len(declared) <= both["by_evidence"]["inferred"]

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 NEVER_STATED: Mapping[str, tuple[str, ...]] = {
     "hub-stats": ("gated", "files"),
     "records": (
-        "library", "license_name", "tags", "base_models", "parameters_by_type", "gguf_parameters", "gguf_context",
-        "gated", "files",
+        "library", "license_name", "tags", "base_models", "card_base_models", "parameters_by_type", "gguf_parameters",
+        "gguf_context", "gated", "files",
     ),
 }  # fmt: skip
 """Facts, by source. Counts, days and commits are never mixed from two days."""

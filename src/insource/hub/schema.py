@@ -35,6 +35,8 @@ MODEL_COLUMNS: tuple[Column, ...] = (
     Column(name="tags", type="VARCHAR[]", meaning="all of the repository's tags, capped in number and length"),
     Column(name="base_models", type="STRUCT(relation VARCHAR, id VARCHAR)[]", meaning="declared parents; relation is "
            "finetune, adapter, quantized, merge or NULL"),
+    Column(name="card_base_models", type="VARCHAR[]", meaning="parents as the card names them, which the Hub may have "
+           "resolved to other ids or not at all"),
     Column(name="model_type", type="VARCHAR", meaning="config.model_type, or the GGUF's architecture"),
     Column(name="parameters_stated", type="BIGINT", meaning="safetensors.total: parameters, sometimes wrong by 1000x"),
     Column(name="parameters_by_type", type="MAP(VARCHAR, BIGINT)", meaning="safetensors.parameters; names may be junk"),

@@ -1,8 +1,8 @@
 """The parents that repositories declare, as one table `edges` with the evidence of each row.
 
 `base_models` and the tags `base_model:…` of one row are the Hub's two views of one statement: they agree where both are
-there, so they are united and deduplicated. Names on the card that the Hub did not resolve are a third (column
-`card_base_models`, where a source keeps it). A row that states no relation has the kind `derived`: nothing is guessed.
+there, so they are united and deduplicated. Names on the card are a third, which may be misspelt or outdated
+(`card_base_models`). A row that states no relation has the kind `derived`: nothing is guessed.
 
 Not here: edges that nobody declared (`inferred` ones come from their own module and join through `merge_edges`).
 """
@@ -35,7 +35,9 @@ WITH resolved AS (
     SELECT child, regexp_replace(tag, '^base_model:((finetune|adapter|quantized|merge):)?', '') AS parent,
         nullif(regexp_extract(tag, '^base_model:(finetune|adapter|quantized|merge):', 1), '') AS relation,
         created, 1 AS origin FROM tagged
-    {card}
+    UNION ALL
+    SELECT id AS child, unnest(card_base_models) AS parent, NULL AS relation, created, 2 AS origin FROM models
+    WHERE len(card_base_models) > 0
 )
 SELECT child, trim(parent) AS parent,
     -- The Hub gives a repository one relation; a name that only the card states has that of the others.
@@ -45,9 +47,6 @@ FROM (
     SELECT *, CASE WHEN relation IN ('finetune', 'adapter', 'quantized', 'merge') THEN relation END AS known FROM rows)
 WHERE parent IS NOT NULL AND trim(parent) <> '' GROUP BY child, trim(parent)
 """
-_CARD = """UNION ALL
-    SELECT id AS child, unnest(card_base_models) AS parent, NULL AS relation, created, 2 AS origin FROM models
-    WHERE len(card_base_models) > 0"""
 _EDGES = """
 CREATE OR REPLACE TABLE edges AS
 SELECT child, parent,
@@ -82,8 +81,7 @@ class DeclaredCounts:
 def build_declared(connection: DuckDBPyConnection) -> DeclaredCounts:
     """Makes the tables `edges` and `unresolved_parents` of the view `models`. A table `renames(old, new)`, redirects
     that the API told, is used where the caller made one."""
-    columns = {str(row[0]) for row in connection.execute("DESCRIBE models").fetchall()}
-    connection.execute(_STATED.replace("{card}", _CARD if "card_base_models" in columns else ""))
+    connection.execute(_STATED)
     repair_parents(connection)
     connection.execute(_EDGES)
     connection.execute(_UNRESOLVED)

@@ -123,10 +123,9 @@ def repair_parents(connection: DuckDBPyConnection) -> None:
     connection.execute(_LOOSE, {"address": _ADDRESS, "tail": _TAIL, "id": _ID})
     for statement in _KNOWN:
         connection.execute(statement)
-    columns = {str(row[0]) for row in connection.execute("DESCRIBE models").fetchall()}
     tables = {str(row[0]) for row in connection.execute("SHOW TABLES").fetchall()}
     empty = "CREATE OR REPLACE TEMP TABLE {} AS SELECT '' AS old, '' AS new WHERE false"
-    connection.execute(_WITNESSED if "card_base_models" in columns else empty.format("witnessed"))
+    connection.execute(_WITNESSED)
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE all_renames AS SELECT old, min(new) AS new FROM renames GROUP BY old"
         if "renames" in tables

@@ -17,7 +17,7 @@ import yaml
 from insource.hub.duck import quoted
 from insource.hub.sources.rows import LONGEST_TEXT, MOST_FILES, MOST_TAGS, RAW_COLUMNS
 
-_CARD_KEYS = ("license", "license_name", "language")
+_CARD_KEYS = ("license", "license_name", "language", "base_model")
 _LONGEST_CARD = 200_000
 _MOST_DTYPES = 64
 _BIGGEST = 1 << 62

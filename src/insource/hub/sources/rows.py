@@ -144,6 +144,7 @@ def select_rows(raw: str, *, source: str) -> str:
         CASE WHEN len(tagged_parents) > 0 THEN {_PARENTS}
             WHEN baseModels IS NOT NULL THEN coalesce({_NESTED_PARENTS}, {_NO_PARENTS})
             WHEN tags IS NOT NULL THEN {_NO_PARENTS} END AS base_models,
+        {_words(_one_or_list("base_model"), most=MOST_TAGS)} AS card_base_models,
         {_word("coalesce(config->>'model_type', gguf->>'architecture')")} AS model_type,
         TRY_CAST(safetensors->>'total' AS BIGINT) AS parameters_stated,
         {_BY_TYPE} AS parameters_by_type,
