@@ -199,13 +199,14 @@ def open_scout(settings: Settings) -> Generator[ScoutParts]:
 def open_catalogue(settings: Settings) -> Generator[Catalogue]:
     """The one that is named; else what `insource hub sync` fetched whole; else the shipped one."""
     shipped = SnapshotCatalogue(Path(settings.catalogue) if settings.catalogue else None)
-    if settings.catalogue or not any(one.whole for one in Archive(settings.home / "hub").snapshots()):
+    snapshots = Archive(settings.home / "hub").snapshots()
+    if settings.catalogue or not any(one.whole for one in snapshots):
         yield shipped
         return
     from insource.hub.archive_catalogue import ArchiveCatalogue  # late, with DuckDB
     from insource.workflows.hub_lineage import open_lineage
 
-    as_of = max(one.day for one in Archive(settings.home / "hub").snapshots())
+    as_of = max(one.day for one in snapshots)
     with open_lineage(settings.home, None) as (connection, _):
         yield ArchiveCatalogue(connection, as_of=as_of, shipped=shipped)
 

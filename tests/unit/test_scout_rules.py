@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from insource.core.catalogue import CatalogueModel
+from insource.core.catalogue import Ancestry, CatalogueModel
 from insource.core.values import Interval, Verdict
 from insource.hub.activity import Activity, Group, group_copies
 from insource.hub.arena import ArenaScore
@@ -137,6 +137,40 @@ def test_every_filter_says_what_it_removed_and_what_would_help() -> None:
     assert "--licenses" in removed["licence"].next_step
     converted, _ = _sift(models, needs(convertible=True))
     assert converted == {"a/Good-8B", "a/Loose-8B"}
+
+
+@pytest.mark.parametrize(
+    ("licences", "reason", "removed", "cannot_say"),
+    [
+        ({"b/Y-8B": "mit", "c/Z-8B": "apache-2.0"}, None, 0, 0),
+        ({"b/Y-8B": "mit", "c/Z-8B": "llama3.1"}, "built on c/Z-8B, whose licence is community", 1, 0),
+        ({"b/Y-8B": "cc-by-nc-4.0", "c/Z-8B": "llama3.1"}, "built on b/Y-8B, whose licence is non-commercial", 1, 0),
+        ({"b/Y-8B": "mit"}, "built on c/Z-8B, whose licence is not stated", 0, 1),
+        ({"b/Y-8B": "llama3.1"}, "built on b/Y-8B, whose licence is community", 1, 0),
+    ],
+)
+def test_a_parent_that_the_policy_refuses_is_named(
+    licences: dict[str, str], reason: str | None, removed: int, cannot_say: int
+) -> None:
+    """The label is permissive in all of them; cycles among the parents end."""
+    item = runnable("a/X-8B")
+    parents = {"a/X-8B": ["b/Y-8B"], "b/Y-8B": ["c/Z-8B"], "c/Z-8B": ["b/Y-8B"]}
+
+    def look(ancestry: Ancestry | None) -> tuple[list[Found], Removed]:
+        found, steps = sift(
+            group_copies([item]),
+            needs=needs(),
+            purpose_of=Purposes([item]).of,
+            fits=fits_in(100 * GIB),
+            ancestry=ancestry,
+        )
+        return found, steps[1]
+
+    found, step = look(Ancestry(parents=parents, licences={"a/X-8B": "apache-2.0", **licences}))
+    assert (bool(found), step.removed, step.cannot_say) == (reason is None, removed, cannot_say)
+    assert [said for said, _ in step.reasons] == ([reason] if reason else [])
+    label_only, _ = look(None)
+    assert [one.licence.strictest.id for one in label_only] == ["a/X-8B"]
 
 
 def test_images_and_tools_are_asked_of_models_that_state_them() -> None:

@@ -46,19 +46,20 @@ FROM edges e JOIN models m ON m.id = e.child WHERE e.kind = 'quantized' AND {_IS
 """
 _JUDGED = f"""
 CREATE OR REPLACE TEMP TABLE judged AS
-WITH copies AS (SELECT DISTINCT child AS id, kind FROM edges e JOIN models p ON p.id = e.parent
+WITH able AS MATERIALIZED (SELECT m.id, m.downloads, {_IS_GGUF} AS is_gguf FROM models m
+    WHERE m.pipeline_tag IS NULL OR list_contains($pipelines, m.pipeline_tag)),
+copies AS (SELECT DISTINCT child AS id, kind FROM edges e JOIN models p ON p.id = e.parent
     WHERE kind IN ('adapter', 'quantized')),
 adapters AS (SELECT DISTINCT id FROM copies WHERE kind = 'adapter'),
 quantised AS (SELECT DISTINCT id FROM copies WHERE kind = 'quantized'),
 offered AS (SELECT id FROM gguf_offers UNION SELECT id FROM shipped_offers
-    UNION SELECT m.id FROM models m WHERE {_IS_GGUF}),
+    UNION SELECT id FROM able WHERE is_gguf),
 names AS (SELECT DISTINCT {_NAME.format("id")} AS name FROM offered)
 SELECT m.id, m.downloads, CASE
-    WHEN m.pipeline_tag IS NOT NULL AND NOT list_contains($pipelines, m.pipeline_tag) THEN 'made for other work'
     WHEN a.id IS NOT NULL THEN 'adapters'
     WHEN q.id IS NOT NULL THEN 'copies, which stand with their original'
     WHEN n.name IS NULL AND NOT $convertible THEN 'nobody is known to offer them as GGUF' END AS reason
-FROM models m LEFT JOIN adapters a ON a.id = m.id LEFT JOIN quantised q ON q.id = m.id
+FROM able m LEFT JOIN adapters a ON a.id = m.id LEFT JOIN quantised q ON q.id = m.id
 LEFT JOIN names n ON n.name = {_NAME.format("m.id")}
 """
 _CHOSEN = """
@@ -111,12 +112,16 @@ class ArchiveCatalogue:
         left_out = {str(reason): int(count) for reason, count in counted if reason is not None}
         ancestry = self._ancestry()
         models = self._read_chosen(ancestry)
-        beyond = sum(int(count) for _, count in counted) - sum(left_out.values()) - len(models)
+        listed = int(self._connection.execute("SELECT count(*) FROM models").fetchall()[0][0])
+        judged = sum(int(count) for _, count in counted)
+        beyond = judged - sum(left_out.values()) - len(models)
+        if listed > judged:
+            left_out["made for other work"] = listed - judged
         if beyond:
             left_out[f"less downloaded than the first {self._most:,}"] = beyond
         return Selection(
             models=models,
-            listed=len(models) + sum(left_out.values()),
+            listed=listed,
             left_out=left_out,
             ancestry=ancestry if self._has_lineage else None,
         )
