@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import date, timedelta
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from insource.core.catalogue import Ancestry, CatalogueModel, Selection, Wanted
@@ -34,6 +34,7 @@ _SHAPE = (
     "layers", "attention_heads", "kv_heads", "head_width", "embedding_width", "vocabulary", "experts", "experts_used",
     "expert_width",
 )  # fmt: skip
+_shape_of = attrgetter(*_SHAPE)
 
 _IS_GGUF = "(list_contains(coalesce(m.tags, []), 'gguf') OR contains(lower(m.id), 'gguf'))"
 _NAME = r"regexp_replace(lower(regexp_extract({}, '[^/]*$')), '[-_.](i1[-_.])?gguf$', '')"
@@ -176,19 +177,20 @@ class ArchiveCatalogue:
     def _model(self, row: Mapping[str, Any], ancestry: Ancestry) -> CatalogueModel:
         known, tags = self._shipped.find(row["id"]), row["tags"] or ()
         created = row["created"].date() if row["created"] is not None else None
-        parameters = row["parameters"] or (known and known.parameters) or row["offered_parameters"] or 0
+        parameters = int(row["parameters"] or (known and known.parameters) or row["offered_parameters"] or 0)
+        like = known or self._ancestor(row["id"], parameters, ancestry)
         offers = [*(row["repositories"] or ()), *(known.gguf_repositories if known else ())]
-        model = CatalogueModel(
+        return CatalogueModel(
             id=row["id"],
-            parameters=int(parameters),
+            parameters=parameters,
             active_parameters=known and known.active_parameters,
             model_type=(known and known.model_type)
             or row["model_type"]
-            or next((tag for tag in tags if tag in self._types), ""),
+            or next((tag for tag in tags if tag in self._types), like.model_type if like else ""),
             pipeline_tag=row["pipeline_tag"] or (known.pipeline_tag if known else ""),
             capabilities=known.capabilities if known else (),
             languages=tuple(row["languages"] or ()),
-            context_tokens=row["gguf_context"] or (known and known.context_tokens) or row["offered_context"],
+            context_tokens=row["gguf_context"] or (like and like.context_tokens) or row["offered_context"],
             license=ancestry.licences.get(row["id"]),
             downloads=row["downloads"],
             likes=row["likes"],
@@ -197,31 +199,20 @@ class ArchiveCatalogue:
             gguf_repositories=tuple(dict.fromkeys(offers)),
             derivatives=row["derivatives"] if self._has_lineage else None,
             recent_derivatives=row["recent"] if self._has_lineage else None,
+            **({} if like is None else dict(zip(_SHAPE, _shape_of(like), strict=True))),
         )
-        return _with_shape(model, known or self._ancestor(model, ancestry))
 
-    def _ancestor(self, model: CatalogueModel, ancestry: Ancestry) -> CatalogueModel | None:
+    def _ancestor(self, model: str, parameters: int, ancestry: Ancestry) -> CatalogueModel | None:
         """The nearest one that the shipped catalogue describes and that has as many parameters."""
-        queue, seen = list(ancestry.parents.get(model.id, ())), {model.id}
+        queue, seen = list(ancestry.parents.get(model, ())), {model}
         for id in queue:
             if id in seen:
                 continue
             seen.add(id)
             known = self._shipped.find(id)
-            if known is not None and known.layers and model.parameters and known.parameters:
-                larger, smaller = max(model.parameters, known.parameters), min(model.parameters, known.parameters)
+            if known is not None and known.layers and parameters and known.parameters:
+                larger, smaller = max(parameters, known.parameters), min(parameters, known.parameters)
                 if larger < _SAME_SIZE * smaller:
                     return known
             queue.extend(ancestry.parents.get(id, ()))
         return None
-
-
-def _with_shape(model: CatalogueModel, known: CatalogueModel | None) -> CatalogueModel:
-    if known is None:
-        return model
-    return replace(
-        model,
-        **{name: getattr(known, name) for name in _SHAPE},
-        model_type=model.model_type or known.model_type,
-        context_tokens=model.context_tokens or known.context_tokens,
-    )
