@@ -6,6 +6,7 @@ six parents; names, dates, downloads and tags as long and as skewed as real ones
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,4 +116,46 @@ _MADE = {
     "model_type": "['llama', 'qwen2', 'mistral', 'gemma2', NULL][1 + ((hash(node) >> 3) % 5)::BIGINT]",
     "parameters_stated": "pow(10, 8 + (hash(node) >> 5) % 3)",
     "source": "'records'",
+}
+
+
+def write_hub_stats(connection: Any, shape: Shape, path: Path) -> None:
+    """As hub-stats writes it: nested, the card and the GGUF as JSON in a text, dtypes as a struct. Of the real file's
+    4,167 rows 98 % have a card (median 228 bytes, mean 1,335), 90 % safetensors; there are 16 tags a row."""
+    with tempfile.TemporaryDirectory() as folder:
+        ours = Path(folder) / "ours.parquet"
+        write_snapshot(connection, shape, ours)
+        columns = ", ".join(f"{text} AS {name}" for name, text in _HUB_STATS.items())
+        connection.execute(f"""COPY (SELECT {columns} FROM (SELECT *, hash(id) AS h FROM read_parquet('{ours}')))
+            TO '{path}' (FORMAT parquet, COMPRESSION zstd)""")
+
+
+_DTYPES = ("BF16", "F32", "F8_E4M3", "U8", "I64", "F8_E8M0", "I8", "I32", "F16", "U32", "BOOL", "I16", "U16", "miku")
+_HUB_STATS = {
+    "id": "id",
+    "author": "author",
+    "createdAt": "created",
+    "lastModified": "modified",
+    "downloads": "downloads",
+    "downloadsAllTime": "downloads_all",
+    "likes": "likes",
+    "trendingScore": "NULL::DOUBLE",
+    "pipeline_tag": "pipeline_tag",
+    "library_name": "library",
+    "tags": "list_concat(tags, ['license:' || coalesce(license, 'other'), 'en', 'conversational', 'trl', 'sft', "
+    "'text-generation-inference', 'generated_from_trainer', 'dataset:org/data-' || (h % 9999)::VARCHAR])",
+    "cardData": """CASE WHEN h % 50 > 0 THEN to_json({'license': license, 'language': ['en'], 'library_name': library,
+        'base_model': list_transform(base_models, lambda b: b.id), 'tags': tags[:3], 'pipeline_tag': pipeline_tag,
+        'widget': [{'text': repeat('A word and another. ', (h % 8)::BIGINT
+            + CASE WHEN h % 10 = 1 THEN 500 ELSE 0 END)}]})::VARCHAR END""",
+    "safetensors": "CASE WHEN h % 10 > 0 THEN {'parameters': {"
+    + ", ".join(
+        f"'{name}': {'parameters_stated' if name == 'BF16' else '1000' if name == 'F32' else 'NULL::BIGINT'}"
+        for name in _DTYPES
+    )
+    + "}, 'total': parameters_stated + 1000} END",
+    "gguf": """CASE WHEN h % 70 = 0 THEN to_json({'total': parameters_stated, 'architecture': model_type,
+        'context_length': 32768, 'chat_template': repeat('{% if message %}', 60)})::VARCHAR END""",
+    "baseModels": "CASE WHEN len(base_models) > 0 THEN {'relation': base_models[1].relation, 'models': "
+    "list_transform(base_models, lambda b: {'_id': '64b01418c2f8f5e34a7f1302', 'id': b.id})} END",
 }

@@ -1,6 +1,6 @@
 """From what the Hub says of a model to a snapshot's row: one SQL query, for whichever source has laid it out.
 
-A source makes a relation with the columns of `RAW_COLUMNS`, named as the Hub's API names them; nested values are JSON,
+A source makes a relation with the columns of `RAW_COLUMNS`, named as the Hub's API names them; nested values are JSON or maps,
 because their shapes grow (new dtypes, junk names). All texts were written by strangers: ids that are none refuse
 the row, control and direction characters go, lists and lengths are capped. Nothing is rendered or executed.
 """
@@ -21,7 +21,7 @@ RAW_COLUMNS: Mapping[str, str] = {
     "library_name": "VARCHAR",
     "tags": "VARCHAR[]",
     "cardData": "JSON",
-    "safetensors": "JSON",
+    "safetensors": "STRUCT(total BIGINT, parameters MAP(VARCHAR, BIGINT))",
     "gguf": "JSON",
     "baseModels": "JSON",
     "config": "JSON",
@@ -60,7 +60,15 @@ def _words(expression: str, *, most: int) -> str:
 
 
 _RELATIONS = "'finetune', 'adapter', 'quantized', 'merge'"
-_CARD = f"CASE WHEN strlen(cardData) <= {_CARD_BYTES} AND json_valid(cardData) THEN cardData::JSON END"
+_CARD_KEYS = ("license", "license_name", "language", "base_model")
+_CARD_PATHS = ", ".join(f"'$.{key}'" for key in _CARD_KEYS)
+_CARD = f"""CASE WHEN strlen(cardData) <= {_CARD_BYTES} AND json_valid(cardData)
+    THEN json_extract(cardData, [{_CARD_PATHS}]) END"""
+"""The values of `_CARD_KEYS`: reading a card costs, so it is read once."""
+
+
+def _of_card(key: str) -> str:
+    return f"card[{_CARD_KEYS.index(key) + 1}]"
 
 
 def cleaned(name: str, type: str) -> str:
@@ -75,11 +83,15 @@ def cleaned(name: str, type: str) -> str:
     return name
 
 
-def _one_or_list(path: str) -> str:
+def _text_of_card(key: str) -> str:
+    return f"CASE WHEN json_type({_of_card(key)}) = 'VARCHAR' THEN {_of_card(key)}->>'$' END"
+
+
+def _one_or_list(key: str) -> str:
     """A card's value that is a text in one and a list in another."""
-    return f"""CASE json_type(card, '$.{path}')
-        WHEN 'ARRAY' THEN TRY_CAST(json_extract(card, '$.{path}') AS VARCHAR[])
-        WHEN 'VARCHAR' THEN [card->>'{path}'] END"""
+    value = _of_card(key)
+    return f"""CASE json_type({value}) WHEN 'ARRAY' THEN TRY_CAST({value} AS VARCHAR[])
+        WHEN 'VARCHAR' THEN [{value}->>'$'] END"""
 
 
 def _tagged(prefix: str) -> str:
@@ -108,9 +120,8 @@ _NESTED_PARENTS = f"""
 
 _NO_PARENTS = "[]::STRUCT(relation VARCHAR, id VARCHAR)[]"
 
-_BY_TYPE = """CASE WHEN json_type(safetensors, '$.parameters') = 'OBJECT' THEN map_from_entries(list_sort(list_filter(
-    map_entries(TRY_CAST(json_extract(safetensors, '$.parameters') AS MAP(VARCHAR, BIGINT))),
-    lambda x: x.value IS NOT NULL AND len(x.key) <= 40))) END"""
+_BY_TYPE = """CASE WHEN safetensors.parameters IS NOT NULL THEN map_from_entries(list_sort(list_filter(
+    map_entries(safetensors.parameters), lambda x: x.value IS NOT NULL AND len(x.key) <= 40))) END"""
 
 
 def select_rows(raw: str, *, source: str) -> str:
@@ -137,8 +148,7 @@ def select_rows(raw: str, *, source: str) -> str:
         {_word("pipeline_tag")} AS pipeline_tag,
         {_word("library_name")} AS library,
         {_word("array_to_string(list_sort(licences[:8]), ' OR ')")} AS license,
-        {_word("CASE WHEN json_type(card, '$.license_name') = 'VARCHAR' THEN card->>'license_name' END")}
-            AS license_name,
+        {_word(_text_of_card("license_name"))} AS license_name,
         {_words(_one_or_list("language"), most=MOST_TAGS)} AS languages,
         tags,
         CASE WHEN len(tagged_parents) > 0 THEN {_PARENTS}
@@ -146,7 +156,7 @@ def select_rows(raw: str, *, source: str) -> str:
             WHEN tags IS NOT NULL THEN {_NO_PARENTS} END AS base_models,
         {_words(_one_or_list("base_model"), most=MOST_TAGS)} AS card_base_models,
         {_word("coalesce(config->>'model_type', gguf->>'architecture')")} AS model_type,
-        TRY_CAST(safetensors->>'total' AS BIGINT) AS parameters_stated,
+        safetensors.total AS parameters_stated,
         {_BY_TYPE} AS parameters_by_type,
         TRY_CAST(gguf->>'total' AS BIGINT) AS gguf_parameters,
         TRY_CAST(gguf->>'context_length' AS BIGINT) AS gguf_context,
