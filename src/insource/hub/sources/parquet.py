@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from insource.core.errors import BadInput
 from insource.hub.duck import paths_list, quoted
@@ -65,9 +65,8 @@ def _safetensors(connection: DuckDBPyConnection, file: str) -> str:
     """As `RAW_COLUMNS` has it. The dtypes are columns of the file: put into a map as they are, without a way over
     text, which at the Hub's size takes a quarter of the whole reading."""
     type = RAW_COLUMNS["safetensors"]
-    found = connection.sql(f"SELECT safetensors FROM {file}").types[0]
-    parts = dict(found.children) if found.id == "struct" else {}
-    dtypes = parts.get("parameters")
+    found: Any = connection.sql(f"SELECT safetensors FROM {file}").types[0]
+    dtypes: Any = dict(found.children).get("parameters") if found.id == "struct" else None
     if dtypes is None or dtypes.id != "struct" or any(str(kind) != "BIGINT" for _, kind in dtypes.children):
         return f"TRY_CAST(to_json(safetensors) AS {type})"
     counts = ", ".join(
