@@ -79,13 +79,14 @@ FROM wanted w LEFT JOIN sized s ON s.id = w.id LEFT JOIN gguf_offers o ON o.id =
 LEFT JOIN lineage_counts c ON c.id = w.id LEFT JOIN recent r ON r.id = w.id
 ORDER BY w.downloads DESC NULLS LAST, w.id
 """
-_ABOVE = """
+_CHAINS = """
+CREATE OR REPLACE TEMP TABLE chains AS
 WITH RECURSIVE up AS (SELECT id FROM chosen UNION SELECT e.parent FROM edges e JOIN up ON e.child = up.id)
-SELECT e.child, e.parent FROM edges e WHERE e.child IN (SELECT id FROM up) ORDER BY ALL
+SELECT id FROM up
 """
+_ABOVE = "SELECT child, parent FROM edges WHERE child IN (SELECT id FROM chains) ORDER BY ALL"
 _LICENCES = """
-WITH named AS (SELECT unnest(?::VARCHAR[]) AS id)
-SELECT m.id, m.license, m.license_name FROM models m WHERE m.id IN (SELECT id FROM named)
+SELECT c.id, m.license, m.license_name, m.id IS NOT NULL AS listed FROM chains c LEFT JOIN models m ON m.id = c.id
 """
 _FIND = "SELECT id FROM models WHERE lower(id) = lower(?) ORDER BY downloads DESC NULLS LAST, id LIMIT 1"
 
@@ -153,16 +154,14 @@ class ArchiveCatalogue:
         return [self._model(row, ancestry) for row in rows]
 
     def _ancestry(self) -> Ancestry:
+        self._connection.execute(_CHAINS)
         parents: defaultdict[str, list[str]] = defaultdict(list)
-        named: set[str] = {id for (id,) in self._connection.execute("SELECT id FROM chosen").fetchall()}
         for child, parent in self._connection.execute(_ABOVE).fetchall():
             parents[child].append(parent)
-            named.add(parent)
-        stated = {
-            id: stated_licence(license, name)
-            for id, license, name in self._connection.execute(_LICENCES, [sorted(named)]).fetchall()
+        licences: dict[str, str | None] = {
+            id: stated_licence(license, name) if listed else self._shipped_licence(id)
+            for id, license, name, listed in self._connection.execute(_LICENCES).fetchall()
         }
-        licences = {id: stated[id] if id in stated else self._shipped_licence(id) for id in sorted(named)}
         return Ancestry(parents=dict(parents), licences=licences)
 
     def _shipped_licence(self, id: str) -> str | None:
