@@ -103,7 +103,6 @@ class _No:
 Judge = Callable[[Group], _No | None]
 _REASONS_KEPT = 8
 _LONGEST_ID = 96
-_CLASS_SAID = {"licence not stated": "not stated"}
 
 
 def sift(
@@ -218,7 +217,7 @@ def _licence(licence: EffectiveLicence, policy: LicencePolicy) -> _No | None:
     said = "licence not stated" if link.license is None else link.licence_class
     reason = "unknown licence" if said == "unknown" else said
     if link.steps:
-        reason = f"built on {link.id[:_LONGEST_ID]}, whose licence is {_CLASS_SAID.get(said, said)}"
+        reason = f"built on {link.id[:_LONGEST_ID]}, whose licence is {'not stated' if link.license is None else said}"
     return _No(reason=reason, certain=bool(certain))
 
 
