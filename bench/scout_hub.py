@@ -32,9 +32,9 @@ def measure(times: float) -> list[float]:
     from insource.hub.activity import measure as count
     from insource.hub.archive_catalogue import ArchiveCatalogue
     from insource.hub.duck import connect
+    from insource.hub.lineage.build import build_lineage
     from insource.hub.purpose import TEXT_PIPELINES, Purposes
     from insource.hub.snapshot import SnapshotCatalogue
-    from insource.workflows.hub_lineage import build_lineage
 
     shape = make_shape(times)
     with tempfile.TemporaryDirectory() as folder, connect(Path(folder) / "work.duckdb") as connection:

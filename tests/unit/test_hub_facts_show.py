@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from insource.cli.main import app
 from insource.core.errors import UnknownModel
 from insource.hub.facts import format_in, offers, quantization_in
+from insource.hub.lineage.build import build_lineage
 from insource.hub.snapshot import SnapshotCatalogue
-from insource.workflows.hub_lineage import build_lineage
 from insource.workflows.hub_show import page_json, show, show_shipped
 from tests.hub_rows import real_models
 

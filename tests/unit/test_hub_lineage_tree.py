@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 
 from insource.cli.main import app
 from insource.core.errors import StorageError, UnknownModel
+from insource.hub.lineage.build import build_lineage
 from insource.hub.lineage.repair import CONFIDENCE
 from insource.web.tree_page import tree_html
 from insource.web.tree_svg import tree_svg
-from insource.workflows.hub_lineage import TreeNode, build_lineage, export_edges, tree_of
+from insource.workflows.hub_lineage import TreeNode, export_edges, tree_of
 from tests.unit.test_hub_lineage import model, world
 
 _HOSTILE = "evil/<script>alert(1)</script>&\"'\x1b[31m"

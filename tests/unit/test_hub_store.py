@@ -177,3 +177,16 @@ def test_nothing_there_and_a_damaged_list_are_said(duck: DuckDBPyConnection, tmp
     (tmp_path / "archive.json").write_text("[{")
     with pytest.raises(BadInput, match="damaged"):
         archive.load(duck)
+
+
+def test_a_snapshot_of_an_earlier_version_lacks_a_column_and_is_read(duck: DuckDBPyConnection, tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    add(duck, archive, {"a/one": 10}, 0)
+    path = tmp_path / archive.snapshots()[0].file
+    older = path.with_name("older.parquet")
+    duck.execute(f"COPY (SELECT * EXCLUDE (card_base_models) FROM read_parquet('{path}')) TO '{older}'")
+    older.replace(path)
+    assert state(duck, archive, 0) == {"a/one": 10}
+    assert duck.execute("SELECT card_base_models FROM models").fetchall() == [(None,)]
+    add(duck, archive, {"a/one": 20, "b/two": 1}, 1)
+    assert state(duck, archive, 1) == {"a/one": 20, "b/two": 1}

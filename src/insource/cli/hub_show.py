@@ -46,17 +46,15 @@ def show(
 
 def _page(model: str) -> Page:
     from insource.hub.archive import Archive
+    from insource.hub.prepared import open_prepared
     from insource.hub.snapshot import SnapshotCatalogue
     from insource.workflows import hub_show
-    from insource.workflows.hub_lineage import build_lineage
-    from insource.workflows.hub_sync import open_hub
 
-    home = load_settings().home
-    if not Archive(home / "hub").snapshots():
+    archive = Archive(load_settings().home / "hub")
+    if not archive.snapshots():
         return hub_show.show_shipped(SnapshotCatalogue(), model)
-    connection, day = open_hub(home)
+    connection, day = open_prepared(archive)
     with connection:
-        build_lineage(connection)
         return hub_show.show(connection, model, as_of=day)
 
 

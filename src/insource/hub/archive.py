@@ -114,11 +114,19 @@ class Archive:
                 (self.folder / file).unlink(missing_ok=True)
         return new[0]
 
-    def load(self, connection: DuckDBPyConnection, *, day: date | None = None, source: str | None = None) -> date:
+    def load(
+        self,
+        connection: DuckDBPyConnection,
+        *,
+        day: date | None = None,
+        source: str | None = None,
+        lasting: bool = False,
+    ) -> date:
         """Makes the views `models` (of that day or the newest, of all sources or one) and `sightings` (id, source,
         first_seen, last_seen). Returns the day of the newest snapshot in it. Raises UsageError without any.
 
-        Behind `models` is the table `model_rows`, whose `of_day` is the day of the snapshot that a row is from."""
+        Behind `models` is the table `model_rows`, whose `of_day` is the day of the snapshot that a row is from. They
+        are the connection's own, unless they are `lasting` ones of its file."""
         chains = self._chains(day, source)
         if not chains:
             raise UsageError(
@@ -129,8 +137,9 @@ class Archive:
             f"SELECT *, DATE '{chain[-1].day}' AS of_day FROM ({self._state(chain)})" for chain in chains
         )
         query = f"FROM ({states})" if len(chains) == 1 else _merged(states)
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE model_rows AS {query}")
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW models AS SELECT {_COLUMNS} FROM model_rows")
+        temp = "" if lasting else "TEMP"
+        connection.execute(f"CREATE OR REPLACE {temp} TABLE model_rows AS {query}")
+        connection.execute(f"CREATE OR REPLACE {temp} VIEW models AS SELECT {_COLUMNS} FROM model_rows")
         seen = " UNION ALL ".join(self._sightings(chain) for chain in chains)
         connection.execute(f"CREATE OR REPLACE TEMP VIEW sightings AS {seen}")
         return max(chain[-1].day for chain in chains)
@@ -159,13 +168,18 @@ class Archive:
     def _all_rows(self, chain: Chain) -> str:
         """Every row that the files hold, with the day of its file."""
         day = "regexp_extract(file, '([0-9]{4}-[0-9]{2}-[0-9]{2})-[0-9]+[.]parquet$', 1)::DATE"
-        return f"(SELECT * EXCLUDE (file), {day} AS day FROM read_parquet({self._paths(chain)}, filename = 'file'))"
+        return f"(SELECT * EXCLUDE (file), {day} AS day FROM {self._read(chain)})"
+
+    def _read(self, chain: Chain) -> str:
+        """Columns that a snapshot of an earlier version did not have yet are NULL in it."""
+        return f"""(SELECT {_NOTHING_BUT_ID}, false AS gone, '' AS file FROM (SELECT '' AS id) WHERE false
+            UNION ALL BY NAME FROM read_parquet({self._paths(chain)}, union_by_name = true, filename = 'file'))"""
 
     def _state(self, chain: Chain) -> str:
         if not chain:
             return f"SELECT {_NOTHING_BUT_ID} FROM (SELECT NULL AS id) WHERE false"
         if len(chain) == 1:
-            return f"SELECT {_COLUMNS} FROM read_parquet({self._paths(chain)}) WHERE NOT gone"
+            return f"SELECT {_COLUMNS} FROM {self._read(chain)} WHERE NOT gone"
         rows = self._all_rows(chain)
         return f"""SELECT {_COLUMNS} FROM {rows}
             JOIN (SELECT id, max(day) AS day FROM {rows} GROUP BY id) USING (id, day) WHERE NOT gone"""

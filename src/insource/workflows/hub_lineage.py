@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from insource.core.errors import StorageError, UnknownModel
 from insource.hub.archive import Archive
 from insource.hub.duck import connect, quoted
-from insource.hub.lineage.counts import build_counts
-from insource.hub.lineage.declared import EDGE_COLUMNS, DeclaredCounts, build_declared, merge_edges
-from insource.hub.lineage.families import build_families, skip_intermediaries
+from insource.hub.lineage.build import build_lineage
+from insource.hub.lineage.declared import EDGE_COLUMNS, DeclaredCounts, declared_counts, merge_edges
+from insource.hub.lineage.families import skip_intermediaries
+from insource.hub.prepared import open_prepared
 from insource.hub.sources.read import read_file
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ SELECT parent, child, kind, downloads, direct, transitive FROM ranked WHERE plac
 _KINDS = """SELECT parent, kind, count(*) FROM {edges} WHERE parent IN (SELECT unnest($parents)) GROUP BY ALL
 ORDER BY 1, 3 DESC, 2"""
 _FIND = """
-SELECT id FROM (SELECT id, downloads FROM models UNION ALL SELECT parent, NULL FROM edges)
-WHERE lower(id) = lower($id) ORDER BY id = $id DESC, downloads DESC NULLS LAST LIMIT 1
+SELECT id FROM names WHERE name = lower(split_part($id, '/', -1)) AND lower(id) = lower($id)
+ORDER BY id = $id DESC, downloads DESC NULLS LAST LIMIT 1
 """
 
 _INFERRED = """
@@ -81,21 +82,15 @@ class _Child:
 @contextmanager
 def open_lineage(home: Path, source: Path | None) -> Generator[tuple[DuckDBPyConnection, DeclaredCounts]]:
     """The lineage of the archive's newest models, or of one file's. Raises UsageError without a snapshot, BadInput."""
+    if source is None:
+        connection, _ = open_prepared(Archive(home / "hub"))
+        with connection:
+            yield connection, declared_counts(connection)
+        return
     with connect() as connection:
-        if source is None:
-            Archive(home / "hub").load(connection)
-        else:
-            read_file(connection, source, scratch=home / "hub" / "partial")
-            connection.execute("CREATE OR REPLACE TEMP VIEW models AS FROM incoming")
+        read_file(connection, source, scratch=home / "hub" / "partial")
+        connection.execute("CREATE OR REPLACE TEMP VIEW models AS FROM incoming")
         yield connection, build_lineage(connection)
-
-
-def build_lineage(connection: DuckDBPyConnection) -> DeclaredCounts:
-    """Makes the tables `edges`, `unresolved_parents`, `lineage_counts`, `families`, `copies` and `intermediaries`."""
-    counts = build_declared(connection)
-    build_counts(connection)
-    build_families(connection)
-    return counts
 
 
 def add_inferred(connection: DuckDBPyConnection) -> int:
@@ -104,6 +99,7 @@ def add_inferred(connection: DuckDBPyConnection) -> int:
     from insource.hub.lineage.inferred_pairs import Declared
     from insource.hub.lineage.inferred_values import facts_of
 
+    connection.execute("CREATE OR REPLACE TEMP TABLE edges AS FROM edges")  # what was prepared stays as it is
     stated = connection.execute("SELECT child, parent, kind FROM edges").fetchall()
     declared = [Declared(child=child, parent=parent, kind=kind) for child, parent, kind in stated]
     found = infer_edges(facts_of(connection), declared)

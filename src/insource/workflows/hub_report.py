@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from insource.core.values import JsonObject
 from insource.hub.archive import Archive
 from insource.hub.duck import connect
+from insource.hub.prepared import open_prepared
 from insource.hub.report.figure import Cell, Drawn, Figure, Measure
 from insource.hub.report.figures import Taken, choose, take
 from insource.hub.report.prepare import read_organisations
@@ -54,25 +55,24 @@ def hub_report(question: Question) -> HubReport:
     """Opens the snapshot and takes the figures. Raises UsageError for an unknown figure or without DuckDB, BadInput for
     an unreadable file."""
     choose(question.only)
-    connection = connect()
-    try:
-        source = _load(connection, question)
+    connection, source = _open(question)
+    with connection:
         return make_report(connection, source=source, only=question.only, organisations=question.organisations)
-    finally:
-        connection.close()
 
 
-def _load(connection: DuckDBPyConnection, question: Question) -> str:
-    """Makes the view `models`; says of which snapshot."""
+def _open(question: Question) -> tuple[DuckDBPyConnection, str]:
+    """A connection with the view `models`; of which snapshot it is."""
     archive = Archive(question.home / "hub")
     if question.path is None and archive.snapshots():
-        return f"the newest snapshots of {archive.load(connection)}"
+        connection, day = open_prepared(archive)
+        return connection, f"the newest snapshots of {day}"
     path = question.path or shipped_snapshot()
+    connection = connect()
     with TemporaryDirectory() as scratch:
         read = read_file(connection, path, scratch=Path(scratch))
     connection.execute("CREATE OR REPLACE TEMP VIEW models AS FROM incoming")
     shipped = " (the catalogue that insource ships)" if question.path is None else ""
-    return f"{path.name} ({read.source}, {read.day}){shipped}"
+    return connection, f"{path.name} ({read.source}, {read.day}){shipped}"
 
 
 def make_report(

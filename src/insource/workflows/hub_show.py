@@ -26,12 +26,15 @@ _ABOVE = """
 WITH RECURSIVE up AS (SELECT $id AS id UNION SELECT e.parent FROM edges e JOIN up ON e.child = up.id)
 SELECT child, parent, kind, evidence, confidence FROM edges WHERE child IN (SELECT id FROM up) ORDER BY child, parent
 """
+_BY_KIND = "SELECT kind, count(*) AS children FROM edges WHERE parent = $id GROUP BY kind ORDER BY 2 DESC, 1"
 _CHILDREN = """
-SELECT e.child, e.kind, m.tags, m.downloads FROM edges e LEFT JOIN models m ON m.id = e.child
-WHERE e.parent = $id ORDER BY m.downloads DESC NULLS LAST, e.child
+SELECT e.child AS id, e.kind, m.tags, m.downloads FROM edges e LEFT JOIN models m ON m.id = e.child
+WHERE e.parent = $id AND ($kind = '' OR e.kind = $kind) ORDER BY m.downloads DESC NULLS LAST, e.child LIMIT $most
 """
 _NAMESAKES = """
-SELECT id, tags, downloads FROM models WHERE contains(lower(id), '/' || lower($name)) AND id <> $id
+SELECT id, tags, downloads FROM models WHERE id <> $id AND id IN (
+    SELECT id FROM names WHERE name >= lower($name) AND name < lower($name) || chr(1114111)
+    EXCEPT SELECT child FROM edges WHERE parent = $id)
 ORDER BY downloads DESC NULLS LAST, id LIMIT $most
 """
 
@@ -73,19 +76,17 @@ class Page:
 
 
 def show(connection: DuckDBPyConnection, model: str, *, as_of: date) -> Page:
-    """From a connection with `models` and the tables of `hub_lineage.build_lineage`. Raises UnknownModel."""
+    """From a connection with `models` and the tables of `build_lineage`. Raises UnknownModel."""
     id = find_id(connection, model)
     rows = _rows(connection, "SELECT * FROM models WHERE id = $id", {"id": id})
     above = _rows(connection, _ABOVE, {"id": id})
-    children = _rows(connection, _CHILDREN, {"id": id})
+    kinds = _rows(connection, _BY_KIND, {"id": id})
+    top = _rows(connection, _CHILDREN, {"id": id, "kind": "", "most": _TOP})
     counts = _rows(
         connection, "SELECT direct, transitive, by_tag, family FROM lineage_counts WHERE id = $id", {"id": id}
     )
     nothing: dict[str, Any] = {"direct": 0, "transitive": 0, "by_tag": 0, "family": None}
     figures = counts[0] if counts else nothing
-    by_kind = defaultdict[str, int](int)
-    for child in children:
-        by_kind[child["kind"]] += 1
     return Page(
         facts=facts_of(rows[0] if rows else {"id": id}),
         family=figures["family"] if figures["family"] != id else None,
@@ -96,9 +97,9 @@ def show(connection: DuckDBPyConnection, model: str, *, as_of: date) -> Page:
         ),
         licence=_licence(connection, id, above),
         derivatives=Derivatives(direct=figures["direct"], transitive=figures["transitive"], by_tag=figures["by_tag"]),
-        by_kind=dict(sorted(by_kind.items(), key=lambda item: (-item[1], item[0]))),
-        top=tuple((child["child"], child["kind"], child["downloads"]) for child in children[:_TOP]),
-        offers=_offers(connection, id, children),
+        by_kind={row["kind"]: row["children"] for row in kinds},
+        top=tuple((child["id"], child["kind"], child["downloads"]) for child in top),
+        offers=_offers(connection, id),
         as_of=as_of,
         note="" if rows else "The snapshot does not list this model; others name it as their parent.",
     )
@@ -203,20 +204,16 @@ def _licence(connection: DuckDBPyConnection, id: str, above: list[dict[str, Any]
     return chain(id, parents, stated.get)
 
 
-def _offers(connection: DuckDBPyConnection, id: str, children: list[dict[str, Any]]) -> tuple[Offer, ...]:
+def _offers(connection: DuckDBPyConnection, id: str) -> tuple[Offer, ...]:
     """Declared ones first; then repositories with the same name but for the format, whose makers declared nothing."""
-    declared = [child for child in children if child["kind"] == "quantized"][:_MOST_OFFERS]
-    by_lineage = offers(
-        id, ((one["child"], one["tags"] or (), one["downloads"]) for one in declared), evidence="lineage"
-    )
+    copies = _rows(connection, _CHILDREN, {"id": id, "kind": "quantized", "most": _MOST_OFFERS})
     name = id.rpartition("/")[2]
-    listed = {child["child"] for child in children}
-    namesakes = [
-        (row["id"], row["tags"] or (), row["downloads"])
-        for row in _rows(connection, _NAMESAKES, {"id": id, "name": name, "most": _MOST_OFFERS})
-        if row["id"] not in listed
-    ]
-    return by_lineage + offers(id, namesakes, evidence="name")
+    namesakes = _rows(connection, _NAMESAKES, {"id": id, "name": name, "most": _MOST_OFFERS})
+    return tuple(
+        offer
+        for rows, evidence in ((copies, "lineage"), (namesakes, "name"))
+        for offer in offers(id, ((row["id"], row["tags"] or (), row["downloads"]) for row in rows), evidence=evidence)
+    )
 
 
 def _rows(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from insource.core.errors import BadInput
 from insource.hub.archive import Archive, Snapshot
 from insource.hub.duck import connect
-from insource.hub.snapshot import shipped_snapshot
+from insource.hub.prepared import prepare
 from insource.hub.sources.read import Read, read_file, take_lines
 from insource.workflows.services import Progress
 
@@ -51,7 +51,17 @@ class HubPlace:
 
 
 def sync(place: HubPlace, source: str, *, limit: int | None, day: date | None, progress: Progress) -> SyncReport:
-    """From the Hub's API ("") or a path or address. Raises BadInput, DownloadFailed, UsageError, StorageError."""
+    """From the Hub's API ("") or a path or address; what the questions need is worked out at once. Raises BadInput,
+    DownloadFailed, UsageError, StorageError."""
+    report = _take_snapshot(place, source, limit=limit, day=day, progress=progress)
+    progress("Work out lineage and sizes", 0, None)
+    prepare(place.archive)
+    return report
+
+
+def _take_snapshot(
+    place: HubPlace, source: str, *, limit: int | None, day: date | None, progress: Progress
+) -> SyncReport:
     with connect() as connection:
         if not source:
             return _from_api(connection, place, limit=limit, progress=progress)
@@ -71,18 +81,6 @@ def sync(place: HubPlace, source: str, *, limit: int | None, day: date | None, p
         if is_download:
             path.unlink()
         return SyncReport(snapshot=snapshot, refused=read.refused, cut=read.cut, renamed={}, deleted=())
-
-
-def open_hub(home: Path, *, day: date | None = None, source: str | None = None) -> tuple[DuckDBPyConnection, date]:
-    """A connection with the view `models` of a day, and that day: from the archive or, where it is empty, from the
-    snapshot that ships with insource (16,849 models without their lineage)."""
-    connection = connect()
-    archive = Archive(home / "hub")
-    if archive.snapshots():
-        return connection, archive.load(connection, day=day, source=source)
-    shipped = read_file(connection, shipped_snapshot(), scratch=home / "hub" / "partial")
-    connection.execute("CREATE OR REPLACE TEMP VIEW models AS FROM incoming")
-    return connection, shipped.day
 
 
 def _fetched(place: HubPlace, source: str, progress: Progress) -> tuple[Path, bool]:

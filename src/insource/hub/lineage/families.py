@@ -37,7 +37,7 @@ SELECT family, count(*) AS models, count(*) FILTER (generation = 0) AS sources, 
 FROM lineage_counts GROUP BY family ORDER BY models DESC, family
 """
 _DIRECT = """
-CREATE OR REPLACE TABLE direct_edges AS
+CREATE OR REPLACE TEMP TABLE direct_edges AS
 WITH RECURSIVE passed AS (
     SELECT c.child, c.parent FROM copies c JOIN intermediaries i ON i.owner = split_part(c.child, '/', 1)
 ), ends AS (  -- where a way over copies leads

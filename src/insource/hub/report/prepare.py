@@ -113,7 +113,8 @@ def prepare(connection: DuckDBPyConnection, organisations: Mapping[str, tuple[st
     _licences(connection)
     found = connection.execute("SELECT count(downloads_all) FROM models").fetchone()
     uses = "downloads_all" if found and found[0] else "downloads"
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE sizes AS {SIZES_SQL}")
+    if "sizes" not in tables:
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE sizes AS {SIZES_SQL}")
     connection.execute(_M.format(uses=uses), [FAMILY_PATTERN, FAMILY_PATTERN])
     return _ground(connection, basis="all time" if uses == "downloads_all" else "last 30 days", tables=tables)
 

@@ -1,8 +1,8 @@
 """From what the Hub says of a model to a snapshot's row: one SQL query, for whichever source has laid it out.
 
-A source makes a relation with the columns of `RAW_COLUMNS`, named as the Hub's API names them; nested values are JSON or
-a map, because their shapes grow (new dtypes, junk names). All texts were written by strangers: ids that are none refuse
-the row, control and direction characters go, lists and lengths are capped. Nothing is rendered or executed.
+A source makes a relation with the columns of `RAW_COLUMNS`, named as the Hub's API names them; nested values are JSON
+or a map, because their shapes grow (new dtypes, junk names). All texts were written by strangers: ids that are none
+refuse the row, control and direction characters go, lists and lengths are capped. Nothing is rendered or executed.
 """
 
 from __future__ import annotations

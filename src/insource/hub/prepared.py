@@ -1,0 +1,92 @@
+"""What the questions about the newest state need, worked out once: the models, their lineage and sizes in one DuckDB
+file beside the snapshots.
+
+It only repeats what the snapshots say, so it may be deleted at any time: it is made again where it is missing, damaged,
+or of other snapshots. A new one is written beside the old one and takes its name, so readers never see half of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from insource.core.errors import StorageError
+from insource.hub.archive import Archive
+from insource.hub.duck import connect, quoted
+from insource.hub.lineage.build import build_lineage
+from insource.hub.schema import MODEL_COLUMNS
+from insource.hub.sizes_sql import SIZES_SQL
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_VERSION = 1
+"""To be raised when the same snapshots give other tables."""
+_FILE = "prepared.duckdb"
+
+
+def open_prepared(archive: Archive) -> tuple[DuckDBPyConnection, date]:
+    """A connection that reads the archive's newest state (the tables of `build_lineage`, `models`, `sizes`) and the day
+    of its newest snapshot; prepared first where that was not done yet. It can hold temporary tables and nothing else.
+    Raises UsageError without a snapshot, StorageError."""
+    connection = connect()
+    day = _attach(connection, archive)
+    if day is None:
+        prepare(archive)
+        day = _attach(connection, archive)
+    if day is None:
+        raise StorageError(
+            f"The snapshots in {str(archive.folder)!r} changed while they were read.",
+            next_step="Run the command again.",
+        )
+    return connection, day
+
+
+def prepare(archive: Archive) -> None:
+    """Makes the file. Raises UsageError without a snapshot, StorageError."""
+    import duckdb
+
+    partial = archive.folder / f"{_FILE}.{os.getpid()}.partial"
+    key = _key(archive)
+    try:
+        with connect(partial) as connection:
+            day = archive.load(connection, lasting=True)
+            build_lineage(connection)
+            connection.execute(f"CREATE TABLE sizes AS {SIZES_SQL}")
+            connection.execute("CREATE TABLE prepared AS SELECT ? AS key, ?::DATE AS day", [key, day])
+        partial.replace(archive.folder / _FILE)
+    except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        raise StorageError(
+            f"The snapshots can't be prepared in {str(archive.folder)!r}: {str(error).splitlines()[0][:200]}.",
+            next_step="Make room there, or set `home` to another folder. The snapshots are untouched.",
+        ) from error
+    finally:
+        for left in (partial, Path(f"{partial}.wal")):
+            left.unlink(missing_ok=True)
+
+
+def _attach(connection: DuckDBPyConnection, archive: Archive) -> date | None:
+    """The day; None where the file is not there, can't be read, or is of other snapshots."""
+    import duckdb
+
+    path = archive.folder / _FILE
+    if not path.is_file():
+        return None
+    with contextlib.suppress(duckdb.Error):
+        connection.execute(f"ATTACH {quoted(str(path))} AS prepared (READ_ONLY)")
+        connection.execute("USE prepared")
+        for key, day in connection.execute("SELECT key, day FROM prepared.main.prepared").fetchall():
+            if key == _key(archive):
+                return day
+    connection.execute("USE memory")
+    connection.execute("DETACH DATABASE IF EXISTS prepared")
+    return None
+
+
+def _key(archive: Archive) -> str:
+    parts = [str(_VERSION), *(column.type for column in MODEL_COLUMNS), *(one.file for one in archive.snapshots())]
+    return sha256("\n".join(parts).encode()).hexdigest()
