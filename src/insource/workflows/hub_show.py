@@ -23,18 +23,22 @@ if TYPE_CHECKING:
 _TOP = 10
 _MOST_OFFERS = 200
 _ABOVE = """
-WITH RECURSIVE up AS (SELECT $id AS id UNION SELECT e.parent FROM edges e JOIN up ON e.child = up.id)
-SELECT child, parent, kind, evidence, confidence FROM edges WHERE child IN (SELECT id FROM up) ORDER BY child, parent
+WITH RECURSIVE up AS (
+    SELECT child, parent, kind, evidence, confidence FROM edges WHERE child = $id
+    UNION
+    SELECT e.child, e.parent, e.kind, e.evidence, e.confidence FROM edges e JOIN up ON e.child = up.parent
+)
+FROM up ORDER BY child, parent
 """
-_BY_KIND = "SELECT kind, count(*) AS children FROM edges WHERE parent = $id GROUP BY kind ORDER BY 2 DESC, 1"
+_BY_KIND = "SELECT kind, count(*) AS children FROM children WHERE parent = $id GROUP BY kind ORDER BY 2 DESC, 1"
 _CHILDREN = """
-SELECT e.child AS id, e.kind, m.tags, m.downloads FROM edges e LEFT JOIN models m ON m.id = e.child
-WHERE e.parent = $id AND ($kind = '' OR e.kind = $kind) ORDER BY m.downloads DESC NULLS LAST, e.child LIMIT $most
+SELECT child AS id, kind, downloads, tags FROM children WHERE parent = $id AND ($kind = '' OR kind = $kind)
+ORDER BY downloads DESC NULLS LAST, child LIMIT $most
 """
 _NAMESAKES = """
 SELECT id, tags, downloads FROM models WHERE id <> $id AND id IN (
     SELECT id FROM names WHERE name >= lower($name) AND name < lower($name) || chr(1114111)
-    EXCEPT SELECT child FROM edges WHERE parent = $id)
+    EXCEPT SELECT child FROM children WHERE parent = $id)
 ORDER BY downloads DESC NULLS LAST, id LIMIT $most
 """
 

@@ -18,13 +18,22 @@ FROM (SELECT id, downloads FROM models UNION ALL SELECT parent, NULL FROM edges)
 GROUP BY id ORDER BY name
 """
 """Sorted, so that all that begins with a name is found without reading the others."""
+_CHILDREN = """
+CREATE OR REPLACE TABLE children AS
+SELECT e.parent, e.child, e.kind, m.downloads, CASE WHEN e.kind = 'quantized' THEN m.tags END AS tags
+FROM edges e LEFT JOIN models m ON m.id = e.child
+ORDER BY e.parent, m.downloads DESC NULLS LAST, e.child
+"""
 
 
 def build_lineage(connection: DuckDBPyConnection) -> DeclaredCounts:
-    """Makes the tables `edges`, `unresolved_parents`, `lineage_counts`, `families`, `copies`, `intermediaries`, and
-    `names`: every id that is listed or named as a parent, by its name without its owner in lower case."""
+    """Makes the tables `edges`, `unresolved_parents`, `lineage_counts`, `families`, `copies`, `intermediaries`;
+    `names`: every id that is listed or named as a parent, by its name without its owner in lower case; and `children`:
+    the edges from above, each with the child's downloads and a copy's tags, which tell
+    its format."""
     counts = build_declared(connection)
     build_counts(connection)
     build_families(connection)
     connection.execute(_NAMES)
+    connection.execute(_CHILDREN)
     return counts
