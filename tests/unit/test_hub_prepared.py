@@ -18,8 +18,8 @@ from insource.hub.sources.read import read_file
 
 pytest.importorskip("duckdb")
 TABLES = (
-    "models", "edges", "unresolved_parents", "lineage_counts", "families", "copies", "intermediaries", "names", "children",
-    "sizes",
+    "models", "edges", "unresolved_parents", "lineage_counts", "families", "copies", "intermediaries", "names",
+    "children", "sizes",
 )  # fmt: skip
 STATS = "hub/hub_stats_frozen.parquet"
 

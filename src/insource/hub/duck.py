@@ -57,3 +57,8 @@ def paths_list(paths: tuple[Path, ...]) -> str:
 
 def _unglobbed(path: str) -> str:
     return "".join(f"[{c}]" if c in "*?[" else c for c in path)
+
+
+def table_names(connection: DuckDBPyConnection) -> set[str]:
+    """Tables and views of every attached database."""
+    return {str(name) for (name,) in connection.execute("SELECT table_name FROM information_schema.tables").fetchall()}

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from insource.core.errors import BadInput
+from insource.hub.duck import table_names
 from insource.hub.licences import licence_class
 from insource.hub.report.figure import Need
 from insource.hub.sizes_sql import SIZES_SQL
@@ -102,7 +103,7 @@ def read_organisations(path: Path | None = None) -> dict[str, tuple[str, str]]:
 
 def prepare(connection: DuckDBPyConnection, organisations: Mapping[str, tuple[str, str]]) -> Ground:
     """Makes `m` from the view `models`."""
-    tables = {str(row[0]) for row in connection.execute("SELECT table_name FROM information_schema.tables").fetchall()}
+    tables = table_names(connection)
     connection.execute("CREATE OR REPLACE TEMP TABLE annotation (account VARCHAR, kind VARCHAR, country VARCHAR)")
     if organisations:
         listed = list(organisations.items())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from insource.hub.duck import table_names
 from insource.hub.lineage.closure import Ranges
 from insource.hub.lineage.declared import build_declared
 from insource.hub.report.prepare import FAMILY_PATTERN
@@ -25,7 +26,8 @@ MOST_ACCOUNTS = 100
 
 
 def build_reach(connection: DuckDBPyConnection) -> None:
-    build_declared(connection)
+    if "edges" not in table_names(connection):
+        build_declared(connection)
     connection.execute(_DIRECT, [FAMILY_PATTERN])
     connection.execute(_NODES)
     edges = connection.execute(_EDGES).fetchnumpy()
