@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections import Counter, defaultdict
 from datetime import timedelta
@@ -13,9 +14,11 @@ from typing import Any
 import duckdb
 import pytest
 
+from insource.hub.lineage.declared import build_declared
 from insource.hub.report.figure import Drawn
 from insource.hub.sizes import SizeSources, parameters
 from insource.workflows.hub_report import HubReport, Question, hub_report
+from tests.hub_rows import real_models
 
 pytestmark = pytest.mark.data
 Raw = dict[str, Any]
@@ -176,11 +179,21 @@ def test_attention_and_trending(raw: list[Raw], drawn: dict[str, Drawn]) -> None
     assert [row["trending"] for row in drawn["trending"].rows] == scores[:20]
 
 
-def test_derivatives(raw: list[Raw], drawn: dict[str, Drawn]) -> None:
+def test_derivatives(raw: list[Raw], drawn: dict[str, Drawn], shared_data: Path) -> None:
+    """Of the names on cards those that nothing has any more are read as what `test_hub_lineage` shows they became."""
+    connection = real_models(shared_data)
+    build_declared(connection)
+    renamed = dict(
+        connection.execute("SELECT stated, parent FROM repaired_edges WHERE evidence = 'declared, renamed'").fetchall()
+    )
     children: defaultdict[str, set[str]] = defaultdict(set)
     for row in raw:
-        for parent in (row["baseModels"] or {}).get("models") or []:
-            children[parent["id"].lower()].add(row["id"].lower())
+        card = json.loads(row["cardData"] or "{}").get("base_model")
+        named = [card] if isinstance(card, str) else [name for name in card or [] if isinstance(name, str)]
+        resolved = [parent["id"] for parent in (row["baseModels"] or {}).get("models") or []]
+        for parent in (*resolved, *(renamed.get(name, name) for name in named)):
+            if parent.lower() != row["id"].lower():
+                children[parent.lower()].add(row["id"].lower())
 
     def below(account: str) -> tuple[int, int]:
         near = {child for parent, found in children.items() if owner(parent) == account for child in found}
