@@ -1,6 +1,7 @@
 """Lineage inference against edges that are declared but hidden from it.
 
-    python bench/hub_lineage.py     writes bench/results/hub_lineage.txt, docs/lineage_curve.csv and .svg
+    python bench/hub_lineage.py     writes bench/results/hub_lineage.txt, docs/lineage_curve.csv and .svg, and the table
+                                    in docs/lineage.md
 
 Part one: GGUF repositories of the October records, by name alone. Part two: half of the children of the hub-stats file
 (seeded), by everything but their own declarations; the other half trains.
@@ -36,6 +37,7 @@ _SEEDS = (0, 1, 2)
 _POINTS = 40
 _KINDS = ("finetune", "adapter", "quantized", "merge")
 _WANTED = ("finetune", "adapter", "quantized")
+_BEGIN, _END = "<!-- measured by bench/hub_lineage.py -->", "<!-- end -->"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +145,10 @@ def _hidden_table(halves: Halves, seed: int) -> list[str]:
     lines = [f"\nHidden half, seed {seed}: {seconds:.0f} s for {len(halves.models):,} models; beside it {undeclared} "
              "edges of models that declare nothing",
              "  kind                    hidden   edges   right   precision   recall"]  # fmt: skip
+    listed = {model.id for model in halves.models}
+    wanted = [edge for edge in halves.hidden if edge.kind in _WANTED]
+    reachable = sum(edge.parent in listed for edge in wanted)
+    lines.append(f"  parents that the file lists at all, of the three together: {reachable} of {len(wanted)}")
     for name, kinds in (("the three together", _WANTED), *((kind, (kind,)) for kind in _KINDS)):
         truth = halves.truth(kinds)
         ours = share([(edge.child, edge.parent) for edge in edges if edge.child in truth], truth)
@@ -242,6 +248,9 @@ def main() -> None:
     _draw(curve)
     text = "\n".join(lines) + "\n"
     (_ROOT / "bench" / "results" / "hub_lineage.txt").write_text(text)
+    page = _ROOT / "docs" / "lineage.md"
+    before, rest = page.read_text("utf-8").split(_BEGIN)
+    page.write_text(f"{before}{_BEGIN}\n```\n{text}```\n{_END}{rest.split(_END)[1]}", "utf-8")
     sys.stdout.write(text)
 
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from duckdb import DuckDBPyConnection
+from typer.testing import CliRunner
 
+from insource.cli.main import app
 from insource.hub.archive import Archive
 from insource.hub.duck import connect
 from insource.hub.schema import MODEL_COLUMNS
@@ -209,3 +211,31 @@ def test_may_and_october_are_two_windows_of_thirty_days(
     assert window.thirty_days == sum(october[id] is not None for id in both)
     found = {row[0]: row[1:] for row in duck.execute("FROM window_downloads").fetchall()}
     assert found == {id: (None, False, may[id], october[id]) for id in both}
+
+
+@pytest.mark.data
+def test_the_window_command_says_what_two_snapshots_can_tell(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INSOURCE_HOME", str(tmp_path))
+
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(app, ["hub", *arguments], catch_exceptions=False)
+        assert done.exit_code == 0
+        return done.stdout
+
+    for name in (PARQUET, OCTOBER):
+        run("sync", "--from", str(shared_data / name))
+    told = json.loads(run("window", "2026-05-20", "2026-10-05", "--most", "3", "--json"))
+    october = {one["name"]: one["hf_downloads"] for one in _october(shared_data)}
+    may = {one["id"]: one["downloads"] for one in raw_parquet(shared_data / PARQUET)}
+    most = sorted(may.keys() & october.keys(), key=lambda id: -october[id])[:3]
+    assert [one["id"] for one in told["models"]] == most
+    assert [one["last_30_days_first"] for one in told["models"]] == [may[id] for id in most]
+    assert (told["both"], told["differences"]) == (len(may.keys() & october.keys()), 0)
+    assert most[0] in run("window", "2026-05-20", "2026-10-05")
+
+
+def _october(shared_data: Path) -> list[dict[str, Any]]:
+    with gzip.open(shared_data / OCTOBER, "rt", encoding="utf-8") as file:
+        return json.load(file)

@@ -149,8 +149,8 @@ def test_the_commands_on_the_real_file(shared_data: Path, tmp_path: Path) -> Non
     assert deep["folded"] == []
     trends = run("trending", "--days", "365")
     assert trends["roots"][0]["root"] == "meta-llama/Llama-3.1-8B"
-    assert run("edges", "--out", str(out), "--declared-only")["edges"] == 5511
-    both = run("edges", "--out", str(out))
+    assert run("edges", "--out", str(out))["edges"] == 5511
+    both = run("edges", "--out", str(out), "--inferred")
     assert both["edges"] == 5511 + both["by_evidence"]["inferred"]
     found = duckdb.connect().execute("SELECT child, confidence FROM read_parquet(?)", [str(out)]).fetchall()
     declared = {child for child, confidence in found if confidence >= min(CONFIDENCE.values())}

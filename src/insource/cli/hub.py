@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from insource.cli import hub_edges, hub_report, hub_show, hub_tree, hub_trending
-from insource.cli.options import JsonOption, QuietOption
+from insource.cli import hub_edges, hub_report, hub_show, hub_tree, hub_trending, hub_window
+from insource.cli.options import JsonOption, QuietOption, parse_day
 from insource.cli.output import Output
 from insource.cli.session import load_settings
-from insource.core.errors import UsageError
 
 if TYPE_CHECKING:
     from insource.hub.archive import Snapshot
@@ -96,14 +95,7 @@ app.command("tree")(hub_tree.tree)
 app.command("trending")(hub_trending.trending)
 app.command("edges")(hub_edges.edges)
 app.command("report")(hub_report.report)
-
-
-def parse_day(text: str) -> date | None:
-    """Raises UsageError."""
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError as error:
-        raise UsageError(f"{text!r} is no day.", next_step="Write it as 2026-05-20.") from error
+app.command("window")(hub_window.window)
 
 
 def _json(one: Snapshot) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from insource.cli.session import load_settings
 def edges(
     out_file: Annotated[Path, typer.Option("--out", metavar="FILE.parquet", help="Where the edges go.")],
     inferred: Annotated[
-        bool, typer.Option("--inferred/--declared-only", help="Also parents inferred of models that declare none.")
-    ] = True,
+        bool, typer.Option("--inferred", help="Also parents inferred of models that declare none: takes minutes.")
+    ] = False,
     source: FileOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -27,7 +27,7 @@ def edges(
 
     out = Output(as_json=as_json, quiet=quiet)
     if inferred:
-        out.say("Inferring parents that nobody declared; --declared-only leaves that out.")
+        out.say("Inferring parents that nobody declared: about 10 seconds for every 1,000 models.")
     with open_lineage(load_settings().home, source) as (connection, counts):
         added = add_inferred(connection) if inferred else 0
         written = export_edges(connection, out_file)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from insource.core.errors import UsageError
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No talk and no progress bars; data only.")]
@@ -20,3 +23,11 @@ EvidenceOption = Annotated[
         help="Published scores to show: model, benchmark, score, source, date; or a folder of tables.",
     ),
 ]
+
+
+def parse_day(text: str) -> date | None:
+    """Raises UsageError."""
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no day.", next_step="Write it as 2026-05-20.") from error

@@ -1,0 +1,55 @@
+"""`insource hub window FIRST LAST`: what was downloaded between two days, as far as two snapshots can tell."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from insource.cli.options import JsonOption, QuietOption, parse_day
+from insource.cli.output import Output
+from insource.cli.session import load_settings
+from insource.core.errors import UsageError
+
+
+def window(
+    first: Annotated[str, typer.Argument(metavar="FIRST", help="Day of the earlier snapshot, as 2026-05-20.")],
+    last: Annotated[str, typer.Argument(metavar="LAST", help="Day of the later one.")],
+    most: Annotated[int, typer.Option("--most", min=1, max=10_000, metavar="N", help="Models shown.")] = 20,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Show what was downloaded between two snapshots, of the models that both hold."""
+    from insource.hub.archive import Archive
+    from insource.hub.duck import connect
+    from insource.hub.window import window_downloads
+    from insource.workflows.hub_lineage import safe_name
+
+    start, end = parse_day(first), parse_day(last)
+    if start is None or end is None or start >= end:
+        raise UsageError("The first day is not before the last.", next_step="insource hub window 2026-05-20 2026-10-05")
+    out = Output(as_json=as_json, quiet=quiet)
+    with connect() as connection:
+        found = window_downloads(connection, Archive(load_settings().home / "hub"), first=start, last=end)
+        rows = connection.execute(
+            """SELECT id, downloads, last_30_days_first, last_30_days_last FROM window_downloads
+            ORDER BY downloads DESC NULLS LAST, last_30_days_last DESC NULLS LAST, id LIMIT ?""",
+            [most],
+        ).fetchall()
+    if as_json:
+        names = ("id", "downloads", "last_30_days_first", "last_30_days_last")
+        counts = {name: getattr(found, name) for name in ("both", "only_first", "only_last", "differences", "fell")}
+        days = {"first": found.first.isoformat(), "last": found.last.isoformat()}
+        out.data({**days, **counts, "models": [dict(zip(names, row, strict=True)) for row in rows]})
+        return
+    out.table(
+        f"Downloads from {found.first} to {found.last}",
+        ("model", ">between them", f">30 days to {found.first}", f">30 days to {found.last}"),
+        [(safe_name(id), *("-" if count is None else f"{count:,}" for count in counts)) for id, *counts in rows],
+    )
+    out.say(
+        f"{found.both:,} models are in both snapshots, {found.only_first:,} in the first alone, {found.only_last:,} in "
+        f"the last alone. {found.differences:,} state all downloads on both days; of {found.fell:,} the count fell."
+    )
+    if not found.differences:
+        out.say("One of the snapshots states the last 30 days alone: two windows, from which nothing is subtracted.")
