@@ -33,8 +33,9 @@ _SHADES = ("#cfe8dd", "#8cc7ae", "#f0c27b", "#c77d1e", "#7d3f00")
 """Of sizes, small to large."""
 
 
-def chart(found: Drawn) -> alt.TopLevelMixin:
-    """The figure's Vega-Lite definition with its data."""
+def chart(found: Drawn, *, basis: str) -> alt.TopLevelMixin:
+    """The figure's Vega-Lite definition with its data. `basis`, of what it is drawn, stands under its title: pictures
+    travel without their page."""
     drawn = found.figure.chart
     data = alt.Data(values=[_shown(row) for row in found.rows])
     base = alt.Chart(data)
@@ -45,7 +46,8 @@ def chart(found: Drawn) -> alt.TopLevelMixin:
         made.configure_axis(labelLimit=330, labelFontSize=12, titleFontSize=12, grid=True)
         .configure_view(strokeOpacity=0)
         .configure_legend(labelLimit=300, labelFontSize=12)
-        .properties(background="white", width=_WIDTH_PX)
+        .configure_title(fontSize=16, subtitleFontSize=12, subtitleColor="#5a6270", anchor="start", offset=12)
+        .properties(background="white", width=_WIDTH_PX, title=alt.TitleParams(text=found.figure.title, subtitle=basis))
     )
 
 
@@ -215,8 +217,11 @@ def write(report: HubReport, folder: Path) -> Path:
     """The page, and of each figure the Vega-Lite definition, SVG, PNG and CSV. Returns the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures: dict[str, str] = {}
+    ground = report.taken.ground
+    sample = ", a sample" if ground.is_sample else ""
+    basis = f"{ground.models:,} models of {report.source}{sample}; uses: {ground.basis}"
     for found in report.taken.drawn:
-        definition, id = chart(found).to_json(), found.figure.id
+        definition, id = chart(found, basis=basis).to_json(), found.figure.id
         pictures[id] = svg(definition)
         (folder / f"{id}.vl.json").write_text(definition, "utf-8")
         (folder / f"{id}.svg").write_text(pictures[id], "utf-8")
