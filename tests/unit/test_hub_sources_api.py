@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from insource.core.errors import DownloadFailed
+from insource.core.errors import BadInput, DownloadFailed
+from insource.hub.archive import Archive
 from insource.hub.duck import connect
+from insource.hub.prepared import open_prepared
 from insource.hub.sources import hub_api
 from insource.workflows.hub_sync import HubPlace, SyncReport, sync
 from insource.workflows.services import quiet
@@ -117,6 +119,26 @@ def test_renamed_and_deleted_ids_are_told_apart(tmp_path: Path) -> None:
     assert "neworg/model-0003" in ids
     assert ids.isdisjoint({"org/model-0003", "org/model-0004"})
     assert {"org/model-0003", "org/model-0004"} <= {row[0] for row in rows(tmp_path, day=TODAY)}
+
+
+def test_a_child_of_a_model_that_was_renamed_keeps_its_parent(tmp_path: Path) -> None:
+    child = {**models(1)[0], "id": "user/tune", "tags": ["base_model:org/model-0003"]}
+    with running_listing(FakeListing(models=[*models(10), child])) as hub:
+        synced(hub, tmp_path)
+        hub.models[3] = {**hub.models[3], "id": "neworg/model-0003"}
+        hub.renamed = {"org/model-0003": "neworg/model-0003"}
+        synced(hub, tmp_path, today=LATER)
+    connection, _ = open_prepared(Archive(tmp_path / "hub"))
+    with connection:
+        found = connection.execute("SELECT parent, evidence FROM edges WHERE child = 'user/tune'").fetchall()
+    assert found == [("neworg/model-0003", "declared, renamed")]
+    assert Archive(tmp_path / "hub").renames() == hub.renamed
+
+
+def test_a_damaged_list_of_renames_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "renames.json").write_text('{"a/b": 3}')
+    with pytest.raises(BadInput, match="damaged"):
+        Archive(tmp_path).renames()
 
 
 def test_a_part_says_nothing_of_the_rest(tmp_path: Path) -> None:

@@ -123,7 +123,8 @@ class Archive:
         lasting: bool = False,
     ) -> date:
         """Makes the views `models` (of that day or the newest, of all sources or one) and `sightings` (id, source,
-        first_seen, last_seen). Returns the day of the newest snapshot in it. Raises UsageError without any.
+        first_seen, last_seen), and the table `renames` (old, new). Returns the day of the newest snapshot in it. Raises
+        UsageError without any.
 
         Behind `models` is the table `model_rows`, whose `of_day` is the day of the snapshot that a row is from. They
         are the connection's own, unless they are `lasting` ones of its file."""
@@ -140,9 +141,34 @@ class Archive:
         temp = "" if lasting else "TEMP"
         connection.execute(f"CREATE OR REPLACE {temp} TABLE model_rows AS {query}")
         connection.execute(f"CREATE OR REPLACE {temp} VIEW models AS SELECT {_COLUMNS} FROM model_rows")
+        connection.execute(f"CREATE OR REPLACE {temp} TABLE renames (old VARCHAR, new VARCHAR)")
+        told = self.renames()
+        connection.execute(
+            "INSERT INTO renames SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[])", [list(told), list(told.values())]
+        )
         seen = " UNION ALL ".join(self._sightings(chain) for chain in chains)
         connection.execute(f"CREATE OR REPLACE TEMP VIEW sightings AS {seen}")
         return max(chain[-1].day for chain in chains)
+
+    def add_renames(self, renames: Mapping[str, str]) -> None:
+        """Keeps what the Hub told of ids that are no longer listed: old id to new. Raises BadInput, StorageError."""
+        known = self.renames()
+        if renames.items() <= known.items():
+            return
+        with _disk_is_said(self.folder):
+            _replace(self._renames, {**known, **renames})
+
+    def renames(self) -> dict[str, str]:
+        """Old id to new. Raises BadInput where the file is damaged."""
+        try:
+            return msgspec.json.decode(self._renames.read_bytes(), type=dict[str, str])
+        except FileNotFoundError:
+            return {}
+        except msgspec.MsgspecError as error:
+            raise BadInput(
+                f"The list of renamed ids {str(self._renames)!r} is damaged ({error}).",
+                next_step="Remove it; the next insource hub sync asks the Hub again for ids that vanish.",
+            ) from error
 
     def vanished(self, connection: DuckDBPyConnection, snapshot: Snapshot, *, most: int) -> list[str]:
         """Ids that are gone since the source's snapshot before."""
@@ -153,6 +179,10 @@ class Archive:
     @property
     def _list(self) -> Path:
         return self.folder / "archive.json"
+
+    @property
+    def _renames(self) -> Path:
+        return self.folder / "renames.json"
 
     def _chains(self, day: date | None, source: str | None) -> list[Chain]:
         """Of every source its snapshots up to the day."""
@@ -218,10 +248,7 @@ class Archive:
         return msgspec.structs.replace(written, changed=changes, rows=rows)
 
     def _save(self, snapshots: Chain) -> None:
-        partial = self._list.with_suffix(".partial")
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(snapshots), indent=1))
-        _sync(partial)
-        partial.replace(self._list)
+        _replace(self._list, snapshots)
 
 
 def _merged(states: str) -> str:
@@ -236,6 +263,14 @@ def _merged(states: str) -> str:
     return f"""SELECT {named}, of_day FROM ({states}) WINDOW
         ranked AS ({order}), others AS ({order} ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
         QUALIFY row_number() OVER ranked = 1"""
+
+
+def _replace(path: Path, content: object) -> None:
+    """The old file stays until the new one is whole."""
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1))
+    _sync(partial)
+    partial.replace(path)
 
 
 def _sync(path: Path) -> None:

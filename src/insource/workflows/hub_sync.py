@@ -119,10 +119,12 @@ def _from_api(connection: DuckDBPyConnection, place: HubPlace, *, limit: int | N
     hub_api.forget(place.scratch)
     vanished = place.archive.vanished(connection, snapshot, most=_LOOKED_AFTER)
     became = hub_api.what_became_of(vanished, hub_url=place.hub_url)
+    renamed = {old: new for old, new in became.items() if new is not None}
+    place.archive.add_renames(renamed)
     return SyncReport(
         snapshot=snapshot,
         refused=read.refused,
         cut=read.cut,
-        renamed={old: new for old, new in became.items() if new is not None},
+        renamed=renamed,
         deleted=tuple(old for old, new in became.items() if new is None),
     )

@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from insource.hub.duck import table_names
+
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
@@ -123,12 +125,11 @@ def repair_parents(connection: DuckDBPyConnection) -> None:
     connection.execute(_LOOSE, {"address": _ADDRESS, "tail": _TAIL, "id": _ID})
     for statement in _KNOWN:
         connection.execute(statement)
-    tables = {str(row[0]) for row in connection.execute("SHOW TABLES").fetchall()}
     empty = "CREATE OR REPLACE TEMP TABLE {} AS SELECT '' AS old, '' AS new WHERE false"
     connection.execute(_WITNESSED)
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE all_renames AS SELECT old, min(new) AS new FROM renames GROUP BY old"
-        if "renames" in tables
+        if "renames" in table_names(connection)
         else empty.format("all_renames")
     )
     connection.execute(_MOVED)
