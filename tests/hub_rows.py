@@ -9,7 +9,7 @@ VIEW_SQL = """
 CREATE OR REPLACE TABLE models AS SELECT id, author, createdAt AS created, lastModified AS modified, downloads,
     downloadsAllTime AS downloads_all, likes, trendingScore AS trending, pipeline_tag, library_name AS library,
     CASE json_type(cardData, '$.license') WHEN 'ARRAY'
-        THEN array_to_string(CAST(cardData->'$.license' AS VARCHAR[]), ' OR ')
+        THEN array_to_string(CAST(cardData->'$.license' AS VARCHAR[]), ',')
         ELSE cardData->>'$.license' END AS license,
     cardData->>'$.license_name' AS license_name,
     CASE json_type(cardData, '$.language') WHEN 'ARRAY' THEN CAST(cardData->'$.language' AS VARCHAR[])

@@ -72,7 +72,7 @@ def test_all_rows_of_the_parquet(duck: DuckDBPyConnection, shared_data: Path, tm
         relations.update(relation for relation, _ in parents)
         card = json.loads(one["cardData"] or "{}")
         licence = card.get("license")
-        assert row["license"] == (" OR ".join(licence) if isinstance(licence, list) else licence) or not licence
+        assert row["license"] == (",".join(licence) if isinstance(licence, list) else licence) or not licence
         named = card.get("base_model")
         assert set(row["card_base_models"] or ()) == set([named] if isinstance(named, str) else named or ())
         tensors = one["safetensors"] or {"total": None, "parameters": {}}
@@ -126,7 +126,7 @@ def test_all_api_records(duck: DuckDBPyConnection, shared_data: Path, tmp_path: 
         assert {(parent["relation"], parent["id"]) for parent in row["base_models"]} == typed
         assert {id for _, id in typed} == {tag for tag in tagged if ":" not in tag}
         licences = sorted(tag.removeprefix("license:") for tag in one["tags"] if tag.startswith("license:"))
-        assert row["license"] == (" OR ".join(licences) or None)
+        assert row["license"] == (",".join(licences) or None)
         assert len(row["files"]) == len(one["siblings"])
         said = "".join(one["siblings"])
         assert all(f"rfilename={name!r}," in said for name in row["files"])

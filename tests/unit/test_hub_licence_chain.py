@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insource.core.errors import UsageError
+from insource.hub.duck import connect
 from insource.hub.licence_chain import chain, class_rank, effective_ranks, stated_licence
 from insource.hub.licences import CLASSES, licence_class, parse_policy
+from insource.hub.sources.read import read_file
 from tests.hub_rows import real_models
 
 _PARENTS = {"me": ["mid", "other"], "mid": ["root"], "other": ["me", "other"], "root": []}
@@ -82,6 +84,17 @@ _RESTRICTED = {"community", "behavioural", "non-commercial", "proprietary"}
 _FREE = {"permissive", "copyleft", "open-model"}
 
 
+def test_of_several_licences_on_one_card_the_strictest_counts(tmp_path: Path) -> None:
+    """Nobody says that one may choose, so a free one beside a restricted one opens nothing."""
+    file = tmp_path / "models.jsonl"
+    card = {"license": ["apache-2.0", "cc-by-nc-4.0"]}
+    file.write_text(json.dumps({"id": "a/both", "cardData": card, "tags": ["license:apache-2.0"]}), "utf-8")
+    with connect() as connection:
+        read_file(connection, file, scratch=tmp_path)
+        ((license,),) = connection.execute("SELECT license FROM incoming").fetchall()
+    assert licence_class(license) == "non-commercial"
+
+
 @pytest.mark.data
 def test_every_real_conflict_is_found(shared_data: Path) -> None:
     """Independent: plain Python over the card's JSON and the `baseModels` column, one parent after the other."""
@@ -94,7 +107,7 @@ def test_every_real_conflict_is_found(shared_data: Path) -> None:
     for id, text, base in rows:
         card = json.loads(text or "{}")
         value = card.get("license")
-        value = " OR ".join(value) if isinstance(value, list) else value
+        value = ",".join(value) if isinstance(value, list) else value
         label[id] = card["license_name"] if value in (None, "other") and card.get("license_name") else value
         declared[id] = [model["id"] for model in base["models"]] if base else []
     expected = {

@@ -38,7 +38,10 @@ def window(
         ).fetchall()
     if as_json:
         names = ("id", "downloads", "last_30_days_first", "last_30_days_last")
-        counts = {name: getattr(found, name) for name in ("both", "only_first", "only_last", "differences", "fell")}
+        counts = {
+            name: getattr(found, name)
+            for name in ("both", "only_first", "only_last", "differences", "fell", "thirty_days")
+        }
         days = {"first": found.first.isoformat(), "last": found.last.isoformat()}
         out.data({**days, **counts, "models": [dict(zip(names, row, strict=True)) for row in rows]})
         return

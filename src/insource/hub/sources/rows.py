@@ -147,7 +147,7 @@ def select_rows(raw: str, *, source: str) -> str:
         CASE WHEN isfinite(trendingScore) THEN trendingScore END AS trending,
         {_word("pipeline_tag")} AS pipeline_tag,
         {_word("library_name")} AS library,
-        {_word("array_to_string(list_sort(licences[:8]), ' OR ')")} AS license,
+        {_word("array_to_string(list_sort(licences[:8]), ',')")} AS license,
         {_word(_text_of_card("license_name"))} AS license_name,
         {_words(_one_or_list("language"), most=MOST_TAGS)} AS languages,
         tags,
