@@ -116,4 +116,4 @@ def test_an_interrupted_preparation_leaves_the_old_one(tmp_path: Path, monkeypat
 
 def test_without_a_snapshot_the_next_step_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no snapshot"):
-        open_prepared(Archive(tmp_path))
+        open_prepared(Archive(tmp_path / "not there yet"))

@@ -130,10 +130,7 @@ class Archive:
         are the connection's own, unless they are `lasting` ones of its file."""
         chains = self._chains(day, source)
         if not chains:
-            raise UsageError(
-                f"There is no snapshot{f' of {source}' if source else ''}{f' up to {day}' if day else ''}.",
-                next_step="Make one: insource hub sync, or from a file: insource hub sync --from models.parquet",
-            )
+            raise no_snapshot(day=day, source=source)
         states = " UNION ALL ".join(
             f"SELECT *, DATE '{chain[-1].day}' AS of_day FROM ({self._state(chain)})" for chain in chains
         )
@@ -249,6 +246,13 @@ class Archive:
 
     def _save(self, snapshots: Chain) -> None:
         _replace(self._list, snapshots)
+
+
+def no_snapshot(*, day: date | None = None, source: str | None = None) -> UsageError:
+    return UsageError(
+        f"There is no snapshot{f' of {source}' if source else ''}{f' up to {day}' if day else ''}.",
+        next_step="Make one: insource hub sync, or from a file: insource hub sync --from models.parquet",
+    )
 
 
 def _merged(states: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from insource.core.errors import StorageError
-from insource.hub.archive import Archive
+from insource.hub.archive import Archive, no_snapshot
 from insource.hub.duck import connect, quoted
 from insource.hub.lineage.build import build_lineage
 from insource.hub.schema import MODEL_COLUMNS
@@ -50,6 +50,8 @@ def prepare(archive: Archive) -> None:
     """Makes the file. Raises UsageError without a snapshot, StorageError."""
     import duckdb
 
+    if not archive.snapshots():
+        raise no_snapshot()
     partial = archive.folder / f"{_FILE}.{os.getpid()}.partial"
     key = _key(archive)
     try:
