@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from duckdb import DuckDBPyConnection
 from typer.testing import CliRunner
 
@@ -101,6 +102,11 @@ def test_all_of_the_october_records(duck: DuckDBPyConnection, shared_data: Path,
         assert row["downloads"] == one["hf_downloads"] or (row["downloads"], one["release_date"]) == (None, None)
         assert row["downloads_all"] is None
         assert row["tags"] is None
+        assert row["active_parameters"] == one.get("active_parameters")
+        unread = one["num_hidden_layers"] is None if "num_hidden_layers" in one else True
+        assert row["context"] == (None if unread and one["context_length"] == 4096 else one["context_length"])
+    assert sum(row["context"] is not None for row in rows.values()) == 12_605
+    assert sum(row["active_parameters"] is not None for row in rows.values()) == 2_943
 
 
 def test_the_shipped_snapshot_is_a_source_too(duck: DuckDBPyConnection, tmp_path: Path) -> None:
@@ -111,6 +117,7 @@ def test_the_shipped_snapshot_is_a_source_too(duck: DuckDBPyConnection, tmp_path
         row = rows[model.id]
         assert (row["license"], row["likes"], row["downloads"]) == (model.license, model.likes, model.downloads)
         assert (row["parameters_stated"] or 0) == model.parameters
+        assert (row["context"], row["active_parameters"]) == (model.context_tokens, model.active_parameters)
 
 
 @pytest.mark.data
@@ -130,8 +137,11 @@ def test_all_api_records(duck: DuckDBPyConnection, shared_data: Path, tmp_path: 
         assert len(row["files"]) == len(one["siblings"])
         said = "".join(one["siblings"])
         assert all(f"rfilename={name!r}," in said for name in row["files"])
+        named = (yaml.safe_load(one["card_data"] or "") or {}).get("base_model")
+        assert row["card_base_models"] == (named and sorted({named} if isinstance(named, str) else set(named)))
         assert row["gated"] == (one["gated"] or "no")
         assert row["model_type"] == ((one["config"] or {}).get("model_type") or (one["gguf"] or {}).get("architecture"))
+    assert sum(row["card_base_models"] is not None for row in rows.values()) > 100
 
 
 @pytest.mark.data

@@ -21,6 +21,8 @@ import huggingface_hub
 class FakeListing:
     models: list[dict[str, Any]]
     """As the API says them; a listing holds them in this order."""
+    repo_type: str = "models"
+    """What they are: also `datasets` or `spaces`."""
     faults: dict[int, list[str]] = field(default_factory=dict[int, "list[str]"])
     """By number of the page, from 0: what happens before it is given: `429`, `retry-after`, `503`, `400`, `drop`."""
     renamed: dict[str, str] = field(default_factory=dict[str, str])
@@ -36,7 +38,11 @@ class FakeListing:
 
     def pages(self) -> list[int]:
         """The cursors that were asked for, in order."""
-        return [int(query.get("cursor", ["0"])[0]) for path, query in self.requests if path == "/api/models"]
+        return [int(query.get("cursor", ["0"])[0]) for path, query in self.requests if path == self.path]
+
+    @property
+    def path(self) -> str:
+        return f"/api/{self.repo_type}"
 
 
 @contextmanager
@@ -69,10 +75,10 @@ class _Handler(BaseHTTPRequestHandler):
         path, query = unquote(parts.path), parse_qs(parts.query)
         self.state.requests.append((path, query))
         self.state.headers.append(dict(self.headers.items()))
-        if path == "/api/models":
+        if path == self.state.path:
             self._page(query)
-        elif path.startswith("/api/models/"):
-            self._record(path.removeprefix("/api/models/"))
+        elif path.startswith(f"{self.state.path}/"):
+            self._record(path.removeprefix(f"{self.state.path}/"))
         elif path in self.state.files:
             self._file(self.state.files[path])
         else:
@@ -94,12 +100,12 @@ class _Handler(BaseHTTPRequestHandler):
             if start + size < len(self.state.models):
                 host = self.state.elsewhere or self.state.url
                 fields = "".join(f"&expand={quote(name)}" for name in query.get("expand", []))
-                headers["Link"] = f'<{host}/api/models?limit={size}&cursor={start + size}{fields}>; rel="next"'
+                headers["Link"] = f'<{host}{self.state.path}?limit={size}&cursor={start + size}{fields}>; rel="next"'
             self._send(200, headers, body, cut=len(body) // 2 if fault == "drop" else None)
 
     def _record(self, id: str) -> None:
         if id in self.state.renamed:
-            self._send(307, {"Location": f"/api/models/{self.state.renamed[id]}"})
+            self._send(307, {"Location": f"{self.state.path}/{self.state.renamed[id]}"})
             return
         found = next((model for model in self.state.models if model["id"] == id), None)
         if found is None:

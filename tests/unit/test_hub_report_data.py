@@ -72,7 +72,12 @@ def test_the_snapshot_is_called_a_sample_of_4_167(report: HubReport) -> None:
     assert report.taken.ground.models == 4_167
     assert report.taken.ground.is_sample
     assert report.taken.ground.basis == "all time"
-    assert {item.figure.id for item in report.taken.missing} == {"dataset_categories", "who_uses"}
+    assert {item.figure.id for item in report.taken.missing} == {
+        "dataset_categories",
+        "dataset_growth",
+        "space_growth",
+        "who_uses",
+    }
 
 
 def test_growth_by_month_and_week(raw: list[Raw], drawn: dict[str, Drawn]) -> None:

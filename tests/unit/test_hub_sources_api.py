@@ -47,7 +47,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
-    monkeypatch.setattr(hub_api, "PAGE_MODELS", 10)
+    monkeypatch.setattr(hub_api, "PAGE_SIZE", 10)
 
 
 def synced(hub: FakeListing, home: Path, *, today: date = TODAY, limit: int | None = None) -> SyncReport:
@@ -202,4 +202,4 @@ def test_a_file_by_its_address_goes_on_where_it_broke(tmp_path: Path, cut: list[
     assert (report.snapshot.rows, report.snapshot.origin) == (500, "models.parquet")
     assert [headers.get("Range") for headers in hub.headers] == ([None, "bytes=100-"] if cut else [None])
     assert all("authorization" not in {name.lower() for name in headers} for headers in hub.headers)
-    assert list(place.scratch.iterdir()) == []
+    assert list((place.archive.folder / "partial").iterdir()) == []

@@ -183,9 +183,9 @@ def test_the_commands(tmp_path: Path) -> None:
     assert json.loads(empty.stdout) == []
     done = run.invoke(app, ["hub", "sync", "--from", str(path), "--json", "-q"], catch_exceptions=False)
     report = json.loads(done.stdout)
-    assert (report["models"], report["refused"], report["day"], report["source"]) == (2, 1, "2026-03-04", "api")
+    assert (report["repositories"], report["refused"], report["day"], report["source"]) == (2, 1, "2026-03-04", "api")
     listed = json.loads(run.invoke(app, ["hub", "snapshots", "--json"], catch_exceptions=False).stdout)
-    assert [(one["models"], one["origin"], one["whole"]) for one in listed] == [(2, "records.jsonl", True)]
+    assert [(one["repositories"], one["origin"], one["whole"]) for one in listed] == [(2, "records.jsonl", True)]
     assert "records.jsonl" in run.invoke(app, ["hub", "snapshots"], catch_exceptions=False).stdout
     assert isinstance(run.invoke(app, ["hub", "sync", "--from", "nowhere"]).exception, BadInput)
     assert isinstance(run.invoke(app, ["hub", "sync", "--day", "soon"]).exception, UsageError)

@@ -14,6 +14,7 @@ from insource.cli.session import load_settings
 
 if TYPE_CHECKING:
     from insource.hub.archive import Snapshot
+    from insource.hub.schema import RepoType
 
 app = typer.Typer(help="The open-model ecosystem: snapshots of the Hub's metadata.", no_args_is_help=True)
 
@@ -22,22 +23,27 @@ FromOption = Annotated[
     typer.Option(
         "--from",
         metavar="PATH|URL",
-        help="hub-stats' models.parquet, API records, a snapshot of ours; default: the Hub's API.",
+        help="hub-stats' Parquet files, API records, a snapshot of ours; default: the Hub's API.",
     ),
 ]
-LimitOption = Annotated[int | None, typer.Option(min=1, metavar="N", help="Only so many models: a partial snapshot.")]
+TypeOption = Annotated[
+    str,
+    typer.Option("--type", metavar="TYPE", help="models, datasets or spaces; default: the file's, else models."),
+]
+LimitOption = Annotated[int | None, typer.Option(min=1, metavar="N", help="Only so many: a partial snapshot.")]
 DayOption = Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Day of a file; default: the newest date in it.")]
 
 
 @app.command("sync")
 def sync(
     source: FromOption = "",
+    repo_type: TypeOption = "",
     limit: LimitOption = None,
     day: DayOption = "",
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Take a snapshot of the Hub's models; one that was interrupted goes on."""
+    """Take a snapshot of the Hub's models, datasets or Spaces; one that was interrupted goes on."""
     from insource.workflows import hub_sync
 
     settings = load_settings()
@@ -45,17 +51,21 @@ def sync(
     today = datetime.now(UTC).date()
     place = hub_sync.HubPlace(home=settings.home, hub_url=settings.hub_url, today=today)
     with out.progress() as progress:
-        report = hub_sync.sync(place, source, limit=limit, day=parse_day(day), progress=progress)
+        report = hub_sync.sync(
+            place, source, limit=limit, day=parse_day(day), progress=progress, repo_type=_repo_type(repo_type)
+        )
     if as_json:
         left_out = {"refused": report.refused, "cut": report.cut}
-        out.data({**_json(report.snapshot), **left_out, "renamed": report.renamed, "deleted": list(report.deleted)})
+        one = _json(report.snapshot, report.repo_type)
+        out.data({**one, **left_out, "renamed": report.renamed, "deleted": list(report.deleted)})
         return
     one = report.snapshot
     out.text(
-        f"{one.rows:,} models from {one.source}, {one.day}; {one.changed:,} rows stored, {one.size_bytes:,} bytes."
+        f"{one.rows:,} {report.repo_type.name} from {one.source}, {one.day}; {one.changed:,} rows stored, "
+        f"{one.size_bytes:,} bytes."
     )
     if report.refused or report.cut:
-        out.say(f"{report.refused:,} rows name no model or repeat one; {report.cut:,} were too long and are cut.")
+        out.say(f"{report.refused:,} rows name no repository or repeat one; {report.cut:,} were too long and are cut.")
     if report.renamed or report.deleted:
         out.say(f"Of the ids no longer listed, {len(report.renamed)} were renamed and {len(report.deleted)} deleted.")
 
@@ -64,17 +74,20 @@ def sync(
 def snapshots(as_json: JsonOption = False) -> None:
     """List the snapshots that are here."""
     from insource.hub.archive import Archive
+    from insource.hub.schema import REPO_TYPES
 
-    found = Archive(load_settings().home / "hub").snapshots()
+    root = load_settings().home / "hub"
+    found = [(kept, one) for kept in REPO_TYPES.values() for one in Archive(root, kept).snapshots()]
     out = Output(as_json=as_json)
     if as_json:
-        out.data([_json(one) for one in found])
+        out.data([_json(one, kept) for kept, one in found])
         return
     out.table(
         "Snapshots",
-        ("day", "source", "from", "part", ">models", ">rows stored", ">bytes"),
+        ("type", "day", "source", "from", "part", ">repositories", ">rows stored", ">bytes"),
         [
             (
+                kept.name,
                 one.day.isoformat(),
                 one.source,
                 one.origin,
@@ -83,7 +96,7 @@ def snapshots(as_json: JsonOption = False) -> None:
                 f"{one.changed:,}",
                 f"{one.size_bytes:,}",
             )
-            for one in found
+            for kept, one in found
         ],
     )
     if not found:
@@ -98,11 +111,23 @@ app.command("report")(hub_report.report)
 app.command("window")(hub_window.window)
 
 
-def _json(one: Snapshot) -> dict[str, Any]:
+def _repo_type(name: str) -> RepoType | None:
+    from insource.core.errors import UsageError
+    from insource.hub.schema import REPO_TYPES
+
+    if name and name not in REPO_TYPES:
+        raise UsageError(
+            f"There is no type of repositories {name!r}.", next_step=f"Choose of: {', '.join(REPO_TYPES)}."
+        )
+    return REPO_TYPES[name] if name else None
+
+
+def _json(one: Snapshot, repo_type: RepoType) -> dict[str, Any]:
     return {
+        "type": repo_type.name,
         "source": one.source,
         "day": one.day.isoformat(),
-        "models": one.rows,
+        "repositories": one.rows,
         "rows_stored": one.changed,
         "size_bytes": one.size_bytes,
         "whole": one.whole,

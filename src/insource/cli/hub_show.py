@@ -20,6 +20,7 @@ BomOption = Annotated[
 ]
 HubModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="The Hub's id, as Qwen/Qwen2.5-7B.")]
 _SHOWN_LINKS = 25
+_SHOWN_SPACES = 3
 
 
 def show(
@@ -125,6 +126,9 @@ def _print_family(page: Page, out: Output) -> None:
     if page.top:
         rows = [(_clean(id), kind, _count(downloads)) for id, kind, downloads in page.top]
         out.table("Built on it", ("model", "kind", ">downloads, 30 days"), rows)
+    if page.spaces is not None:
+        liked = ", ".join(f"{id} ({_count(likes)} likes)" for id, likes in page.spaces.top[:_SHOWN_SPACES])
+        out.text(_clean(f"Spaces that name it: {page.spaces.count:,}{f', most liked {liked}' if liked else ''}."))
     if page.offers:
         offered = [
             (_clean(offer.id), offer.format or "-", offer.quantization or "-", _count(offer.downloads), offer.evidence)

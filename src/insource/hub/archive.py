@@ -1,8 +1,8 @@
-"""Snapshots on disk, by source and day: `SOURCE/DAY-N.parquet` holds the rows that changed since the source's day
-before, and `gone` rows for ids that vanished. `archive.json` lists what is there; a snapshot exists from when it is
-listed, so none is ever half written.
+"""Snapshots on disk of one type of repositories, by source and day: `SOURCE/DAY-N.parquet` holds the rows that changed
+since the source's day before, and `gone` rows for ids that vanished. `archive.json` lists what is there; a snapshot
+exists from when it is listed, so none is ever half written.
 
-The state of a source on a day: of every id its newest row up to that day, unless that is a `gone` one. The `models` of
+The state of a source on a day: of every id its newest row up to that day, unless that is a `gone` one. The view of
 a day over all sources: each id's row from the source whose snapshot is the newest, and on one day from `api` before
 `hub-stats` before `records`. Only what a row's source never states at all (`NEVER_STATED`) comes from the next one that
 does. A partial snapshot (`--limit`) says nothing of the ids that it lacks.
@@ -22,23 +22,20 @@ import msgspec
 
 from insource.core.errors import BadInput, StorageError, UsageError
 from insource.hub.duck import paths_list, quoted
-from insource.hub.schema import MODEL_COLUMNS, SOURCES
+from insource.hub.schema import MODELS, SOURCES, Column, RepoType
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 NEVER_STATED: Mapping[str, tuple[str, ...]] = {
-    "hub-stats": ("gated", "files"),
+    "hub-stats": ("gated", "files", "context", "active_parameters"),
     "records": (
         "library", "license_name", "tags", "base_models", "card_base_models", "parameters_by_type", "gguf_parameters",
         "gguf_context", "gated", "files",
     ),
+    "api": ("context", "active_parameters"),
 }  # fmt: skip
 """Facts, by source. Counts, days and commits are never mixed from two days."""
-_COLUMNS = ", ".join(column.name for column in MODEL_COLUMNS)
-_NOTHING_BUT_ID = ", ".join(
-    f"{'id' if column.name == 'id' else 'NULL'}::{column.type} AS {column.name}" for column in MODEL_COLUMNS
-)
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +48,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
     """The file or address that it came from, without its folders."""
     rows: int = 0
-    """Models on that day."""
+    """Repositories on that day."""
     changed: int = 0
     """Rows in its file: new, changed and gone ones."""
     size_bytes: int = 0
@@ -64,10 +61,19 @@ Chain = Sequence[Snapshot]
 
 
 class Archive:
-    """The folder of snapshots. Not for two writers at once."""
+    """One type's snapshots: the models' in the folder itself, the others' in folders of it. Not for two writers at
+    once."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, root: Path, repo_type: RepoType = MODELS) -> None:
+        self.root = root
+        self.repo_type = repo_type
+        self.folder = root if repo_type == MODELS else root / repo_type.name
+        self._columns = ", ".join(column.name for column in repo_type.columns)
+        self._nothing_but_id = ", ".join(_nothing_but_id(column) for column in repo_type.columns)
+
+    def beside(self, repo_type: RepoType) -> Archive:
+        """Of another type in the same place."""
+        return Archive(self.root, repo_type)
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """By day, then by source. Raises BadInput where the list is damaged."""
@@ -127,24 +133,27 @@ class Archive:
         UsageError without any.
 
         Behind `models` is the table `model_rows`, whose `of_day` is the day of the snapshot that a row is from. They
-        are the connection's own, unless they are `lasting` ones of its file."""
+        are the connection's own, unless they are `lasting` ones of its file. Of another type they are named so:
+        `datasets`, `dataset_rows`, `dataset_sightings`, `dataset_renames`."""
         chains = self._chains(day, source)
         if not chains:
-            raise no_snapshot(day=day, source=source)
+            raise no_snapshot(day=day, source=source, repo_type=self.repo_type)
         states = " UNION ALL ".join(
             f"SELECT *, DATE '{chain[-1].day}' AS of_day FROM ({self._state(chain)})" for chain in chains
         )
-        query = f"FROM ({states})" if len(chains) == 1 else _merged(states)
-        temp = "" if lasting else "TEMP"
-        connection.execute(f"CREATE OR REPLACE {temp} TABLE model_rows AS {query}")
-        connection.execute(f"CREATE OR REPLACE {temp} VIEW models AS SELECT {_COLUMNS} FROM model_rows")
-        connection.execute(f"CREATE OR REPLACE {temp} TABLE renames (old VARCHAR, new VARCHAR)")
+        query = f"FROM ({states})" if len(chains) == 1 else _merged(states, self.repo_type.columns)
+        temp, view = "" if lasting else "TEMP", self.repo_type.name
+        rows, prefix = f"{view[:-1]}_rows", "" if self.repo_type == MODELS else f"{view[:-1]}_"
+        connection.execute(f"CREATE OR REPLACE {temp} TABLE {rows} AS {query}")
+        connection.execute(f"CREATE OR REPLACE {temp} VIEW {view} AS SELECT {self._columns} FROM {rows}")
+        connection.execute(f"CREATE OR REPLACE {temp} TABLE {prefix}renames (old VARCHAR, new VARCHAR)")
         told = self.renames()
         connection.execute(
-            "INSERT INTO renames SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[])", [list(told), list(told.values())]
+            f"INSERT INTO {prefix}renames SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[])",
+            [list(told), list(told.values())],
         )
         seen = " UNION ALL ".join(self._sightings(chain) for chain in chains)
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW sightings AS {seen}")
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {prefix}sightings AS {seen}")
         return max(chain[-1].day for chain in chains)
 
     def add_renames(self, renames: Mapping[str, str]) -> None:
@@ -199,16 +208,16 @@ class Archive:
 
     def _read(self, chain: Chain) -> str:
         """Columns that a snapshot of an earlier version did not have yet are NULL in it."""
-        return f"""(SELECT {_NOTHING_BUT_ID}, false AS gone, '' AS file FROM (SELECT '' AS id) WHERE false
+        return f"""(SELECT {self._nothing_but_id}, false AS gone, '' AS file FROM (SELECT '' AS id) WHERE false
             UNION ALL BY NAME FROM read_parquet({self._paths(chain)}, union_by_name = true, filename = 'file'))"""
 
     def _state(self, chain: Chain) -> str:
         if not chain:
-            return f"SELECT {_NOTHING_BUT_ID} FROM (SELECT NULL AS id) WHERE false"
+            return f"SELECT {self._nothing_but_id} FROM (SELECT NULL AS id) WHERE false"
         if len(chain) == 1:
-            return f"SELECT {_COLUMNS} FROM {self._read(chain)} WHERE NOT gone"
+            return f"SELECT {self._columns} FROM {self._read(chain)} WHERE NOT gone"
         rows = self._all_rows(chain)
-        return f"""SELECT {_COLUMNS} FROM {rows}
+        return f"""SELECT {self._columns} FROM {rows}
             JOIN (SELECT id, max(day) AS day FROM {rows} GROUP BY id) USING (id, day) WHERE NOT gone"""
 
     def _sightings(self, chain: Chain) -> str:
@@ -225,9 +234,9 @@ class Archive:
         self, connection: DuckDBPyConnection, table: str, *, before: Chain, snapshot: Snapshot, exact: bool = False
     ) -> Snapshot:
         """A file with what the table changes in the state that was before. It counts once it is listed."""
-        gone = f"UNION ALL SELECT {_NOTHING_BUT_ID}, true AS gone FROM earlier ANTI JOIN now USING (id)"
+        gone = f"UNION ALL SELECT {self._nothing_but_id}, true AS gone FROM earlier ANTI JOIN now USING (id)"
         query = f"""
-            WITH now AS (SELECT {_COLUMNS} FROM {table}), earlier AS ({self._state(before)}),
+            WITH now AS (SELECT {self._columns} FROM {table}), earlier AS ({self._state(before)}),
             was AS (SELECT id, hash(earlier) AS content FROM earlier)
             SELECT now.*, false AS gone FROM now LEFT JOIN was USING (id)
             WHERE was.id IS NULL OR hash(now) <> was.content {gone if snapshot.whole or exact else ""} ORDER BY id"""
@@ -248,22 +257,28 @@ class Archive:
         _replace(self._list, snapshots)
 
 
-def no_snapshot(*, day: date | None = None, source: str | None = None) -> UsageError:
+def no_snapshot(*, day: date | None = None, source: str | None = None, repo_type: RepoType = MODELS) -> UsageError:
+    of = f" of {source}'s {repo_type.name}" if source else f" of {repo_type.name}"
     return UsageError(
-        f"There is no snapshot{f' of {source}' if source else ''}{f' up to {day}' if day else ''}.",
-        next_step="Make one: insource hub sync, or from a file: insource hub sync --from models.parquet",
+        f"There is no snapshot{of}{f' up to {day}' if day else ''}.",
+        next_step=f"Make one: insource hub sync --type {repo_type.name}, or from a file: "
+        f"insource hub sync --from {repo_type.name}.parquet",
     )
 
 
-def _merged(states: str) -> str:
+def _nothing_but_id(column: Column) -> str:
+    return f"{'id' if column.name == 'id' else 'NULL'}::{column.type} AS {column.name}"
+
+
+def _merged(states: str, told: Sequence[Column]) -> str:
     """One row of each id."""
     order = f"PARTITION BY id ORDER BY of_day DESC, list_position({list(SOURCES)}, source)"
     columns: list[str] = []
-    for column in MODEL_COLUMNS:
+    for column in told:
         mute = [source for source, columns_unsaid in NEVER_STATED.items() if column.name in columns_unsaid]
         said = f"first_value({column.name} IGNORE NULLS) OVER others"
         columns.append(f"CASE WHEN source IN {(*mute, '')} THEN {said} ELSE {column.name} END" if mute else column.name)
-    named = ", ".join(f"{text} AS {column.name}" for text, column in zip(columns, MODEL_COLUMNS, strict=True))
+    named = ", ".join(f"{text} AS {column.name}" for text, column in zip(columns, told, strict=True))
     return f"""SELECT {named}, of_day FROM ({states}) WINDOW
         ranked AS ({order}), others AS ({order} ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
         QUALIFY row_number() OVER ranked = 1"""

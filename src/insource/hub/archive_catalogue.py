@@ -72,7 +72,8 @@ WITH wanted AS (SELECT m.* FROM models m WHERE m.id IN (SELECT id FROM chosen)),
 sized AS (WITH models AS (FROM wanted) SELECT id, parameters FROM ({SIZES_SQL})),
 recent AS (SELECT parent AS id, count(*) AS children FROM edges
     WHERE first_seen > $since AND parent IN (SELECT id FROM chosen) GROUP BY parent)
-SELECT w.id, s.parameters, w.model_type, w.pipeline_tag, w.languages, w.gguf_context, w.license, w.license_name,
+SELECT w.id, s.parameters, w.model_type, w.pipeline_tag, w.languages, coalesce(w.gguf_context, w.context) AS context,
+    w.active_parameters, w.license, w.license_name,
     w.downloads, w.likes, w.created, w.tags, o.repositories, o.context AS offered_context,
     o.parameters AS offered_parameters, coalesce(c.transitive, 0) AS derivatives, coalesce(r.children, 0) AS recent
 FROM wanted w LEFT JOIN sized s ON s.id = w.id LEFT JOIN gguf_offers o ON o.id = w.id
@@ -182,14 +183,14 @@ class ArchiveCatalogue:
         return CatalogueModel(
             id=row["id"],
             parameters=parameters,
-            active_parameters=known and known.active_parameters,
+            active_parameters=(known and known.active_parameters) or row["active_parameters"],
             model_type=(known and known.model_type)
             or row["model_type"]
             or next((tag for tag in tags if tag in self._types), like.model_type if like else ""),
             pipeline_tag=row["pipeline_tag"] or (known.pipeline_tag if known else ""),
             capabilities=known.capabilities if known else (),
             languages=tuple(row["languages"] or ()),
-            context_tokens=row["gguf_context"] or (like and like.context_tokens) or row["offered_context"],
+            context_tokens=row["context"] or (like and like.context_tokens) or row["offered_context"],
             license=ancestry.licences.get(row["id"]),
             downloads=row["downloads"],
             likes=row["likes"],

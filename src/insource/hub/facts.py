@@ -75,7 +75,7 @@ def facts_of(row: Mapping[str, Any]) -> Facts:
             )
         ),
         active_parameters=row.get("active_parameters") or active_parameters(id),
-        context_tokens=row.get("gguf_context"),
+        context_tokens=row.get("gguf_context") or row.get("context"),
         format=format_in(id, tags),
         quantization=quantization_in(id),
         library=row.get("library"),
@@ -96,7 +96,7 @@ def catalogue_row(model: CatalogueModel) -> dict[str, Any]:
         "id": model.id,
         "parameters_stated": model.parameters or None,
         "active_parameters": model.active_parameters,
-        "gguf_context": model.context_tokens,
+        "context": model.context_tokens,
         "tags": [model.format] if model.format else [],
         "pipeline_tag": model.pipeline_tag or None,
         "model_type": model.model_type or None,

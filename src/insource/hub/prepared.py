@@ -1,5 +1,5 @@
-"""What the questions about the newest state need, worked out once: the models, their lineage and sizes in one DuckDB
-file beside the snapshots.
+"""What the questions about the newest state need, worked out once: the models, their lineage and sizes, datasets and
+Spaces where they were synced, in one DuckDB file beside the snapshots.
 
 It only repeats what the snapshots say, so it may be deleted at any time: it is made again where it is missing, damaged,
 or of other snapshots. A new one is written beside the old one and takes its name, so readers never see half of one.
@@ -18,21 +18,27 @@ from insource.core.errors import StorageError
 from insource.hub.archive import Archive, no_snapshot
 from insource.hub.duck import connect, quoted
 from insource.hub.lineage.build import build_lineage
-from insource.hub.schema import MODEL_COLUMNS
+from insource.hub.schema import DATASETS, REPO_TYPES, SPACES, RepoType
 from insource.hub.sizes_sql import SIZES_SQL
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_VERSION = 2
+_VERSION = 3
 """To be raised when the same snapshots give other tables."""
 _FILE = "prepared.duckdb"
+_SPACES_OF = """
+CREATE TABLE model_spaces AS
+SELECT unnest(models) AS model, id AS space, likes FROM spaces ORDER BY model, likes DESC NULLS LAST, space
+"""
+"""By model, so that one model's are found without a look at the others."""
 
 
 def open_prepared(archive: Archive) -> tuple[DuckDBPyConnection, date]:
-    """A connection that reads the archive's newest state (the tables of `build_lineage`, `models`, `sizes`) and the day
-    of its newest snapshot; prepared first where that was not done yet. It can hold temporary tables and nothing else.
-    Raises UsageError without a snapshot, StorageError."""
+    """A connection that reads the archive's newest state (the tables of `build_lineage`, `models`, `sizes`; `datasets`,
+    `spaces` and `model_spaces` where those were synced) and the day of its newest snapshot of models; prepared first
+    where that was not done yet. It can hold temporary tables and nothing else. Raises UsageError without a snapshot,
+    StorageError."""
     connection = connect()
     day = _attach(connection, archive)
     if day is None:
@@ -59,6 +65,8 @@ def prepare(archive: Archive) -> None:
             day = archive.load(connection, lasting=True)
             build_lineage(connection)
             connection.execute(f"CREATE TABLE sizes AS {SIZES_SQL}")
+            if load_others(connection, archive, lasting=True) & {SPACES}:
+                connection.execute(_SPACES_OF)
             connection.execute("CREATE TABLE prepared AS SELECT ? AS key, ?::DATE AS day", [key, day])
         partial.replace(archive.folder / _FILE)
     except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as error:
@@ -69,6 +77,14 @@ def prepare(archive: Archive) -> None:
     finally:
         for left in (partial, Path(f"{partial}.wal")):
             left.unlink(missing_ok=True)
+
+
+def load_others(connection: DuckDBPyConnection, archive: Archive, *, lasting: bool = False) -> set[RepoType]:
+    """Makes the views of datasets and Spaces, as far as there are snapshots; says of which."""
+    found = {one for one in (DATASETS, SPACES) if archive.beside(one).snapshots()}
+    for repo_type in found:
+        archive.beside(repo_type).load(connection, lasting=lasting)
+    return found
 
 
 def _attach(connection: DuckDBPyConnection, archive: Archive) -> date | None:
@@ -90,5 +106,8 @@ def _attach(connection: DuckDBPyConnection, archive: Archive) -> date | None:
 
 
 def _key(archive: Archive) -> str:
-    parts = [str(_VERSION), *(column.type for column in MODEL_COLUMNS), *(one.file for one in archive.snapshots())]
+    parts = [str(_VERSION)]
+    for repo_type in REPO_TYPES.values():
+        parts += [f"{column.name} {column.type}" for column in repo_type.columns]
+        parts += [one.file for one in archive.beside(repo_type).snapshots()]
     return sha256("\n".join(parts).encode()).hexdigest()

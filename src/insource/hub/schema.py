@@ -1,12 +1,14 @@
-"""The columns of a snapshot: what is kept of a model, whichever source told it.
+"""The columns of a snapshot: what is kept of a repository, whichever source told it.
 
-A snapshot is one Parquet file of these columns for one day. Every source (`sources/`) gives just these rows, so that
-everything above (facts, lineage, licences, report) asks one view, `models`, and never where a row came from. NULL: not
-stated by that source; nothing is filled in. Lists are sorted where their order means nothing.
+The Hub has three types of repositories: models, datasets and Spaces (apps that anybody hosts there). A snapshot is one
+Parquet file of one type's columns for one day. Every source (`sources/`) gives just these rows, so that everything
+above (facts, lineage, licences, report) asks one view a type, and never where a row came from. NULL: not stated by that
+source; nothing is filled in. Lists are sorted where their order means nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -42,12 +44,45 @@ MODEL_COLUMNS: tuple[Column, ...] = (
     Column(name="parameters_by_type", type="MAP(VARCHAR, BIGINT)", meaning="safetensors.parameters; names may be junk"),
     Column(name="gguf_parameters", type="BIGINT", meaning="gguf.total, as the Hub's reader counted"),
     Column(name="gguf_context", type="BIGINT", meaning="gguf.context_length, tokens"),
+    Column(name="context", type="BIGINT", meaning="of the model's config, tokens"),
+    Column(name="active_parameters", type="BIGINT", meaning="of a mixture of experts, a token; as its config counts"),
     Column(name="gated", type="VARCHAR", meaning="`auto`, `manual`, `no`; NULL: not stated"),
     Column(name="sha", type="VARCHAR", meaning="of the last commit"),
     Column(name="files", type="VARCHAR[]", meaning="file names, where the source lists them"),
     Column(name="source", type="VARCHAR", meaning="`api`, `hub-stats`, `records`: which reader gave the row"),
 )  # fmt: skip
-"""Of the table `models`."""
+
+_SHARED = ("id", "author", "created", "modified", "likes", "trending", "license", "tags", "sha", "source")
+_DATASET = (*_SHARED, "downloads", "downloads_all", "languages", "gated")
+
+
+def _of_models(names: tuple[str, ...]) -> tuple[Column, ...]:
+    return tuple(column for column in MODEL_COLUMNS if column.name in names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepoType:
+    """A type of repositories, as the Hub has them."""
+
+    name: str
+    """Plural: also the view's name, and the part of the API's address."""
+    columns: tuple[Column, ...]
+
+
+MODELS = RepoType(name="models", columns=MODEL_COLUMNS)
+DATASETS = RepoType(name="datasets", columns=_of_models(_DATASET))
+SPACES = RepoType(
+    name="spaces",
+    columns=(
+        *_of_models(_SHARED),
+        Column(name="sdk", type="VARCHAR", meaning="gradio, docker, static, streamlit"),
+        Column(name="models", type="VARCHAR[]", meaning="that it names or loads, as the Hub found them"),
+        Column(name="datasets", type="VARCHAR[]", meaning="likewise"),
+        Column(name="stage", type="VARCHAR", meaning="runtime.stage: RUNNING, SLEEPING, BUILD_ERROR, …"),
+        Column(name="hardware", type="VARCHAR", meaning="runtime.hardware.current, as cpu-basic"),
+    ),
+)
+REPO_TYPES: Mapping[str, RepoType] = {one.name: one for one in (MODELS, DATASETS, SPACES)}
 
 SOURCES: tuple[str, ...] = ("api", "hub-stats", "records")
 """In order of precedence, where two give a row for one day."""

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from insource.core.values import JsonObject
 from insource.hub.archive import Archive
 from insource.hub.duck import connect
-from insource.hub.prepared import open_prepared
+from insource.hub.prepared import load_others, open_prepared
 from insource.hub.report.figure import Cell, Drawn, Figure, Measure
 from insource.hub.report.figures import Taken, choose, take
 from insource.hub.report.prepare import read_organisations
 from insource.hub.report.reports import REPORTS
+from insource.hub.schema import MODELS
 from insource.hub.snapshot import shipped_snapshot
 from insource.hub.sources.read import read_file
 
@@ -69,8 +70,10 @@ def _open(question: Question) -> tuple[DuckDBPyConnection, str]:
     path = question.path or shipped_snapshot()
     connection = connect()
     with TemporaryDirectory() as scratch:
-        read = read_file(connection, path, scratch=Path(scratch))
+        read = read_file(connection, path, scratch=Path(scratch), repo_type=MODELS)
     connection.execute("CREATE OR REPLACE TEMP VIEW models AS FROM incoming")
+    if question.path is None:
+        load_others(connection, archive)
     shipped = " (the catalogue that insource ships)" if question.path is None else ""
     return connection, f"{path.name} ({read.source}, {read.day}){shipped}"
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from insource.core.errors import UnknownModel
 from insource.core.ports import Catalogue
+from insource.hub.duck import table_names
 from insource.hub.facts import Facts, Offer, catalogue_row, facts_of, offers
 from insource.hub.licence_chain import EffectiveLicence, Link, chain, stated_licence
 from insource.workflows.hub_lineage import find_id
@@ -41,6 +42,10 @@ SELECT id, tags, downloads FROM models WHERE id <> $id AND id IN (
     EXCEPT SELECT child FROM children WHERE parent = $id)
 ORDER BY downloads DESC NULLS LAST, id LIMIT $most
 """
+_SPACES = """
+SELECT space AS id, likes, count(*) OVER () AS spaces FROM model_spaces WHERE model = $id
+ORDER BY likes DESC NULLS LAST, space LIMIT $most
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +66,15 @@ class Derivatives:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spaces:
+    """Apps on the Hub that name the model."""
+
+    count: int
+    top: tuple[tuple[str, int | None], ...]
+    """(id, likes), the most liked first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     facts: Facts
     family: str | None
@@ -73,6 +87,8 @@ class Page:
     """Direct derivatives by kind."""
     top: tuple[tuple[str, str, int | None], ...]
     """Direct derivatives (id, kind, downloads), the most downloaded first."""
+    spaces: Spaces | None
+    """None: no snapshot of Spaces is here."""
     offers: tuple[Offer, ...]
     as_of: date
     note: str
@@ -103,6 +119,7 @@ def show(connection: DuckDBPyConnection, model: str, *, as_of: date) -> Page:
         derivatives=Derivatives(direct=figures["direct"], transitive=figures["transitive"], by_tag=figures["by_tag"]),
         by_kind={row["kind"]: row["children"] for row in kinds},
         top=tuple((child["id"], child["kind"], child["downloads"]) for child in top),
+        spaces=_spaces(connection, id),
         offers=_offers(connection, id),
         as_of=as_of,
         note="" if rows else "The snapshot does not list this model; others name it as their parent.",
@@ -127,6 +144,7 @@ def show_shipped(catalogue: Catalogue, model: str) -> Page:
         derivatives=None,
         by_kind={},
         top=(),
+        spaces=None,
         offers=offers(found.id, ((id, ("gguf",), None) for id in found.gguf_repositories), evidence="catalogue"),
         as_of=catalogue.as_of,
         note=f"The shipped catalogue holds no lineage: parents and derivatives are not known here. {next_step}",
@@ -173,6 +191,9 @@ def page_json(page: Page) -> dict[str, Any]:
         },
         "derivatives_by_kind": dict(page.by_kind),
         "top_derivatives": [{"id": id, "kind": kind, "downloads": downloads} for id, kind, downloads in page.top],
+        "spaces": None
+        if page.spaces is None
+        else {"count": page.spaces.count, "top": [{"id": id, "likes": likes} for id, likes in page.spaces.top]},
         "offers": [
             {
                 "id": offer.id,
@@ -206,6 +227,13 @@ def _licence(connection: DuckDBPyConnection, id: str, above: list[dict[str, Any]
         )
     }
     return chain(id, parents, stated.get)
+
+
+def _spaces(connection: DuckDBPyConnection, id: str) -> Spaces | None:
+    if "model_spaces" not in table_names(connection):
+        return None
+    rows = _rows(connection, _SPACES, {"id": id, "most": _TOP})
+    return Spaces(count=rows[0]["spaces"] if rows else 0, top=tuple((row["id"], row["likes"]) for row in rows))
 
 
 def _offers(connection: DuckDBPyConnection, id: str) -> tuple[Offer, ...]:

@@ -12,6 +12,7 @@ from insource.core.errors import BadInput
 from insource.hub.archive import Archive, Snapshot
 from insource.hub.duck import connect
 from insource.hub.prepared import prepare
+from insource.hub.schema import MODELS, RepoType
 from insource.hub.sources.read import Read, read_file, take_lines
 from insource.workflows.services import Progress
 
@@ -24,6 +25,7 @@ _LOOKED_AFTER = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReport:
+    repo_type: RepoType
     snapshot: Snapshot
     refused: int
     cut: int
@@ -42,36 +44,47 @@ class HubPlace:
 
     @property
     def archive(self) -> Archive:
+        """Of models; the others' are beside it."""
         return Archive(self.home / "hub")
 
-    @property
-    def scratch(self) -> Path:
-        """Of what is not whole yet."""
-        return self.home / "hub" / "partial"
 
-
-def sync(place: HubPlace, source: str, *, limit: int | None, day: date | None, progress: Progress) -> SyncReport:
-    """From the Hub's API ("") or a path or address; what the questions need is worked out at once. Raises BadInput,
-    DownloadFailed, UsageError, StorageError."""
-    report = _take_snapshot(place, source, limit=limit, day=day, progress=progress)
-    progress("Work out lineage and sizes", 0, None)
-    prepare(place.archive)
+def sync(
+    place: HubPlace,
+    source: str,
+    *,
+    limit: int | None,
+    day: date | None,
+    progress: Progress,
+    repo_type: RepoType | None = None,
+) -> SyncReport:
+    """From the Hub's API ("") or a path or address; what the questions need is worked out at once. The type: None for
+    what the file holds, and models of the API. Raises BadInput, DownloadFailed, UsageError, StorageError."""
+    report = _take_snapshot(place, source, limit=limit, day=day, progress=progress, repo_type=repo_type)
+    if place.archive.snapshots():
+        progress("Work out lineage and sizes", 0, None)
+        prepare(place.archive)
     return report
 
 
 def _take_snapshot(
-    place: HubPlace, source: str, *, limit: int | None, day: date | None, progress: Progress
+    place: HubPlace,
+    source: str,
+    *,
+    limit: int | None,
+    day: date | None,
+    progress: Progress,
+    repo_type: RepoType | None,
 ) -> SyncReport:
     with connect() as connection:
         if not source:
-            return _from_api(connection, place, limit=limit, progress=progress)
+            return _from_api(connection, place, limit=limit, progress=progress, repo_type=repo_type or MODELS)
         path, is_download = _fetched(place, source, progress)
         progress(f"Read {Path(urlsplit(source).path).name}", 0, None)
-        read = read_file(connection, path, scratch=place.scratch)
+        read = read_file(connection, path, scratch=_scratch(place.archive), repo_type=repo_type)
         if limit is not None:
             connection.execute(f"CREATE OR REPLACE TEMP TABLE incoming AS FROM incoming ORDER BY id LIMIT {limit:d}")
         # A date from the future is a stranger's, not the file's.
-        snapshot = place.archive.add(
+        snapshot = place.archive.beside(read.repo_type).add(
             connection,
             source=read.source,
             day=day or min(read.day, place.today),
@@ -80,7 +93,14 @@ def _take_snapshot(
         )
         if is_download:
             path.unlink()
-        return SyncReport(snapshot=snapshot, refused=read.refused, cut=read.cut, renamed={}, deleted=())
+        return SyncReport(
+            repo_type=read.repo_type, snapshot=snapshot, refused=read.refused, cut=read.cut, renamed={}, deleted=()
+        )
+
+
+def _scratch(archive: Archive) -> Path:
+    """Of what is not whole yet, a type's own: a listing of one goes on after one of another."""
+    return archive.folder / "partial"
 
 
 def _fetched(place: HubPlace, source: str, progress: Progress) -> tuple[Path, bool]:
@@ -89,7 +109,7 @@ def _fetched(place: HubPlace, source: str, progress: Progress) -> tuple[Path, bo
 
         what = f"Download {Path(urlsplit(source).path).name}"
         bar = lambda done, total: progress(what, done, total)  # noqa: E731
-        return download(source, place.scratch, hub_url=place.hub_url, progress=bar), True
+        return download(source, _scratch(place.archive), hub_url=place.hub_url, progress=bar), True
     path = Path(source)
     if not path.is_file():
         raise BadInput(
@@ -98,30 +118,37 @@ def _fetched(place: HubPlace, source: str, progress: Progress) -> tuple[Path, bo
     return path, False
 
 
-def _from_api(connection: DuckDBPyConnection, place: HubPlace, *, limit: int | None, progress: Progress) -> SyncReport:
+def _from_api(
+    connection: DuckDBPyConnection, place: HubPlace, *, limit: int | None, progress: Progress, repo_type: RepoType
+) -> SyncReport:
     from insource.hub.sources import hub_api  # late, with the Hub's client
 
-    lines, listing = hub_api.list_models(
-        place.scratch,
+    archive = place.archive.beside(repo_type)
+    lines, listing = hub_api.list_repositories(
+        _scratch(archive),
         hub_url=place.hub_url,
+        repo_type=repo_type,
         limit=limit,
         today=place.today,
-        progress=lambda models: progress("List models", models, limit),
+        progress=lambda count: progress(f"List {repo_type.name}", count, limit),
     )
-    read: Read = take_lines(connection, lines, source="api", day=listing.started, refused=listing.refused)
-    snapshot = place.archive.add(
+    read: Read = take_lines(
+        connection, lines, repo_type=repo_type, source="api", day=listing.started, refused=listing.refused
+    )
+    snapshot = archive.add(
         connection,
         source="api",
         day=listing.started,
         whole=limit is None,
         origin=urlsplit(listing.endpoint).hostname or "",
     )
-    hub_api.forget(place.scratch)
-    vanished = place.archive.vanished(connection, snapshot, most=_LOOKED_AFTER)
-    became = hub_api.what_became_of(vanished, hub_url=place.hub_url)
+    hub_api.forget(_scratch(archive))
+    vanished = archive.vanished(connection, snapshot, most=_LOOKED_AFTER)
+    became = hub_api.what_became_of(vanished, hub_url=place.hub_url, repo_type=repo_type)
     renamed = {old: new for old, new in became.items() if new is not None}
-    place.archive.add_renames(renamed)
+    archive.add_renames(renamed)
     return SyncReport(
+        repo_type=repo_type,
         snapshot=snapshot,
         refused=read.refused,
         cut=read.cut,

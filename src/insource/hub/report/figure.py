@@ -8,7 +8,7 @@ from typing import Literal
 
 Need = Literal[
     "created", "downloads", "downloads_all", "uses", "likes", "trending", "library", "license", "tags", "base_models",
-    "parameters", "organisations", "datasets", "two snapshots", "accounts and traffic",
+    "parameters", "organisations", "datasets", "spaces", "two snapshots", "accounts and traffic",
 ]  # fmt: skip
 """A column that must be stated by some row (`uses`: either kind of downloads; `parameters`: a size by any source), or
 something beside the view `models`."""

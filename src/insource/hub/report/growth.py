@@ -1,8 +1,8 @@
-"""Figures on what is published: growth, who publishes, sizes of releases, runtimes, data sets."""
+"""Figures on what is published: growth, who publishes, sizes of releases, runtimes, datasets."""
 
 from __future__ import annotations
 
-from insource.hub.report.figure import Chart, Figure, Measure, Published
+from insource.hub.report.figure import Chart, Figure, Measure, Need, Published
 
 _YEAR = "date_trunc('year', (SELECT max(created) FROM m))"
 _SURVIVORS = (
@@ -10,24 +10,49 @@ _SURVIVORS = (
     "Hub's own floor of dates is 2022-03-02, which holds everything older."
 )
 
-GROWTH = Figure(
+
+def _growth(
+    what: str, *, id: str, table: str, needs: tuple[Need, ...], published: tuple[Published, ...] = ()
+) -> Figure:
+    name = what.lower()
+    return Figure(
+        id=id,
+        title=f"{what} by month of creation, cumulative",
+        question=f"How fast does the number of public {name} grow?",
+        definition=f"{what} whose creation lies in or before the month (UTC), counted in one snapshot.",
+        needs=needs,
+        sql=f"""SELECT strftime(date_trunc('month', created), '%Y-%m-01') AS month, count(*) AS created_in_month,
+            sum(count(*)) OVER (ORDER BY date_trunc('month', created))::BIGINT AS {table}
+            FROM {table} WHERE created IS NOT NULL GROUP BY date_trunc('month', created) ORDER BY 1""",
+        chart=Chart(kind="line", x="month", x_title="month of creation", y=table, y_title=f"{name} (cumulative)"),
+        headline=f"SELECT (SELECT count(*) FROM {table}) AS {table}",
+        measures=(Measure(name=table, text=f"{name} in the snapshot", unit=name),),
+        published=published,
+        difference=_SURVIVORS,
+    )
+
+
+GROWTH = _growth(
+    "Models",
     id="growth",
-    title="Models by month of creation, cumulative",
-    question="How fast does the number of public models grow?",
-    definition="Models whose creation lies in or before the month (UTC), counted in one snapshot.",
+    table="models",
     needs=("created",),
-    sql="""SELECT strftime(date_trunc('month', created), '%Y-%m-01') AS month, count(*) AS created_in_month,
-        sum(count(*)) OVER (ORDER BY date_trunc('month', created))::BIGINT AS models
-        FROM m WHERE created IS NOT NULL GROUP BY date_trunc('month', created) ORDER BY 1""",
-    chart=Chart(kind="line", x="month", x_title="month of creation", y="models", y_title="models (cumulative)"),
-    headline="SELECT (SELECT count(*) FROM m) AS models",
-    measures=(Measure(name="models", text="models in the snapshot", unit="models"),),
     published=(
         Published(text="more than 2 million public models", report="spring", measure="models"),
         Published(text="from 2.43 to 2.96 million models, January to August 2026", report="summer", measure="models"),
     ),
-    difference=_SURVIVORS,
 )
+DATASET_GROWTH = _growth(
+    "Datasets",
+    id="dataset_growth",
+    table="datasets",
+    needs=("datasets",),
+    published=(
+        Published(text="more than 500,000 datasets", report="spring", measure="datasets"),
+        Published(text="from 711,000 to 1 million datasets", report="summer", measure="datasets"),
+    ),
+)
+SPACE_GROWTH = _growth("Spaces", id="space_growth", table="spaces", needs=("spaces",))
 
 WEEKLY = Figure(
     id="weekly",
@@ -56,7 +81,7 @@ WEEKLY_ORGANISATIONS = Figure(
         FROM counted GROUP BY 1 ORDER BY max(rank) > 20, models DESC, account""",
     chart=Chart(kind="bar", x="models_per_week", x_title="new models per week (logarithmic)", y="account",
                 y_title="account", scale="log"),
-    difference="Data sets and Spaces count as repositories too in a published view; these are models only.",
+    difference="Datasets and Spaces count as repositories too in a published view; these are models only.",
 )  # fmt: skip
 
 NEW_BY_LABS = Figure(
@@ -175,21 +200,36 @@ RUNTIMES = Figure(
 
 DATASET_CATEGORIES = Figure(
     id="dataset_categories",
-    title="Data sets by task category",
-    question="What kinds of data sets are there, robotics among them?",
-    definition="Data sets by each tag `task_categories:…` that they carry, the 20 most frequent.",
+    title="Datasets by task category",
+    question="What kinds of datasets are there, robotics among them?",
+    definition="Datasets created up to the end of the year (the last one up to the snapshot) that carry the tag "
+    "`task_categories:…`; one with several counts in each. Robotics and the eight most frequent others.",
     needs=("datasets",),
-    sql="""SELECT category, count(*) AS datasets FROM (
-            SELECT substr(unnest(list_filter(tags, lambda t: starts_with(t, 'task_categories:'))), 17) AS category
-            FROM datasets) GROUP BY category ORDER BY datasets DESC, category LIMIT 20""",
-    chart=Chart(kind="bar", x="datasets", x_title="data sets", y="category", y_title="task category"),
-    headline="SELECT coalesce(max(datasets) FILTER (category = 'robotics'), 0) AS robotics FROM rows",
-    measures=(Measure(name="robotics", text="robotics", unit="data sets"),),
+    sql="""WITH told AS (SELECT date_trunc('year', created)::DATE AS year, substr(tag, 17) AS category FROM (
+            SELECT created, unnest(list_filter(tags, lambda t: starts_with(t, 'task_categories:'))) AS tag
+            FROM datasets WHERE created IS NOT NULL)),
+        counted AS (SELECT year, category, count(*) AS n FROM told GROUP BY ALL),
+        chosen AS (SELECT category FROM counted GROUP BY category
+            QUALIFY row_number() OVER (ORDER BY category = 'robotics' DESC, sum(n) DESC, category) <= 9),
+        years AS (SELECT unnest(generate_series(min(year), max(year), INTERVAL 1 YEAR))::DATE AS year FROM told)
+        SELECT strftime(year, '%Y-%m-%d') AS year, category,
+            sum(coalesce(n, 0)) OVER (PARTITION BY category ORDER BY year)::BIGINT AS datasets
+        FROM years CROSS JOIN chosen LEFT JOIN counted USING (year, category) ORDER BY 1, 2""",
+    chart=Chart(kind="line", x="year", x_title="end of the year", y="datasets",
+                y_title="datasets (cumulative, logarithmic)", colour="category", colour_title="task category",
+                scale="log"),
+    headline="SELECT " + ", ".join(
+        f"coalesce(max(datasets) FILTER (category = 'robotics' AND year = '{year}-01-01'), 0) AS robotics_{year}"
+        for year in (2024, 2025)) + " FROM rows",
+    measures=tuple(Measure(name=f"robotics_{year}", text=f"robotics at the end of {year}", unit="datasets")
+                   for year in (2024, 2025)),
     published=(
-        Published(text="robotics data sets: from 1,145 (2024) to 26,991 (2025)", report="spring", measure="robotics"),
-        Published(text="datasets: from 711,000 to 1 million", report="summer"),
+        Published(text="robotics datasets in 2024: 1,145", report="spring", measure="robotics_2024"),
+        Published(text="robotics datasets in 2025: 26,991", report="spring", measure="robotics_2025"),
     ),
-)
+    difference="The published text does not say whether a year's new datasets are counted, or all up to its end. "
+    + _SURVIVORS,
+)  # fmt: skip
 
 WHO_USES = Figure(
     id="who_uses",
@@ -204,6 +244,8 @@ WHO_USES = Figure(
 
 FIGURES = (
     GROWTH,
+    DATASET_GROWTH,
+    SPACE_GROWTH,
     WEEKLY,
     WEEKLY_ORGANISATIONS,
     NEW_BY_LABS,

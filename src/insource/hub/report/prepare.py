@@ -55,7 +55,8 @@ _LACKS: Mapping[Need, str] = {
     "base_models": "no row declares a parent (base_model)",
     "parameters": "no row states parameters",
     "organisations": "no model's account is in the table of organisations",
-    "datasets": "the snapshot lists models only; it needs the Hub's list of datasets with their tags",
+    "datasets": "no snapshot of datasets is here: insource hub sync --type datasets",
+    "spaces": "no snapshot of Spaces is here: insource hub sync --type spaces",
     "two snapshots": "it needs two snapshots of the same source; one is given",
     "accounts and traffic": "public metadata does not hold it: the Hub's own accounts and traffic",
 }
@@ -142,8 +143,8 @@ def _ground(connection: DuckDBPyConnection, *, basis: str, tables: set[str]) -> 
         "base_models", "parameters", "organisations",
     )  # fmt: skip
     lacks: dict[Need, str] = {n: _LACKS[n] for n, count in zip(names, counts[2:], strict=True) if not count}
-    if "datasets" not in tables:
-        lacks["datasets"] = _LACKS["datasets"]
+    others: tuple[Need, ...] = ("datasets", "spaces")
+    lacks |= {need: _LACKS[need] for need in others if need not in tables}
     lacks["two snapshots"] = _LACKS["two snapshots"]
     lacks["accounts and traffic"] = _LACKS["accounts and traffic"]
     return Ground(models=counts[0], newest=counts[1], basis=basis, lacks=lacks)

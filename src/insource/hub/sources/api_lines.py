@@ -1,4 +1,4 @@
-"""What the Hub's API says of models, as JSON lines: slimmed in Python, then read by DuckDB.
+"""What the Hub's API says of repositories, as JSON lines: slimmed in Python, then read by DuckDB.
 
 Two writings: the API's own (also in a listing's pages), and records that a client parsed and printed (names in snake
 case, the card as YAML, files as `RepoSibling(...)`). Of a card only what a snapshot keeps is taken, never its text.
@@ -33,7 +33,7 @@ def raw_lines(path: Path) -> str:
 
 
 def write_lines(records: Iterable[Mapping[str, Any]], path: Path) -> tuple[int, int]:
-    """Writes slim lines; (models written, records refused because they name no model)."""
+    """Writes slim lines; (written, records refused because they name no repository)."""
     written = refused = 0
     with path.open("w", encoding="utf-8") as file:
         for record in records:
@@ -47,7 +47,7 @@ def write_lines(records: Iterable[Mapping[str, Any]], path: Path) -> tuple[int, 
 
 
 def slim(record: Mapping[str, Any]) -> str | None:
-    """One line with `rows.RAW_COLUMNS` only, or None for what names no model."""
+    """One line with `rows.RAW_COLUMNS` only, or None for what names no repository."""
     id = record.get("id") or record.get("modelId")
     if not isinstance(id, str) or not id.strip() or len(id) > LONGEST_TEXT:
         return None
@@ -75,6 +75,12 @@ def slim(record: Mapping[str, Any]) -> str | None:
         "gated": _gated(first("gated")),
         "sha": _text(first("sha")),
         "siblings": _files(first("siblings")),
+        "context": _count(first("context")),
+        "active_parameters": _count(first("active_parameters")),
+        "sdk": _text(first("sdk")),
+        "models": _texts(first("models"), most=MOST_TAGS),
+        "datasets": _texts(first("datasets"), most=MOST_TAGS),
+        "runtime": _runtime(first("runtime")),
     }
     line = json.dumps({name: value for name, value in kept.items() if value is not None})
     return line if len(line) < 4_000_000 else None
@@ -111,6 +117,16 @@ def _gated(value: Any) -> str | None:
     if isinstance(value, bool):
         return "no" if not value else "auto"
     return _text(value)
+
+
+def _runtime(value: Any) -> dict[str, Any] | None:
+    """A Space's; its hardware is what runs now."""
+    if not isinstance(value, dict):
+        return None
+    whole = cast("dict[str, Any]", value)
+    hardware = whole.get("hardware")
+    now: Any = cast("dict[str, Any]", hardware).get("current") if isinstance(hardware, dict) else hardware
+    return {"stage": _text(whole.get("stage")), "hardware": _text(now)}
 
 
 def _picked(value: Any, *names: str) -> dict[str, Any] | None:

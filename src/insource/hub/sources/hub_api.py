@@ -1,4 +1,4 @@
-"""The Hub's own list of models, page by page, through its client (`huggingface_hub` 2.4).
+"""The Hub's own list of repositories, page by page, through its client (`huggingface_hub` 2.4).
 
 The client waits as the rate-limit headers say, and tries again after 429, 5xx and dropped connections. What it can't do
 is go on where an interrupted listing stopped, so pages are appended to a file, with the next page's address beside it;
@@ -8,7 +8,7 @@ the same call goes on from there. Listed by date of creation, which does not mov
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,19 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_backoff
 
 from insource.core.errors import DownloadFailed
+from insource.hub.schema import DATASETS, MODELS, SPACES, RepoType
 from insource.hub.sources.api_lines import slim
 
-PAGE_MODELS = 500
-_FIELDS = (
-    "createdAt", "lastModified", "downloads", "downloadsAllTime", "likes", "trendingScore", "pipeline_tag",
-    "library_name", "tags", "cardData", "safetensors", "gguf", "config", "gated", "sha",
-)  # fmt: skip
+PAGE_SIZE = 500
+"""Repositories; the most that the Hub gives at once."""
+_SHARED = ("createdAt", "lastModified", "likes", "trendingScore", "tags", "cardData", "sha")
+_USED = ("downloads", "downloadsAllTime", "gated")
+_FIELDS: Mapping[RepoType, tuple[str, ...]] = {
+    MODELS: (*_SHARED, *_USED, "pipeline_tag", "library_name", "safetensors", "gguf", "config"),
+    DATASETS: (*_SHARED, *_USED),
+    SPACES: (*_SHARED, "sdk", "models", "datasets", "runtime"),
+}
+"""That are asked for: what a snapshot keeps."""
 _EXPIRED = (400, 404, 410, 422)
 """What a server may answer to a cursor that it no longer knows."""
 _TIMEOUT_SECONDS = 60.0
@@ -41,7 +47,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     next_url: str | None
     limit: int | None = None
     pages: int = 0
-    models: int = 0
+    repositories: int = 0
     refused: int = 0
     bytes: int = 0
 
@@ -50,11 +56,17 @@ def endpoint_of(hub_url: str) -> str:
     return HfApi(endpoint=hub_url.rstrip("/") or None).endpoint.rstrip("/")
 
 
-def list_models(
-    folder: Path, *, hub_url: str, limit: int | None, today: date, progress: Callable[[int], None]
+def list_repositories(
+    folder: Path,
+    *,
+    hub_url: str,
+    limit: int | None,
+    today: date,
+    progress: Callable[[int], None],
+    repo_type: RepoType = MODELS,
 ) -> tuple[Path, Listing]:
-    """All models (or so many) as slim lines in a file of the folder; goes on with an interrupted listing of the same
-    endpoint and limit. Raises DownloadFailed, and keeps what came."""
+    """All repositories of a type (or so many) as slim lines in a file of the folder, which is that type's own; goes on
+    with an interrupted listing of the same endpoint and limit. Raises DownloadFailed, and keeps what came."""
     folder.mkdir(parents=True, exist_ok=True)
     lines, state = folder / "listing.jsonl", folder / "listing.json"
     endpoint = endpoint_of(hub_url)
@@ -62,7 +74,8 @@ def list_models(
     resumed = listing is not None
     if listing is None:
         lines.unlink(missing_ok=True)
-        listing = Listing(endpoint=endpoint, started=today, next_url=_first_url(endpoint, limit), limit=limit)
+        first = _first_url(endpoint, limit, repo_type)
+        listing = Listing(endpoint=endpoint, started=today, next_url=first, limit=limit)
     with lines.open("ab") as file:
         file.truncate(listing.bytes)
         while listing.next_url is not None:
@@ -71,14 +84,16 @@ def list_models(
             except HfHubHTTPError as error:
                 if resumed and error.response.status_code in _EXPIRED:
                     forget(folder)
-                    return list_models(folder, hub_url=hub_url, limit=limit, today=today, progress=progress)
-                raise _failed(endpoint, f"it answered {error.response.status_code}", listing) from error
+                    return list_repositories(
+                        folder, hub_url=hub_url, limit=limit, today=today, progress=progress, repo_type=repo_type
+                    )
+                raise _failed(listing, repo_type, f"it answered {error.response.status_code}") from error
             except (HTTPError, OSError, ValueError) as error:
-                raise _failed(endpoint, (str(error) or type(error).__name__).splitlines()[0], listing) from error
+                raise _failed(listing, repo_type, (str(error) or type(error).__name__).splitlines()[0]) from error
             listing = _append(file, listing, items=items, next_url=next_url)
             _save(state, listing)
             resumed = False
-            progress(listing.models)
+            progress(listing.repositories)
     return lines, listing
 
 
@@ -88,14 +103,14 @@ def forget(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def what_became_of(ids: Iterable[str], *, hub_url: str) -> dict[str, str | None]:
+def what_became_of(ids: Iterable[str], *, hub_url: str, repo_type: RepoType = MODELS) -> dict[str, str | None]:
     """Of ids that are no longer listed: the new id of a renamed one, None of one that is gone. An id about which
     nothing can be learnt now is left out."""
     api = HfApi(endpoint=hub_url.rstrip("/") or None)
     found: dict[str, str | None] = {}
     for id in ids:
         try:
-            now = api.model_info(id, timeout=_TIMEOUT_SECONDS).id
+            now = api.repo_info(id, repo_type=repo_type.name[:-1], timeout=_TIMEOUT_SECONDS).id
         except RepositoryNotFoundError:
             found[id] = None
         except (HTTPError, OSError, ValueError):
@@ -106,10 +121,10 @@ def what_became_of(ids: Iterable[str], *, hub_url: str) -> dict[str, str | None]
     return found
 
 
-def _first_url(endpoint: str, limit: int | None) -> str:
-    page = min(PAGE_MODELS, limit) if limit else PAGE_MODELS
-    fields = "".join(f"&expand={name}" for name in _FIELDS)
-    return f"{endpoint}/api/models?limit={page}&sort=createdAt{fields}"
+def _first_url(endpoint: str, limit: int | None, repo_type: RepoType) -> str:
+    page = min(PAGE_SIZE, limit) if limit else PAGE_SIZE
+    fields = "".join(f"&expand={name}" for name in _FIELDS[repo_type])
+    return f"{endpoint}/api/{repo_type.name}?limit={page}&sort=createdAt{fields}"
 
 
 def _page(url: str, endpoint: str, *, begun: bool) -> tuple[list[Any], str | None]:
@@ -130,8 +145,8 @@ def _page(url: str, endpoint: str, *, begun: bool) -> tuple[list[Any], str | Non
 
 def _append(file: Any, listing: Listing, *, items: list[Any], next_url: str | None) -> Listing:
     """A page's lines on disk, then the state that counts them."""
-    if listing.limit is not None and listing.models + len(items) >= listing.limit:
-        items, next_url = items[: listing.limit - listing.models], None
+    if listing.limit is not None and listing.repositories + len(items) >= listing.limit:
+        items, next_url = items[: listing.limit - listing.repositories], None
     slimmed = [slim(item) if isinstance(item, dict) else None for item in items]
     kept = [line for line in slimmed if line is not None]
     data = "".join(line + "\n" for line in kept).encode()
@@ -142,7 +157,7 @@ def _append(file: Any, listing: Listing, *, items: list[Any], next_url: str | No
         listing,
         next_url=next_url,
         pages=listing.pages + 1,
-        models=listing.models + len(kept),
+        repositories=listing.repositories + len(kept),
         refused=listing.refused + len(slimmed) - len(kept),
         bytes=listing.bytes + len(data),
     )
@@ -163,9 +178,10 @@ def _resumed(state: Path, lines: Path, *, endpoint: str, limit: int | None) -> L
     return listing if whole and listing.endpoint == endpoint and listing.limit == limit else None
 
 
-def _failed(endpoint: str, why: str, listing: Listing) -> DownloadFailed:
-    kept = f" {listing.models:,} models are kept; the same command goes on from there." if listing.models else ""
+def _failed(listing: Listing, repo_type: RepoType, why: str) -> DownloadFailed:
+    count, name = listing.repositories, repo_type.name
+    kept = f" {count:,} {name} are kept; the same command goes on from there." if count else ""
     return DownloadFailed(
-        f"{endpoint} did not deliver its list of models: {why[:300]}.{kept}",
-        next_step="Check the network and `hub_url`, or use a file: insource hub sync --from models.parquet",
+        f"{listing.endpoint} did not deliver its list of {name}: {why[:300]}.{kept}",
+        next_step=f"Check the network and `hub_url`, or use a file: insource hub sync --from {name}.parquet",
     )

@@ -3,40 +3,58 @@ NULL, what is new is left alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from insource.core.errors import BadInput
 from insource.hub.duck import paths_list, quoted
-from insource.hub.schema import MODEL_COLUMNS
+from insource.hub.schema import DATASETS, MODELS, SPACES, RepoType
 from insource.hub.sources.rows import IS_ID, RAW_COLUMNS, cleaned, select_rows
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
+_MARKS = (
+    (SPACES, {"sdk", "subdomain", "runtime"}),
+    (MODELS, {"pipeline_tag", "library_name", "safetensors", "gguf", "baseModels", "base_models", "modelId"}),
+    (DATASETS, {"citation", "paperswithcode_id", "description"}),
+)
+"""Columns or fields that one type alone has, in hub-stats, the API's answers or snapshots of ours."""
+
+
 def load_models(connection: DuckDBPyConnection, *paths: Path) -> None:
     """Makes the view `models` with `schema.MODEL_COLUMNS` over the files, hub-stats Parquet or snapshots of ours, which
     are read into a table first. Raises BadInput."""
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE model_rows AS {select_models(connection, *paths)}")
+    rows = select_repositories(connection, *paths, repo_type=MODELS)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE model_rows AS {rows}")
     connection.execute("CREATE OR REPLACE TEMP VIEW models AS FROM model_rows")
 
 
-def select_models(connection: DuckDBPyConnection, *paths: Path) -> str:
+def select_repositories(connection: DuckDBPyConnection, *paths: Path, repo_type: RepoType) -> str:
     """The query that gives the rows of files of one kind. Raises BadInput."""
     raw, types = raw_parquet(connection, *paths)
     if not is_ours(types):
-        return select_rows(raw, source="hub-stats")
-    told = ", ".join(_own(column.name, column.type, types) for column in MODEL_COLUMNS)
-    columns = ", ".join(f"{cleaned(column.name, column.type)} AS {column.name}" for column in MODEL_COLUMNS)
+        return select_rows(raw, source="hub-stats", repo_type=repo_type)
+    told = ", ".join(_own(column.name, column.type, types) for column in repo_type.columns)
+    columns = ", ".join(f"{cleaned(column.name, column.type)} AS {column.name}" for column in repo_type.columns)
     there = "WHERE NOT gone" if "gone" in types else ""
     return f"SELECT {columns} FROM (SELECT {told} FROM {raw} {there}) WHERE {IS_ID}"
 
 
-def is_ours(types: Mapping[str, str]) -> bool:
+def is_ours(names: Collection[str]) -> bool:
     """Whether these are the columns of a snapshot."""
-    return {"source", "created", "base_models"} <= types.keys()
+    return {"source", "created"} <= set(names)
+
+
+def repo_type_of(names: Collection[str]) -> RepoType | None:
+    """What repositories have these columns or fields; None: any could."""
+    told = set(names)
+    for repo_type, marks in _MARKS:
+        if told & marks:
+            return repo_type
+    return DATASETS if is_ours(told) else None
 
 
 def raw_parquet(connection: DuckDBPyConnection, *paths: Path) -> tuple[str, dict[str, str]]:
@@ -55,7 +73,7 @@ def raw_parquet(connection: DuckDBPyConnection, *paths: Path) -> tuple[str, dict
     if is_ours(types):
         return file, types
     if "createdAt" not in types and "tags" not in types:
-        raise _bad(paths, "holds no models: it has neither `createdAt` nor `tags`")
+        raise _bad(paths, "holds no repositories: it has neither `createdAt` nor `tags`")
     columns = ", ".join(_raw(name, type, types) for name, type in RAW_COLUMNS.items() if name != "safetensors")
     columns += f", {_safetensors(connection, file) if 'safetensors' in types else 'NULL'} AS safetensors"
     return f"(SELECT {columns} FROM {file})", types
@@ -104,5 +122,5 @@ def _own(name: str, type: str, types: dict[str, str]) -> str:
 def _bad(paths: Sequence[Path], why: str) -> BadInput:
     return BadInput(
         f"The Parquet file {str(paths[0]) if paths else ''!r} {why}.",
-        next_step="Give hub-stats' models.parquet, or a snapshot that `insource hub sync` made.",
+        next_step="Give hub-stats' models, datasets or spaces.parquet, or a snapshot that `insource hub sync` made.",
     )

@@ -5,18 +5,19 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from insource.core.errors import BadInput
-from insource.hub.schema import SOURCES
+from insource.hub.schema import MODELS, SOURCES, RepoType
 from insource.hub.snapshot import SnapshotCatalogue
 from insource.hub.sources.api_lines import raw_lines, read_records, write_lines
 from insource.hub.sources.october import api_records, day_of, shipped_records
-from insource.hub.sources.parquet import is_ours, raw_parquet, select_models
+from insource.hub.sources.parquet import is_ours, raw_parquet, repo_type_of, select_repositories
 from insource.hub.sources.rows import IS_CUT, IS_ID, select_rows
 
 if TYPE_CHECKING:
@@ -24,12 +25,16 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 1 << 31
 """Of an unpacked JSON file."""
+_LOOKED_AT = 100
+"""Records whose fields show what they are of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
     """What became the table `incoming`."""
 
+    repo_type: RepoType
+    """Of all its rows."""
     source: str
     """Of `schema.SOURCES`."""
     day: date
@@ -41,50 +46,71 @@ class Read:
     """Rows of which a list or card was too long and is kept in part."""
 
 
-def read_file(connection: DuckDBPyConnection, path: Path, *, scratch: Path) -> Read:
+def read_file(connection: DuckDBPyConnection, path: Path, *, scratch: Path, repo_type: RepoType | None = None) -> Read:
     """Reads hub-stats or our own Parquet, API records as JSON lines, llmfit's records or the shipped snapshot into the
-    table `incoming` of `schema.MODEL_COLUMNS`. `scratch` is a folder for a file that is removed. Raises BadInput."""
+    table `incoming` of the type's columns; the type shows in the file's own columns, and must be the given one.
+    `scratch` is a folder for a file that is removed. Raises BadInput."""
     try:
         with _opened(path) as file:
             start = cast("bytes", file.read(4))
     except (OSError, EOFError, zlib.error) as error:
         raise _bad(path, str(error)[:200]) from error
     if start == b"PAR1":
-        return _parquet(connection, path)
+        return _parquet(connection, path, repo_type)
     records, source, day = _json_records(path, start)
+    rest = iter(records)
+    first = list(islice(rest, _LOOKED_AT))
+    found = _agreed(path, {name for record in first for name in record}, repo_type)
     scratch.mkdir(parents=True, exist_ok=True)
     lines = scratch / "records.jsonl"
     try:
-        _, refused = write_lines(records, lines)
-        return take_lines(connection, lines, source=source, day=day, refused=refused)
+        _, refused = write_lines(chain(first, rest), lines)
+        return take_lines(connection, lines, repo_type=found, source=source, day=day, refused=refused)
     finally:
         lines.unlink(missing_ok=True)
 
 
-def take_lines(connection: DuckDBPyConnection, lines: Path, *, source: str, day: date | None, refused: int = 0) -> Read:
+def take_lines(
+    connection: DuckDBPyConnection, lines: Path, *, repo_type: RepoType, source: str, day: date | None, refused: int = 0
+) -> Read:
     """Slim lines (`api_lines`) into the table `incoming`."""
     raw = raw_lines(lines)
     (cut,) = connection.execute(f"SELECT count(*) FILTER ({IS_CUT} AND {IS_ID}) FROM {raw}").fetchall()[0]
     total = _line_count(lines) + refused
-    return _take(connection, select_rows(raw, source=source), day=day, total=total, cut=int(cut))
+    query = select_rows(raw, source=source, repo_type=repo_type)
+    return _take(connection, query, repo_type=repo_type, day=day, total=total, cut=int(cut))
 
 
-def _parquet(connection: DuckDBPyConnection, path: Path) -> Read:
-    query = select_models(connection, path)
+def _parquet(connection: DuckDBPyConnection, path: Path, expected: RepoType | None) -> Read:
     raw, types = raw_parquet(connection, path)
+    repo_type = _agreed(path, types.keys(), expected)
+    query = select_repositories(connection, path, repo_type=repo_type)
     cut_rows = "0" if is_ours(types) else f"count(*) FILTER ({IS_CUT} AND {IS_ID})"
     there = "WHERE NOT gone" if "gone" in types else ""
     total, cut = connection.execute(f"SELECT count(*), {cut_rows} FROM {raw} {there}").fetchall()[0]
-    return _take(connection, query, day=None, total=int(total), cut=int(cut))
+    return _take(connection, query, repo_type=repo_type, day=None, total=int(total), cut=int(cut))
 
 
-def _take(connection: DuckDBPyConnection, query: str, *, day: date | None, total: int, cut: int) -> Read:
+def _agreed(path: Path, names: Collection[str], expected: RepoType | None) -> RepoType:
+    """The type that the file shows, which must not be another than the expected one."""
+    shown = repo_type_of(names)
+    if expected is not None and shown not in (None, expected):
+        raise BadInput(
+            f"The source {str(path)!r} holds {shown.name if shown else ''}, not {expected.name}.",
+            next_step="Leave --type out: a file's type shows in its columns.",
+        )
+    return shown or expected or MODELS
+
+
+def _take(
+    connection: DuckDBPyConnection, query: str, *, repo_type: RepoType, day: date | None, total: int, cut: int
+) -> Read:
     connection.execute(f"CREATE OR REPLACE TEMP TABLE incoming AS {query}")
     rows, ids = connection.execute("SELECT count(*), count(DISTINCT id) FROM incoming").fetchall()[0]
     if rows != ids:
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE incoming AS FROM incoming QUALIFY row_number() OVER "
-            "(PARTITION BY id ORDER BY modified DESC NULLS LAST, downloads DESC NULLS LAST) = 1"
+            "(PARTITION BY id ORDER BY modified DESC NULLS LAST, likes DESC NULLS LAST) = 1"
         )
     sources, newest = connection.execute(
         "SELECT list(DISTINCT source), greatest(max(modified), max(created))::DATE FROM incoming"
@@ -92,10 +118,17 @@ def _take(connection: DuckDBPyConnection, query: str, *, day: date | None, total
     # The source names a folder of the archive, so it is none that a file makes up.
     if not ids or len(sources) != 1 or sources[0] not in SOURCES:
         raise BadInput(
-            f"The source holds {'no model' if not ids else f'rows of the sources {sources!r:.100}'}.",
+            f"The source holds {'no repository' if not ids else f'rows of the sources {sources!r:.100}'}.",
             next_step="Give hub-stats' models.parquet, records of the Hub's API, or one source's snapshot of ours.",
         )
-    return Read(source=sources[0], day=day or newest or date.min, rows=int(ids), refused=total - int(ids), cut=cut)
+    return Read(
+        repo_type=repo_type,
+        source=sources[0],
+        day=day or newest or date.min,
+        rows=int(ids),
+        refused=total - int(ids),
+        cut=cut,
+    )
 
 
 def _line_count(path: Path) -> int:

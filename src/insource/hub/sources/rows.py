@@ -1,4 +1,4 @@
-"""From what the Hub says of a model to a snapshot's row: one SQL query, for whichever source has laid it out.
+"""From what the Hub says of a repository to a snapshot's row: one SQL query, for whichever source has laid it out.
 
 A source makes a relation with the columns of `RAW_COLUMNS`, named as the Hub's API names them; nested values are JSON
 or a map, because their shapes grow (new dtypes, junk names). All texts were written by strangers: ids that are none
@@ -8,6 +8,8 @@ refuse the row, control and direction characters go, lists and lengths are cappe
 from __future__ import annotations
 
 from collections.abc import Mapping
+
+from insource.hub.schema import RepoType
 
 RAW_COLUMNS: Mapping[str, str] = {
     "id": "VARCHAR",
@@ -28,10 +30,19 @@ RAW_COLUMNS: Mapping[str, str] = {
     "gated": "VARCHAR",
     "sha": "VARCHAR",
     "siblings": "VARCHAR[]",
+    "context": "BIGINT",
+    "active_parameters": "BIGINT",
+    "sdk": "VARCHAR",
+    "models": "VARCHAR[]",
+    "datasets": "VARCHAR[]",
+    "runtime": "JSON",
 }
+"""`context` and `active_parameters` are no names of the API's: `records` alone tell them."""
 
 MOST_TAGS = 512
 MOST_FILES = 2_000
+MOST_CONTEXT = 1 << 27
+"""Tokens; a larger one is no context."""
 LONGEST_TEXT = 200
 """Characters of one tag, id or name. The longest tag among 4,167 real models has 118; they have up to 130 tags."""
 _CARD_BYTES = 4_000_000
@@ -124,8 +135,49 @@ _BY_TYPE = """CASE WHEN safetensors.parameters IS NOT NULL THEN map_from_entries
     map_entries(safetensors.parameters), lambda x: x.value IS NOT NULL AND len(x.key) <= 40))) END"""
 
 
-def select_rows(raw: str, *, source: str) -> str:
-    """The query that gives `schema.MODEL_COLUMNS` from a relation with `RAW_COLUMNS`. Both arguments are constants."""
+_COLUMNS: Mapping[str, str] = {
+    "id": "id",
+    "author": "CASE WHEN contains(id, '/') THEN split_part(id, '/', 1) END",
+    "created": "createdAt",
+    "modified": "lastModified",
+    "downloads": "CASE WHEN downloads >= 0 THEN downloads END",
+    "downloads_all": "CASE WHEN downloadsAllTime >= 0 THEN downloadsAllTime END",
+    "likes": "CASE WHEN likes >= 0 THEN likes END",
+    "trending": "CASE WHEN isfinite(trendingScore) THEN trendingScore END",
+    "pipeline_tag": _word("pipeline_tag"),
+    "library": _word("library_name"),
+    "license": _word("array_to_string(list_sort(licences[:8]), ',')"),
+    "license_name": _word(_text_of_card("license_name")),
+    "languages": _words(_one_or_list("language"), most=MOST_TAGS),
+    "tags": "tags",
+    "base_models": f"""CASE WHEN len(tagged_parents) > 0 THEN {_PARENTS}
+        WHEN baseModels IS NOT NULL THEN coalesce({_NESTED_PARENTS}, {_NO_PARENTS})
+        WHEN tags IS NOT NULL THEN {_NO_PARENTS} END""",
+    "card_base_models": _words(_one_or_list("base_model"), most=MOST_TAGS),
+    "model_type": _word("coalesce(config->>'model_type', gguf->>'architecture')"),
+    "parameters_stated": "safetensors.total",
+    "parameters_by_type": _BY_TYPE,
+    "gguf_parameters": "TRY_CAST(gguf->>'total' AS BIGINT)",
+    "gguf_context": "TRY_CAST(gguf->>'context_length' AS BIGINT)",
+    "context": f"CASE WHEN context BETWEEN 1 AND {MOST_CONTEXT} THEN context END",
+    "active_parameters": "CASE WHEN active_parameters > 0 THEN active_parameters END",
+    "gated": """CASE lower(gated) WHEN 'false' THEN 'no' WHEN 'no' THEN 'no'
+        WHEN 'auto' THEN 'auto' WHEN 'manual' THEN 'manual' END""",
+    "sha": _word("sha"),
+    "files": _words("siblings", most=MOST_FILES),
+    "sdk": _word("sdk"),
+    "models": _words("models", most=MOST_TAGS),
+    "datasets": _words("datasets", most=MOST_TAGS),
+    "stage": _word("runtime->>'stage'"),
+    "hardware": _word("coalesce(runtime->>'$.hardware.current', runtime->>'$.hardware')"),
+}
+"""Of every type, over the relation `told`."""
+
+
+def select_rows(raw: str, *, source: str, repo_type: RepoType) -> str:
+    """The query that gives the type's columns from a relation with `RAW_COLUMNS`. All arguments are constants."""
+    expressions = {**_COLUMNS, "source": f"'{source}'"}
+    named = ", ".join(f"{expressions[column.name]} AS {column.name}" for column in repo_type.columns)
     return f"""
     WITH cleaned AS (
         SELECT * REPLACE ({_words("tags", most=MOST_TAGS)} AS tags), {_CARD} AS card
@@ -136,33 +188,4 @@ def select_rows(raw: str, *, source: str) -> str:
             coalesce(nullif({_one_or_list("license")}, []), {_tagged("license:")}) AS licences
         FROM cleaned
     )
-    SELECT
-        id,
-        CASE WHEN contains(id, '/') THEN split_part(id, '/', 1) END AS author,
-        createdAt AS created,
-        lastModified AS modified,
-        CASE WHEN downloads >= 0 THEN downloads END AS downloads,
-        CASE WHEN downloadsAllTime >= 0 THEN downloadsAllTime END AS downloads_all,
-        CASE WHEN likes >= 0 THEN likes END AS likes,
-        CASE WHEN isfinite(trendingScore) THEN trendingScore END AS trending,
-        {_word("pipeline_tag")} AS pipeline_tag,
-        {_word("library_name")} AS library,
-        {_word("array_to_string(list_sort(licences[:8]), ',')")} AS license,
-        {_word(_text_of_card("license_name"))} AS license_name,
-        {_words(_one_or_list("language"), most=MOST_TAGS)} AS languages,
-        tags,
-        CASE WHEN len(tagged_parents) > 0 THEN {_PARENTS}
-            WHEN baseModels IS NOT NULL THEN coalesce({_NESTED_PARENTS}, {_NO_PARENTS})
-            WHEN tags IS NOT NULL THEN {_NO_PARENTS} END AS base_models,
-        {_words(_one_or_list("base_model"), most=MOST_TAGS)} AS card_base_models,
-        {_word("coalesce(config->>'model_type', gguf->>'architecture')")} AS model_type,
-        safetensors.total AS parameters_stated,
-        {_BY_TYPE} AS parameters_by_type,
-        TRY_CAST(gguf->>'total' AS BIGINT) AS gguf_parameters,
-        TRY_CAST(gguf->>'context_length' AS BIGINT) AS gguf_context,
-        CASE lower(gated) WHEN 'false' THEN 'no' WHEN 'no' THEN 'no'
-            WHEN 'auto' THEN 'auto' WHEN 'manual' THEN 'manual' END AS gated,
-        {_word("sha")} AS sha,
-        {_words("siblings", most=MOST_FILES)} AS files,
-        '{source}' AS source
-    FROM told"""
+    SELECT {named} FROM told"""
