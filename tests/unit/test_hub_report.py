@@ -93,7 +93,7 @@ def test_ids_are_names_of_files_and_distinct() -> None:
 
 
 def test_every_figure_that_is_drawn_has_labels_for_its_columns(report: HubReport) -> None:
-    assert len(report.taken.drawn) == len(FIGURES) - 4
+    assert len(report.taken.drawn) == len(FIGURES) - 7
     for found in report.taken.drawn:
         chart = found.figure.chart
         used = [chart.x, chart.y, *filter(None, (chart.colour, chart.label))]

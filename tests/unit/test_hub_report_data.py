@@ -76,6 +76,9 @@ def test_the_snapshot_is_called_a_sample_of_4_167(report: HubReport) -> None:
         "dataset_categories",
         "dataset_growth",
         "space_growth",
+        "attention_window",
+        "lab_downloads_window",
+        "runtimes_window",
         "who_uses",
     }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from insource.cli.options import JsonOption, QuietOption
+from insource.cli.options import JsonOption, QuietOption, parse_day
 from insource.cli.output import Output
 from insource.cli.session import load_settings
 from insource.core.errors import UsageError
@@ -24,6 +24,9 @@ FileOption = Annotated[
         help="hub-stats' models.parquet or records; default: the newest snapshot here, else the shipped catalogue.",
     ),
 ]
+SinceOption = Annotated[
+    str, typer.Option(metavar="YYYY-MM-DD", help="Also what happened since a snapshot of that day, or before it.")
+]
 OnlyOption = Annotated[list[str] | None, typer.Option("--only", metavar="FIGURE", help="Only this one; repeatable.")]
 OrganisationsOption = Annotated[
     Path | None,
@@ -31,9 +34,10 @@ OrganisationsOption = Annotated[
 ]
 
 
-def report(
+def report(  # noqa: PLR0913 - a command's parameters are its options
     out: OutOption = Path("hub-report"),
     file: FileOption = None,
+    since: SinceOption = "",
     only: OnlyOption = None,
     organisations: OrganisationsOption = None,
     as_json: JsonOption = False,
@@ -44,7 +48,11 @@ def report(
 
     sink = Output(as_json=as_json, quiet=quiet)
     question = workflow.Question(
-        home=load_settings().home, path=file, only=tuple(only or ()), organisations=organisations
+        home=load_settings().home,
+        path=file,
+        since=parse_day(since),
+        only=tuple(only or ()),
+        organisations=organisations,
     )
     with sink.progress() as progress:
         progress("Reading the snapshot and counting", 0, 1)

@@ -135,13 +135,7 @@ class Archive:
         Behind `models` is the table `model_rows`, whose `of_day` is the day of the snapshot that a row is from. They
         are the connection's own, unless they are `lasting` ones of its file. Of another type they are named so:
         `datasets`, `dataset_rows`, `dataset_sightings`, `dataset_renames`."""
-        chains = self._chains(day, source)
-        if not chains:
-            raise no_snapshot(day=day, source=source, repo_type=self.repo_type)
-        states = " UNION ALL ".join(
-            f"SELECT *, DATE '{chain[-1].day}' AS of_day FROM ({self._state(chain)})" for chain in chains
-        )
-        query = f"FROM ({states})" if len(chains) == 1 else _merged(states, self.repo_type.columns)
+        query, newest = self.state(day=day, source=source)
         temp, view = "" if lasting else "TEMP", self.repo_type.name
         rows, prefix = f"{view[:-1]}_rows", "" if self.repo_type == MODELS else f"{view[:-1]}_"
         connection.execute(f"CREATE OR REPLACE {temp} TABLE {rows} AS {query}")
@@ -152,9 +146,21 @@ class Archive:
             f"INSERT INTO {prefix}renames SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[])",
             [list(told), list(told.values())],
         )
-        seen = " UNION ALL ".join(self._sightings(chain) for chain in chains)
+        seen = " UNION ALL ".join(self._sightings(chain) for chain in self._chains(day, source))
         connection.execute(f"CREATE OR REPLACE TEMP VIEW {prefix}sightings AS {seen}")
-        return max(chain[-1].day for chain in chains)
+        return newest
+
+    def state(self, *, day: date | None = None, source: str | None = None) -> tuple[str, date]:
+        """The query of `model_rows`, for who needs few of its columns, and the day of the newest snapshot in it.
+        Raises UsageError without any."""
+        chains = self._chains(day, source)
+        if not chains:
+            raise no_snapshot(day=day, source=source, repo_type=self.repo_type)
+        states = " UNION ALL ".join(
+            f"SELECT *, DATE '{chain[-1].day}' AS of_day FROM ({self._state(chain)})" for chain in chains
+        )
+        query = f"FROM ({states})" if len(chains) == 1 else _merged(states, self.repo_type.columns)
+        return query, max(chain[-1].day for chain in chains)
 
     def add_renames(self, renames: Mapping[str, str]) -> None:
         """Keeps what the Hub told of ids that are no longer listed: old id to new. Raises BadInput, StorageError."""

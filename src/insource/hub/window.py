@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from insource.hub.archive import Archive
 
+_TOLD = "id, downloads, downloads_all, likes, library"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
@@ -39,24 +41,25 @@ class Window:
 def window_downloads(
     connection: DuckDBPyConnection, archive: Archive, *, first: date, last: date, source: str | None = None
 ) -> Window:
-    """Makes the table `window_downloads`: id; `downloads`, between the two days; `fell`; `last_30_days_first` and
-    `last_30_days_last`. `models` is the later day afterwards. A row that is still the first day's is no second
-    sighting. Raises UsageError where there is no snapshot up to a day."""
-    columns = "id, downloads, downloads_all, of_day"
-    from_day = archive.load(connection, day=first, source=source)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE window_first AS SELECT {columns} FROM model_rows")
-    to_day = archive.load(connection, day=last, source=source)
+    """Makes the tables `window_first` and `window_last` of what each day's state says (id, downloads, downloads_all,
+    likes, library), `window_days` (first, last), and of ids in both `window_downloads`: id; `downloads`, between the
+    two days; `fell`; `likes`, more or less than on the first; `last_30_days_first` and `last_30_days_last`. A row that
+    is still the first day's is no second sighting. Raises UsageError where there is no snapshot up to a day."""
+    then, from_day = archive.state(day=first, source=source)
+    now, to_day = archive.state(day=last, source=source)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE window_first AS SELECT {_TOLD} FROM ({then})")
     connection.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE window_last AS
-        SELECT {columns} FROM model_rows WHERE of_day > ?""",
-        [from_day],
+        f"CREATE OR REPLACE TEMP TABLE window_last AS SELECT {_TOLD} FROM ({now}) WHERE of_day > ?", [from_day]
+    )
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE window_days AS SELECT ?::DATE AS first, ?::DATE AS last", [from_day, to_day]
     )
     connection.execute("""
         CREATE OR REPLACE TEMP TABLE window_downloads AS
         SELECT id,
             CASE WHEN l.downloads_all >= f.downloads_all THEN l.downloads_all - f.downloads_all END AS downloads,
             coalesce(l.downloads_all < f.downloads_all, false) AS fell,
+            l.likes - f.likes AS likes,
             f.downloads AS last_30_days_first,
             l.downloads AS last_30_days_last
         FROM window_first f JOIN window_last l USING (id)""")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from insource.core.errors import UsageError
 from insource.core.values import JsonObject
 from insource.hub.archive import Archive
 from insource.hub.duck import connect
@@ -19,6 +21,7 @@ from insource.hub.report.reports import REPORTS
 from insource.hub.schema import MODELS
 from insource.hub.snapshot import shipped_snapshot
 from insource.hub.sources.read import read_file
+from insource.hub.window import window_downloads
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -47,6 +50,8 @@ class Question:
     home: Path
     """The data folder, whose newest snapshot is asked unless `path` names a file."""
     path: Path | None = None
+    since: date | None = None
+    """First day of a window between two snapshots, for the figures that need one."""
     only: tuple[str, ...] = ()
     """Ids of figures; none: all."""
     organisations: Path | None = None
@@ -66,7 +71,13 @@ def _open(question: Question) -> tuple[DuckDBPyConnection, str]:
     archive = Archive(question.home / "hub")
     if question.path is None and archive.snapshots():
         connection, day = open_prepared(archive)
-        return connection, f"the newest snapshots of {day}"
+        between = "" if question.since is None else _open_window(connection, archive, question.since)
+        return connection, f"the newest snapshots of {day}{between}"
+    if question.since is not None:
+        raise UsageError(
+            "A window lies between two snapshots that are here.",
+            next_step="Take them with insource hub sync, and leave --from out.",
+        )
     path = question.path or shipped_snapshot()
     connection = connect()
     with TemporaryDirectory() as scratch:
@@ -76,6 +87,23 @@ def _open(question: Question) -> tuple[DuckDBPyConnection, str]:
         load_others(connection, archive)
     shipped = " (the catalogue that insource ships)" if question.path is None else ""
     return connection, f"{path.name} ({read.source}, {read.day}){shipped}"
+
+
+def _open_window(connection: DuckDBPyConnection, archive: Archive, since: date) -> str:
+    """Between two whole snapshots of one source: others hold other models, which is no growth."""
+    whole = [one for one in archive.snapshots() if one.whole]
+    pairs = [(one, two) for two in whole for one in whole if one.source == two.source and one.day < two.day]
+    pair = max(
+        (pair for pair in pairs if pair[0].day <= since), key=lambda pair: (pair[1].day, pair[0].day), default=None
+    )
+    if pair is None:
+        days = ", ".join(f"{one.day} ({one.source})" for one in whole) or "none"
+        raise UsageError(
+            f"There are no two whole snapshots of one source, the first of them up to {since}.",
+            next_step=f"Whole snapshots here: {days}. insource hub sync takes another.",
+        )
+    window = window_downloads(connection, archive, first=pair[0].day, last=pair[1].day, source=pair[0].source)
+    return f", and of {pair[0].source} from {window.first} to {window.last}"
 
 
 def make_report(

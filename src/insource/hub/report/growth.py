@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from insource.hub.report.figure import Chart, Figure, Measure, Need, Published
 
 _YEAR = "date_trunc('year', (SELECT max(created) FROM m))"
@@ -162,21 +164,29 @@ LAB_SIZES = Figure(
 )  # fmt: skip
 
 _LIBRARIES = ("gguf", "lerobot", "mlx", "transformers", "peft", "diffusers")
+
+
+def _runtimes(counted: str) -> str:
+    """Of a query of library, before, since; its total is the row without a library."""
+    return f"""WITH counted AS ({counted})
+        SELECT coalesce(library, 'all models') AS library, before, since, 100.0 * since / before AS growth_percent
+        FROM counted WHERE before >= 20
+        QUALIFY row_number() OVER (ORDER BY 100.0 * since / before DESC, library) <= 15
+            OR library IN {_LIBRARIES} OR library IS NULL ORDER BY growth_percent DESC, 1"""
+
+
+_CHOSEN = "Libraries with at least 20 models before: the 15 fastest, those published, and all models."
 RUNTIMES = Figure(
     id="runtimes",
     title="Growth this year by library",
     question="Which runtimes grow faster than the Hub?",
     definition="Models created since 1 January of the newest model's year, in per cent of those created before, by the "
-    "library that the repository states now; libraries with at least 20 models before, the 15 fastest and all.",
+    f"library that the repository states now. {_CHOSEN}",
     needs=("created", "library"),
-    sql=f"""WITH counted AS (SELECT library, count(*) FILTER (created < {_YEAR}) AS before,
-            count(*) FILTER (created >= {_YEAR}) AS since FROM m WHERE created IS NOT NULL
-            GROUP BY GROUPING SETS ((library), ()))
-        SELECT coalesce(library, 'all models') AS library, before, since, 100.0 * since / before AS growth_percent
-        FROM counted WHERE before >= 20 AND (library IS NOT NULL OR before + since =
-            (SELECT count(created) FROM m))
-        QUALIFY row_number() OVER (ORDER BY 100.0 * since / before DESC, library) <= 15
-            OR library IN {_LIBRARIES} OR library IS NULL ORDER BY growth_percent DESC, 1""",
+    sql=_runtimes(f"""SELECT library, before, since FROM (SELECT library, grouping(library) AS total,
+        count(*) FILTER (created < {_YEAR}) AS before, count(*) FILTER (created >= {_YEAR}) AS since
+        FROM m WHERE created IS NOT NULL GROUP BY GROUPING SETS ((library), ()))
+        WHERE library IS NOT NULL OR total = 1"""),
     chart=Chart(kind="bar", x="growth_percent", x_title="models created this year, % of those before", y="library",
                 y_title="library"),
     headline="SELECT " + ", ".join(f"max(growth_percent) FILTER (library = '{name}') AS {name}" for name in _LIBRARIES)
@@ -194,9 +204,24 @@ RUNTIMES = Figure(
         Published(text="diffusers: +21 %", report="summer", measure="diffusers"),
         Published(text="model repositories: +21.5 %", report="summer", measure="all_models"),
     ),
-    difference="The published one compares two snapshots, so a library that is stated later on an older repository "
-    "counts as growth there; ours counts by date of creation in one snapshot.",
+    difference="The published one compares two snapshots (see runtimes_window), so a library that is stated later on "
+    "an older repository counts as growth there; ours counts by date of creation in one snapshot.",
 )  # fmt: skip
+RUNTIMES_WINDOW = replace(
+    RUNTIMES,
+    id="runtimes_window",
+    title="Growth by library, between two snapshots",
+    definition="Models of the later snapshot less those of the first, in per cent of the first's, by the library that "
+    f"each snapshot states. {_CHOSEN}",
+    needs=("two snapshots", "library"),
+    sql=_runtimes("""SELECT library, before, since FROM (SELECT lower(library) AS library, grouping(library) AS total,
+        count(*) FILTER (late = 0) AS before, count(*) FILTER (late = 1) - count(*) FILTER (late = 0) AS since
+        FROM (SELECT 0 AS late, lower(library) AS library FROM window_first
+            UNION ALL SELECT 1, lower(library) FROM window_last) GROUP BY GROUPING SETS ((library), ()))
+        WHERE library IS NOT NULL OR total = 1"""),
+    chart=replace(RUNTIMES.chart, x_title="more models than in the first snapshot, % of those"),
+    difference="Published: January to August 2026; ours are the days of the snapshots that were given.",
+)
 
 DATASET_CATEGORIES = Figure(
     id="dataset_categories",
@@ -252,6 +277,7 @@ FIGURES = (
     FRONTIER,
     LAB_SIZES,
     RUNTIMES,
+    RUNTIMES_WINDOW,
     DATASET_CATEGORIES,
     WHO_USES,
 )

@@ -1,8 +1,8 @@
 """From the view `models` to the tables that the figures ask: `m`, one slim row a model, and its helpers.
 
-`m`: id, org (lower case), created, downloads, downloads_all, uses, likes, trending, library, license, licence, size,
-band, kind, country, gguf, family, tag_family. `uses` are all-time downloads where the snapshot states any, else those
-of 30 days.
+`m`, of the snapshot: id, org (lower case), created, downloads, downloads_all, uses, likes, trending, library, license,
+licence, size, band, kind, country, gguf, family, tag_family. `uses` are all-time downloads where the snapshot states
+any, else those of 30 days. `w`, of the window between two snapshots: the same with `uses` and `likes` of that time.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _LACKS: Mapping[Need, str] = {
     "organisations": "no model's account is in the table of organisations",
     "datasets": "no snapshot of datasets is here: insource hub sync --type datasets",
     "spaces": "no snapshot of Spaces is here: insource hub sync --type spaces",
-    "two snapshots": "it needs two snapshots of the same source; one is given",
+    "two snapshots": "it needs two snapshots of one source that states all-time downloads: --since YYYY-MM-DD",
     "accounts and traffic": "public metadata does not hold it: the Hub's own accounts and traffic",
 }
 
@@ -118,6 +118,8 @@ def prepare(connection: DuckDBPyConnection, organisations: Mapping[str, tuple[st
     if "sizes" not in tables:
         connection.execute(f"CREATE OR REPLACE TEMP TABLE sizes AS {SIZES_SQL}")
     connection.execute(_M.format(uses=uses), [FAMILY_PATTERN, FAMILY_PATTERN])
+    if "window_downloads" in tables:
+        connection.execute(_W)
     return _ground(connection, basis="all time" if uses == "downloads_all" else "last 30 days", tables=tables)
 
 
@@ -145,7 +147,9 @@ def _ground(connection: DuckDBPyConnection, *, basis: str, tables: set[str]) -> 
     lacks: dict[Need, str] = {n: _LACKS[n] for n, count in zip(names, counts[2:], strict=True) if not count}
     others: tuple[Need, ...] = ("datasets", "spaces")
     lacks |= {need: _LACKS[need] for need in others if need not in tables}
-    lacks["two snapshots"] = _LACKS["two snapshots"]
+    window = "SELECT count(uses) FROM w" if "window_downloads" in tables else "SELECT 0"
+    if not connection.execute(window).fetchall()[0][0]:
+        lacks["two snapshots"] = _LACKS["two snapshots"]
     lacks["accounts and traffic"] = _LACKS["accounts and traffic"]
     return Ground(models=counts[0], newest=counts[1], basis=basis, lacks=lacks)
 
@@ -176,3 +180,11 @@ SELECT *, """
     + _BAND
     + " AS band FROM t"
 )
+
+_W = """CREATE OR REPLACE TEMP TABLE w AS
+SELECT m.* REPLACE (
+    CASE WHEN d.id IS NOT NULL THEN d.downloads WHEN new THEN m.downloads_all END AS uses,
+    CASE WHEN d.id IS NOT NULL THEN d.likes WHEN new THEN m.likes END AS likes)
+FROM (SELECT *, created::DATE > (SELECT first FROM window_days) AND id NOT IN (SELECT id FROM window_first) AS new
+    FROM m) m LEFT JOIN window_downloads d ON d.id = m.id
+"""

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from insource.hub.report.figure import Chart, Figure, Measure, Published
 from insource.hub.report.prepare import BAND_NAMES
 
 _BASIS = "Uses are all-time downloads where the snapshot states them, else those of the last 30 days (see the heading)."
+_WINDOW = (
+    "Counted between the two snapshots: all-time downloads (likes) of the later one less those of the first, and all "
+    "of a model that was created since. A count that fell says nothing."
+)
+_OTHER_WINDOW = "Published: January to July 2026; ours are the days of the snapshots that were given."
 _SNAPSHOT = "Downloads of another day and window."
 _BY_HAND = (
     "Ours groups by our own annotation of accounts; most downloads of accounts that are not in it stay unassigned."
@@ -191,38 +198,53 @@ SIZE_BANDS = Figure(
 _LABS = ("minimaxai", "moonshotai", "deepseek-ai", "zai-org", "nvidia", "meta-llama")
 _SHARES = (("MiniMax", "effectively all"), ("Moonshot", "88 %"), ("DeepSeek", "55 %"), ("Z.ai", "39 %"),
            ("NVIDIA", "14 %"), ("Meta", "9 %"))  # fmt: skip
+
+
+def _lab_downloads(table: str) -> str:
+    return f"""WITH labs AS (SELECT org FROM {table} WHERE kind = 'company' AND size IS NOT NULL AND uses > 0
+            GROUP BY org QUALIFY row_number() OVER (ORDER BY sum(uses) DESC, org) <= 16 OR org IN {_LABS})
+        SELECT org AS account, band, sum(uses)::BIGINT AS downloads,
+            100.0 * sum(uses) / sum(sum(uses)) OVER (PARTITION BY org) AS share_percent
+        FROM {table} SEMI JOIN labs USING (org) WHERE size IS NOT NULL AND uses > 0 GROUP BY org, band
+        ORDER BY account, min(size)"""
+
+
+_OF_LABS = (
+    "Downloads of models with a known size by band of parameters, as shares of the account's; the 16 annotated "
+    "companies with the most. "
+)
 LAB_DOWNLOADS = Figure(
     id="lab_downloads",
     title="Downloads by lab and size",
     question="Whose downloads are of large models?",
-    definition="Downloads of models with a known size by band of parameters, as shares of the account's; the 16 "
-    "annotated companies with the most. " + _BASIS,
+    definition=_OF_LABS + _BASIS,
     needs=("uses", "parameters", "organisations"),
-    sql=f"""WITH labs AS (SELECT org FROM m WHERE kind = 'company' AND size IS NOT NULL AND uses > 0 GROUP BY org
-            QUALIFY row_number() OVER (ORDER BY sum(uses) DESC, org) <= 16 OR org IN {_LABS})
-        SELECT org AS account, band, sum(uses)::BIGINT AS downloads,
-            100.0 * sum(uses) / sum(sum(uses)) OVER (PARTITION BY org) AS share_percent
-        FROM m SEMI JOIN labs USING (org) WHERE size IS NOT NULL AND uses > 0 GROUP BY org, band
-        ORDER BY account, min(size)""",
+    sql=_lab_downloads("m"),
     chart=Chart(kind="stacked", x="share_percent", x_title="share of the lab's downloads (%)", y="account",
                 y_title="account", colour="band", colour_title="parameters"),
     headline="SELECT " + ", ".join(
-        f"sum(share_percent) FILTER (account = '{lab}' AND band IN ('70B to 100B', '100B and more')) AS lab_{i}"
+        f"sum(CASE WHEN band IN ('70B to 100B', '100B and more') THEN share_percent ELSE 0 END) "
+        f"FILTER (account = '{lab}') AS lab_{i}"
         for i, lab in enumerate(_LABS)) + " FROM rows",
     measures=tuple(Measure(name=f"lab_{i}", text=f"{lab} from 70B", unit="% of its downloads")
                    for i, lab in enumerate(_LABS)),
     published=tuple(Published(text=f"{name}: {share} of 2026 downloads are of models above 70B", report="summer",
                               measure=f"lab_{i}") for i, (name, share) in enumerate(_SHARES)),
-    difference="Published: downloads inside January to July 2026 (two snapshots), and all accounts of Meta.",
+    difference="Published: downloads inside January to July 2026 (see lab_downloads_window), and all accounts of Meta.",
 )  # fmt: skip
+LAB_DOWNLOADS_WINDOW = replace(
+    LAB_DOWNLOADS,
+    id="lab_downloads_window",
+    title="Downloads by lab and size, between two snapshots",
+    definition=_OF_LABS + _WINDOW,
+    needs=("two snapshots", "parameters", "organisations"),
+    sql=_lab_downloads("w"),
+    difference=f"{_OTHER_WINDOW} Published: all accounts of Meta.",
+)
 
-ATTENTION = Figure(
-    id="attention",
-    title="Attention (likes) against usage (downloads)",
-    question="Are the liked models the used ones?",
-    definition="The 25 models with the most downloads and the 25 with the most likes. " + _BASIS,
-    needs=("uses", "likes"),
-    sql="""WITH told AS (SELECT id, likes, uses FROM m WHERE likes IS NOT NULL AND uses IS NOT NULL),
+
+def _attention(table: str) -> str:
+    return f"""WITH told AS (SELECT id, likes, uses FROM {table} WHERE likes IS NOT NULL AND uses IS NOT NULL),
         used AS (SELECT id, row_number() OVER (ORDER BY uses DESC, id) AS place
             FROM (FROM told ORDER BY uses DESC, id LIMIT 25)),
         liked AS (SELECT id, row_number() OVER (ORDER BY likes DESC, id) AS place
@@ -233,14 +255,33 @@ ATTENTION = Figure(
             CASE WHEN by_likes IS NULL THEN 'top 25 by downloads' WHEN by_uses IS NULL THEN 'top 25 by likes'
             ELSE 'in both' END AS list,
             CASE WHEN least(by_uses, by_likes) <= 5 THEN split_part(id, '/', -1) END AS name
-        FROM united JOIN told USING (id) ORDER BY least(by_uses, by_likes), id""",
+        FROM united JOIN told USING (id) ORDER BY least(by_uses, by_likes), id"""
+
+
+_TOP_25 = "The 25 models with the most downloads and the 25 with the most likes. "
+ATTENTION = Figure(
+    id="attention",
+    title="Attention (likes) against usage (downloads)",
+    question="Are the liked models the used ones?",
+    definition=_TOP_25 + _BASIS,
+    needs=("uses", "likes"),
+    sql=_attention("m"),
     chart=Chart(kind="points", x="likes", x_title="likes (logarithmic)", y="downloads",
                 y_title="downloads (logarithmic)", colour="list", colour_title="list", scale="log", label="name"),
     headline="SELECT count(*) FILTER (list = 'in both') AS overlap FROM rows",
     measures=(Measure(name="overlap", text="models in both lists", unit="models"),),
     published=(Published(text="exactly one repository appears in both lists", report="summer", measure="overlap"),),
-    difference="Published: downloads and likes inside 2026, from two snapshots; ours are totals of one.",
+    difference="Published: downloads and likes inside 2026 (see attention_window); ours are totals.",
 )  # fmt: skip
+ATTENTION_WINDOW = replace(
+    ATTENTION,
+    id="attention_window",
+    title="Attention against usage, between two snapshots",
+    definition=_TOP_25 + _WINDOW,
+    needs=("two snapshots", "likes"),
+    sql=_attention("w"),
+    difference=_OTHER_WINDOW,
+)
 
 TRENDING = Figure(
     id="trending",
@@ -254,5 +295,5 @@ TRENDING = Figure(
     difference="The score changes every hour.",
 )
 
-FIGURES = (CONCENTRATION, UNDER_200, KINDS, COUNTRIES, DOWNLOADED_SIZES, ADOPTION, SIZE_BANDS, LAB_DOWNLOADS, ATTENTION,
-           TRENDING)  # fmt: skip
+FIGURES = (CONCENTRATION, UNDER_200, KINDS, COUNTRIES, DOWNLOADED_SIZES, ADOPTION, SIZE_BANDS, LAB_DOWNLOADS,
+           LAB_DOWNLOADS_WINDOW, ATTENTION, ATTENTION_WINDOW, TRENDING)  # fmt: skip
