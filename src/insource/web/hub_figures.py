@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -17,7 +18,7 @@ import vl_convert
 from jinja2 import Environment
 from markupsafe import Markup
 
-from insource.hub.report.figure import Cell, Drawn, Row, Scale
+from insource.hub.report.figure import Cell, Drawn, Figure, Row, Scale
 from insource.hub.report.prepare import BAND_NAMES
 from insource.workflows.hub_report import HubReport, compared, reasons, report_json
 
@@ -102,22 +103,37 @@ def _bars(base: alt.Chart, found: Drawn) -> Made:
 def _axis() -> alt.Axis:
     """1,500 as it is, 15k, 1.5M; and 0.04, which a format with prefixes calls 40m."""
     short = "datum.value < 10000 ? format(datum.value, ',.3~r') : format(datum.value, '~s')"
-    return alt.Axis(labelExpr=short, labelOverlap="greedy")
+    return alt.Axis(labelExpr=short, labelOverlap="greedy", labelSeparation=8, tickCount=10)
 
 
-def _stacked(base: alt.Chart, found: Drawn) -> Made:
-    drawn, rows = found.figure.chart, _names(found, found.figure.chart.y)
+def _stacked(_base: alt.Chart, found: Drawn) -> Made:
+    """Shares of a whole, whose number of models stands beside its name: one of five models is no trend."""
+    drawn = found.figure.chart
+    counts = Counter[str]()
+    for row in found.rows:
+        counts[_short(str(row[drawn.y]))] += int(row["models"] or 0)
+    named = {name: f"{name} ({count:,})" for name, count in counts.items()}
     order = {name: at for at, name in enumerate(BAND_NAMES)}
+    rows = [
+        {**shown, "_name": named[str(shown[drawn.y])], "_order": order.get(str(shown[drawn.colour or ""]), 0)}
+        for shown in map(_shown, found.rows)
+    ]
     return (
-        base.mark_bar()
-        .transform_calculate(_order=f"{order}[datum['{drawn.colour}']] || 0")
+        alt.Chart(alt.Data(values=rows))
+        .mark_bar()
         .encode(
-            x=alt.X(drawn.x, type="quantitative", title=drawn.x_title, scale=alt.Scale(domain=[0, 100], nice=False)),
-            y=alt.Y(drawn.y, type="nominal", title=drawn.y_title, sort=rows),
+            x=alt.X(
+                drawn.x,
+                type="quantitative",
+                title=drawn.x_title,
+                scale=alt.Scale(domain=[0, 100], nice=False),
+                axis=alt.Axis(tickCount=10),
+            ),
+            y=alt.Y("_name", type="nominal", title=f"{drawn.y_title} (models)", sort=list(named.values())),
             color=_colour(found),
             order=alt.Order("_order", type="quantitative"),
         )
-        .properties(height=_ROW_PX * len(rows))
+        .properties(height=_ROW_PX * len(named))
     )
 
 
@@ -125,7 +141,7 @@ def _lines(base: alt.Chart, found: Drawn) -> Made:
     drawn = found.figure.chart
     temporal = drawn.x in ("month", "week", "year")
     form, ticks = ("%Y", alt.TimeInterval("year")) if drawn.x == "year" else ("%b %Y", alt.Undefined)
-    dates = alt.Axis(format=form, tickCount=ticks, labelOverlap="greedy")
+    dates = alt.Axis(format=form, tickCount=ticks, labelOverlap="greedy", labelSeparation=8)
     x = (
         alt.X(drawn.x, type="temporal", title=drawn.x_title, axis=dates)
         if temporal
@@ -213,15 +229,22 @@ def render(report: HubReport, pictures: Mapping[str, str]) -> str:
     )
 
 
+def _basis(report: HubReport, figure: Figure) -> str:
+    ground = report.taken.ground
+    other = next((name for name in ground.others if name in figure.needs), None)
+    if other is not None:
+        return f"{ground.others[other]:,} {other} of their newest snapshot"
+    sample = ", a sample" if ground.is_sample else ""
+    uses = f"; uses: {ground.basis}" if "uses" in figure.needs else ""
+    return f"{ground.models:,} models of {report.source}{sample}{uses}"
+
+
 def write(report: HubReport, folder: Path) -> Path:
     """The page, and of each figure the Vega-Lite definition, SVG, PNG and CSV. Returns the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures: dict[str, str] = {}
-    ground = report.taken.ground
-    sample = ", a sample" if ground.is_sample else ""
-    basis = f"{ground.models:,} models of {report.source}{sample}; uses: {ground.basis}"
     for found in report.taken.drawn:
-        definition, id = chart(found, basis=basis).to_json(), found.figure.id
+        definition, id = chart(found, basis=_basis(report, found.figure)).to_json(), found.figure.id
         pictures[id] = svg(definition)
         (folder / f"{id}.vl.json").write_text(definition, "utf-8")
         (folder / f"{id}.svg").write_text(pictures[id], "utf-8")

@@ -43,7 +43,8 @@ SELECT id, tags, downloads FROM models WHERE id <> $id AND id IN (
 ORDER BY downloads DESC NULLS LAST, id LIMIT $most
 """
 _SPACES = """
-SELECT space AS id, likes, count(*) OVER () AS spaces FROM model_spaces WHERE model = $id
+SELECT space AS id, likes, (SELECT count(*) FROM model_spaces WHERE model = $id) AS spaces
+FROM model_spaces WHERE model = $id
 ORDER BY likes DESC NULLS LAST, space LIMIT $most
 """
 

@@ -74,7 +74,7 @@ BY_FAMILY = Figure(
 
 LICENCES = Figure(
     id="licences",
-    title="Licences by country and size",
+    title="Licences of this year's models, by country and size",
     question="Do larger models, or those of one country, carry tighter terms?",
     definition="Models with a known size created since 1 January of the newest model's year by annotated Chinese and "
     "US companies and institutes, under and from 20B parameters, by the licence on the label: Apache 2.0, MIT, none "

@@ -118,7 +118,7 @@ FRONTIER = Figure(
     question="Where do the largest open models come from?",
     definition="The largest known number of parameters among models created in the month by accounts that are "
     "annotated as Chinese or US companies or institutes, in the last 24 months, without models that declare a parent.",
-    needs=("created", "parameters", "organisations"),
+    needs=("created", "parameters", "organisations", "base_models"),
     sql="""SELECT strftime(date_trunc('month', created), '%Y-%m-01') AS month, country, max(size) / 1e9 AS size_b,
         arg_max(id, size) AS model FROM m
         WHERE country IN ('China', 'USA') AND kind IN ('company', 'research') AND NOT declares AND size IS NOT NULL
@@ -228,18 +228,19 @@ DATASET_CATEGORIES = Figure(
     title="Datasets by task category",
     question="What kinds of datasets are there, robotics among them?",
     definition="Datasets created up to the end of the year (the last one up to the snapshot) that carry the tag "
-    "`task_categories:…`; one with several counts in each. Robotics and the eight most frequent others.",
+    "`task_categories:…`; one with several counts in each. Robotics and the seven most frequent others.",
     needs=("datasets",),
     sql="""WITH told AS (SELECT date_trunc('year', created)::DATE AS year, substr(tag, 17) AS category FROM (
             SELECT created, unnest(list_filter(tags, lambda t: starts_with(t, 'task_categories:'))) AS tag
             FROM datasets WHERE created IS NOT NULL)),
         counted AS (SELECT year, category, count(*) AS n FROM told GROUP BY ALL),
         chosen AS (SELECT category FROM counted GROUP BY category
-            QUALIFY row_number() OVER (ORDER BY category = 'robotics' DESC, sum(n) DESC, category) <= 9),
+            QUALIFY row_number() OVER (ORDER BY category = 'robotics' DESC, sum(n) DESC, category) <= 8),
         years AS (SELECT unnest(generate_series(min(year), max(year), INTERVAL 1 YEAR))::DATE AS year FROM told)
         SELECT strftime(year, '%Y-%m-%d') AS year, category,
             sum(coalesce(n, 0)) OVER (PARTITION BY category ORDER BY year)::BIGINT AS datasets
-        FROM years CROSS JOIN chosen LEFT JOIN counted USING (year, category) ORDER BY 1, 2""",
+        FROM years CROSS JOIN chosen LEFT JOIN counted USING (year, category)
+        QUALIFY datasets > 0 ORDER BY 1, 2""",
     chart=Chart(kind="line", x="year", x_title="end of the year", y="datasets",
                 y_title="datasets (cumulative, logarithmic)", colour="category", colour_title="task category",
                 scale="log"),

@@ -71,6 +71,8 @@ class Ground:
     """Day of the newest model."""
     basis: str
     """What `uses` counts."""
+    others: Mapping[str, int]
+    """How many datasets and Spaces, where there is a snapshot of them."""
     lacks: dict[Need, str]
     """Needs that it doesn't meet, and why."""
 
@@ -147,11 +149,16 @@ def _ground(connection: DuckDBPyConnection, *, basis: str, tables: set[str]) -> 
     lacks: dict[Need, str] = {n: _LACKS[n] for n, count in zip(names, counts[2:], strict=True) if not count}
     others: tuple[Need, ...] = ("datasets", "spaces")
     lacks |= {need: _LACKS[need] for need in others if need not in tables}
+    held = {
+        name: int(connection.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0])
+        for name in others
+        if name in tables
+    }
     window = "SELECT count(uses) FROM w" if "window_downloads" in tables else "SELECT 0"
     if not connection.execute(window).fetchall()[0][0]:
         lacks["two snapshots"] = _LACKS["two snapshots"]
     lacks["accounts and traffic"] = _LACKS["accounts and traffic"]
-    return Ground(models=counts[0], newest=counts[1], basis=basis, lacks=lacks)
+    return Ground(models=counts[0], newest=counts[1], basis=basis, others=held, lacks=lacks)
 
 
 _BAND = f"""CASE {" ".join(f"WHEN size < {end:.0f} THEN '{name}'" for end, name in BANDS[:-1])}

@@ -203,7 +203,7 @@ _SHARES = (("MiniMax", "effectively all"), ("Moonshot", "88 %"), ("DeepSeek", "5
 def _lab_downloads(table: str) -> str:
     return f"""WITH labs AS (SELECT org FROM {table} WHERE kind = 'company' AND size IS NOT NULL AND uses > 0
             GROUP BY org QUALIFY row_number() OVER (ORDER BY sum(uses) DESC, org) <= 16 OR org IN {_LABS})
-        SELECT org AS account, band, sum(uses)::BIGINT AS downloads,
+        SELECT org AS account, band, count(*) AS models, sum(uses)::BIGINT AS downloads,
             100.0 * sum(uses) / sum(sum(uses)) OVER (PARTITION BY org) AS share_percent
         FROM {table} SEMI JOIN labs USING (org) WHERE size IS NOT NULL AND uses > 0 GROUP BY org, band
         ORDER BY account, min(size)"""
