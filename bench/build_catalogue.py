@@ -26,11 +26,10 @@ import msgspec
 
 from insource.hub.names import format_of
 from insource.hub.snapshot import SnapshotHeader, SnapshotRow, shipped_snapshot
+from insource.hub.sources.october import published_active, stated_context
 
 _ROOT = Path(__file__).parents[1]
 _SOURCE = "Hugging Face Hub model records as gathered by llmfit 1.1.17 (AlexsJones/llmfit, MIT), October 2026"
-_DEFAULT_CONTEXT = 4096
-_ROUND = 1_000_000
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 
@@ -38,20 +37,18 @@ def row_of(record: Mapping[str, Any]) -> SnapshotRow:
     def number(name: str) -> int | None:
         return record.get(name)
 
-    unread = number("num_hidden_layers") is None and number("context_length") == _DEFAULT_CONTEXT
     undated = record.get("release_date") is None
-    active = number("active_parameters")
     experts = bool(record.get("is_moe"))
     stated_format = record.get("format") or ""
     return SnapshotRow(
         id=record["name"],
         parameters=number("parameters_raw"),
-        active_parameters=active if active and active % _ROUND == 0 else None,
+        active_parameters=published_active(record),
         model_type=_stated(record["architecture"]),
         pipeline_tag=_stated(record["pipeline_tag"]),
         capabilities=record["capabilities"],
         languages=[tag for tag in record.get("languages") or [] if _LANGUAGE.fullmatch(tag)],
-        context_tokens=None if unread else number("context_length"),
+        context_tokens=stated_context(record),
         license=record.get("license"),
         downloads=number("hf_downloads") or (None if undated else 0),
         likes=number("hf_likes") or (None if undated else 0),

@@ -70,6 +70,7 @@ def test_a_key_is_its_own_key(name: str) -> None:
         ("mistralai/Mixtral-8x7B-Instruct-v0.1", 56e9),
         ("a/SmolLM2-135M-Instruct", 135e6),
         ("a/x_S-Qwen2.5-3B_T-Qwen2-7B", 3e9),
+        ("Qwen/Qwen2.5-7B-Instruct-1M", 7e9),
         ("microsoft/phi-4", None),
         ("a/v1.5b2", None),
     ],

@@ -6,13 +6,17 @@ import gzip
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.build_catalogue import row_of
 
+from insource.fit.catalogue_spec import spec_of_row
 from insource.hub.sizes import SizeSources, active_parameters, named_sizes, parameters
 from insource.hub.sizes_sql import SIZES_SQL
+from insource.hub.snapshot import row_reader
 from tests.hub_rows import real_models
 
 
@@ -41,6 +45,10 @@ from tests.hub_rows import real_models
         (SizeSources(id="a/Llama-8B-lora", stated=20_971_520, adapter=True), 20_971_520, "safetensors"),
         (SizeSources(id="a/Llama-8B-lora", adapter=True), None, "none"),
         (SizeSources(id="a/Qwen3.8-27B-DFlash", stated=1_924_404_480, tags=("gptq",)), 1_924_404_480, "safetensors"),
+        (SizeSources(id="a/31B-it-assistant-4bit", stated=470, model_type="gemma4_assistant"), 470, "safetensors"),
+        (SizeSources(id="a/my-assistant-31B-4bit", stated=4 * 10**9, model_type="gemma4"), 31 * 10**9, "name"),
+        (SizeSources(id="a/Step-JANG_4M", stated=12 * 10**9), 12 * 10**9, "safetensors"),
+        (SizeSources(id="a/X-31B-9bit", stated=10 * 10**9), 31 * 10**9, "name"),
         (SizeSources(id="a/Mixtral-8x7B", gguf=46_702_792_704), 46_702_792_704, "gguf"),
         (SizeSources(id="a/Mixtral-8x7B"), 56_000_000_000, "name"),
         (SizeSources(id="a/plain"), None, "none"),
@@ -56,6 +64,7 @@ def test_names() -> None:
     assert named_sizes("a/stablelm-2-1_6b") == (1.6e9, 6e9)
     assert named_sizes("a/SmolLM2-135M") == (135e6,)
     assert named_sizes("a/Llama-4-Scout-17B-16E") == ()
+    assert named_sizes("a/Gemma-4-E4B-it-JANG_4M-x") == ()
     assert named_sizes("a/" + "9" * 400 + "b") == ()
     assert active_parameters("a/Qwen3-30B-A3B-Instruct") == 3_000_000_000
     assert active_parameters("a/Llama-4-Scout-17B-16E") == 17_000_000_000
@@ -76,11 +85,12 @@ _ODD = (
     ("a/x-7b-8b-awq", 1_000_000_000, None, None, ["awq"], []),
     ("a/8x7B-lora", 5, None, None, [], [{"relation": "adapter", "id": "a/b"}]),
     ("a/0b-fp8", 7, {"U8": -3, "I8": 0}, 0, [], []),
+    ("a/x-JANG_4M-jang-2L-8b-awq", 10**9, None, None, [], []),
 )
 
 
 def _rows(connection: Any) -> list[SizeSources]:
-    columns = "id, parameters_stated, parameters_by_type, gguf_parameters, tags, base_models"
+    columns = "id, parameters_stated, parameters_by_type, gguf_parameters, tags, base_models, model_type"
     return [
         SizeSources(
             id=id,
@@ -89,8 +99,11 @@ def _rows(connection: Any) -> list[SizeSources]:
             gguf=gguf,
             tags=tags or (),
             adapter=any(base["relation"] == "adapter" for base in bases or ()),
+            model_type=model_type,
         )
-        for id, stated, by_type, gguf, tags, bases in connection.execute(f"SELECT {columns} FROM models").fetchall()
+        for id, stated, by_type, gguf, tags, bases, model_type in connection.execute(
+            f"SELECT {columns} FROM models"
+        ).fetchall()
     ]
 
 
@@ -108,10 +121,12 @@ def test_odd_rows_are_read_alike_in_sql_and_python() -> None:
     connection = duckdb.connect()
     connection.execute(
         "CREATE TABLE models (id VARCHAR, parameters_stated BIGINT, parameters_by_type MAP(VARCHAR, BIGINT),"
-        " gguf_parameters BIGINT, tags VARCHAR[], base_models STRUCT(relation VARCHAR, id VARCHAR)[])"
+        " gguf_parameters BIGINT, tags VARCHAR[], base_models STRUCT(relation VARCHAR, id VARCHAR)[],"
+        " model_type VARCHAR)"
     )
-    connection.executemany("INSERT INTO models VALUES (?, ?, ?, ?, ?, ?)", [list(row) for row in _ODD])
-    assert _same(connection) == len(_ODD)
+    rows = [[f"{row[0]}{at}", *row[1:], type] for row in _ODD for at, type in enumerate((None, "x_mtp", "mtp_x"))]
+    connection.executemany("INSERT INTO models VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    assert _same(connection) == 3 * len(_ODD)
 
 
 @pytest.mark.data
@@ -182,29 +197,107 @@ def _october(shared_data: Path) -> list[SizeSources]:
             id=record["name"],
             stated=record["parameters_raw"] or None,
             tags=(tag[record["format"]],) if record["format"] in tag else (),
+            model_type=record["architecture"],
         )
         for record in records
         if record.get("format")
     ]
 
 
+_NAMED_OTHERWISE = {
+    "trained on so many billion tokens": (
+        "AETHORIA-AI/TR-HASH-MoE-200M-130B", "AETHORIA-AI/TR-HASH-MoE-200M-160B-Refinement",
+        "AETHORIA-AI/TR-HASH-MoE-200M-160B-SFT", "allenai/Emo_1b14b_130B", "allenai/StdMoE_1b14b_130B",
+        "allenai/StdMoE_1b4b_130B", "ctxnn1/gpt2-124m-fineweb-edu-10b", "puigde/rwkv7-380M-15B-slimpajama",
+        "vitin12/gpt-pt-270m-base-1b",
+    ),
+    "word vectors: 500,000 and 250,000 words of 300 dimensions, over so many billion tokens": (
+        "BorisTM/natasha_navec_hudlit_v1_12B_500K_300d_100q", "BorisTM/natasha_navec_news_v1_1B_250K_300d_100q",
+    ),
+    "a draft or a module for the model that is named; its config has few layers, or its type or name says so": (
+        "AngelSlim/Qwen3-8b-dflare", "Huang2020/Qwen3-4B-Domino-b16", "Huang2020/qwen3.6-27B-domino",
+        "JLKang/ViSpec-Qwen2.5-VL-3B-Instruct", "ByteDance-Seed/AHN-Mamba2-for-Qwen-2.5-Instruct-14B",
+        "ByteDance-Seed/AHN-Mamba2-for-Qwen-2.5-Instruct-3B", "ByteDance-Seed/AHN-Mamba2-for-Qwen-2.5-Instruct-7B",
+        "EximiusLabs/fusion-embedding-2-2b-preview", "marksverdhei/Qwen3-Voice-Embedding-12Hz-1.7B",
+        "gwkrsrch2/InternViT-300M-from-InternVL3_5-1B-HF", "nvidia/Nemotron-3-Super-120B-A12B-BF16-MTPv2",
+        "inferencerlabs/Qwen3.8-27B-MTP-MLX", "mlx-community/Qwen3.6-27B-MTP-5bit",
+    ),
+    "active (a mixture) or effective (Gemma 4 E2B) parameters": (
+        "Flink-ddd/MoE-Pilot-Align-2.7B", "Xiaoye08/HRM-MoE-0.6B", "MirilAI/Miril-Drone-2B-1",
+        "MirilAI/Miril-Drone-2B-1-bnb4", "MirilAI/Miril-DroneVLM-2B-2", "klei1/bleta-sq-2b", "nphearum/PsarAI-2B",
+    ),
+    "one of the parts: an encoder and a decoder, two towers, six experts, a language model beside a codec": (
+        "google/t5gemma-2-1b-1b", "google/t5gemma-2-4b-4b", "google/t5gemma-2b-2b-ul2", "google/t5gemma-2b-2b-ul2-it",
+        "google/t5gemma-9b-9b-prefixlm", "google/t5gemma-9b-9b-ul2", "nvidia/Nemotron-Labs-TwoTower-30B-A3B-Base-BF16",
+        "ibivibiv/multimaster-7b-v6", "HumeAI/tada-1b", "inclusionAI/Ming-omni-tts-0.5B",
+        "microsoft/VibeVoice-Realtime-0.5B", "vibevoice/VibeVoice-Realtime-0.5B",
+    ),
+    "0.8 B, the count of Qwen3.5-0.8B": ("KarlSage/oraculum_alpha_08b", "samueljayasingh/DarkQwen3_5_0_8B"),
+    "not what is there: the counts are exactly those of GPT-2, Qwen2.5-0.5B and -1.5B, Qwen3-4B and BLIP, or of the "
+    "four layers in the config": (
+        "joaosollatori/small-agentic-model-1.5B", "ali-arshiya/meoinGTS1.5-1.5B", "Rzkoohi/Qwen2.5-4B-CCNA",
+        "Jun-y00/Qwen3-1.7B-ClinicalQA-Distilled", "Spatiallysaying/blip2-opt-2.7b-aviation-50iter",
+        "ItsnotAilabs/GHOST-2.7B", "ItsnotAilabs/HIM-3B",
+    ),
+}  # fmt: skip
+"""October's rows that differ from a figure in the name, which is no size of what the repository holds. Each was looked
+at, beside the layers, widths and types of its config where the record has them."""
+
+
 @pytest.mark.data
 def test_real_rows_with_a_bare_total(shared_data: Path) -> None:
-    """The October records hold no counts by type: nothing but the name can tell packed from small. Where it decides,
-    the test's parser of the name can't be a judge of it; so what is held is how many it decides, and what is left."""
+    """The October records hold no counts by type: nothing but the name can tell packed from small. Against the figures
+    in the names 0.73 % of the sizes differ, more than the 0.5 % that were asked for; of two thirds of those the name
+    states something else than the size, so that 0.2 % are wrong. Where the name decides, this can't judge it; what
+    can is `test_the_config_is_a_third_witness`."""
     rows = _october(shared_data)
     raw, count = _wrong(rows, _raw)
-    wrong, _ = _wrong(rows, lambda row: parameters(row).value)
+    differ, _ = _wrong(rows, lambda row: parameters(row).value)
     without, _ = _wrong(rows, lambda row: parameters(row, use_name=False).value)
     mlx = [row for row in rows if "mlx" in row.tags]
     raw_mlx, count_mlx = _wrong(mlx, _raw)
-    wrong_mlx, _ = _wrong(mlx, lambda row: parameters(row).value)
+    differ_mlx, _ = _wrong(mlx, lambda row: parameters(row).value)
     assert 0.03 < len(raw) / count < 0.05
     assert 0.11 < len(raw_mlx) / count_mlx < 0.14
     assert without == raw, "without the name a bare total stays as it is"
-    assert set(wrong) < set(raw)
-    assert len(wrong) / count < 0.0075
-    values = {row.id: parameters(row).value or 0 for row in rows}
-    too_small = [id for id in wrong if all(size >= 2 * values[id] for size in _stated(id))]
-    assert len(too_small) / count <= 0.005, "the others are called by the size of a part"
-    assert len(wrong_mlx) / count_mlx <= 0.005
+    assert set(differ) < set(raw)
+    assert len(differ) / count < 0.0074
+    named_otherwise = {id for ids in _NAMED_OTHERWISE.values() for id in ids}
+    assert named_otherwise < set(differ)
+    assert len(set(differ) - named_otherwise) / count <= 0.002
+    assert len(differ_mlx) / count_mlx <= 0.005
+
+
+@pytest.mark.data
+def test_the_config_is_a_third_witness(shared_data: Path) -> None:
+    """Of the rows where the name decided: their layers and widths, read by what estimates memory, which knows neither
+    the name nor the total. Only shapes that give the same count whichever total is given can bear witness."""
+    with gzip.open(shared_data / "hub" / "models_2026-10.json.gz") as file:
+        records = {record["name"]: record for record in json.load(file)}
+    decided = [
+        (row, size) for row in _october(shared_data) if (size := parameters(row)).method == "name" and row.stated
+    ]
+    ours, theirs, witnesses = 0, list[str](), 0
+    for row, size in decided:
+        told = _by_config(records[row.id], (size.value or 0, row.stated or 0))
+        if told is None:
+            continue
+        witnesses += 1
+        ours += 0.5 < told / (size.value or 1) < 2
+        if 0.5 < told / (row.stated or 1) < 2 and not 0.5 < told / (size.value or 1) < 2:
+            theirs.append(row.id)
+    assert len(decided) < 310
+    assert witnesses > 80
+    assert ours / witnesses > 0.95
+    # 8b for 8 bits, and a model of which half of the experts were taken out.
+    assert set(theirs) == {"lamianlbe/Qwen3.6-uncensored-mlx-8b", "bryanvine/gpt-oss-120b-reap-48"}
+
+
+def _by_config(record: dict[str, Any], totals: Sequence[int]) -> int | None:
+    row = row_reader()(row_of(record))
+    told = {
+        spec.parameters
+        for total in totals
+        if (spec := spec_of_row(replace(row, parameters=total), quantization="Q4_K_M")).architecture.layers
+    }
+    return told.pop() if len(told) == 1 else None

@@ -72,9 +72,10 @@ def facts_of(row: Mapping[str, Any]) -> Facts:
                 gguf=row.get("gguf_parameters"),
                 tags=tags,
                 adapter=any(base["relation"] == "adapter" for base in row.get("base_models") or ()),
+                model_type=row.get("model_type"),
             )
         ),
-        active_parameters=row.get("active_parameters") or active_parameters(id),
+        active_parameters=active_parameters(id) or row.get("active_parameters"),
         context_tokens=row.get("gguf_context") or row.get("context"),
         format=format_in(id, tags),
         quantization=quantization_in(id),

@@ -69,9 +69,10 @@ def format_of(id: str) -> str:
 
 
 def stated_parameters(id: str) -> int | None:
-    """The parameters that a name states ("8B", "8x7B", "135M"), the smallest where it states several; the active ones
-    ("A3B") are not meant."""
+    """The parameters that a name states ("8B", "8x7B", "135M"), the smallest where it states several; millions only
+    where no billions are ("7B-1M" is one of a long context). The active ones ("A3B") are not meant."""
     found = _SIZE.findall(id.rpartition("/")[2].lower().replace("_", "-"))
+    found = [one for one in found if one[2] == "b"] or found
     sizes = [float(times[:-1] or 1) * float(number) * _UNITS[unit] for times, number, unit in found]
     return int(min(sizes)) if sizes else None
 

@@ -10,7 +10,7 @@ too small. The Hub unpacks some formats itself and others not, and does not say 
 Where counts by type are known and nothing is packed, the name decides nothing. A bare total is the weakest source: in
 a repository that says it is quantised, the name's size outranks a total that contradicts it, and in any repository one
 that is a thousand times smaller (it counts something else). Drafts and adapters carry the name of the model they
-serve: their names' sizes are not theirs.
+serve: their names' sizes are not theirs, which shows in the name itself, in the type or in the kind of derivative.
 
 `parameters` is the definition for one row. `sizes_sql.py` says the same to DuckDB for all of them, from the same
 patterns, and `tests/unit/test_hub_facts_size.py` holds both together on every real row.
@@ -46,7 +46,7 @@ SEPARATORS = "-_ /+"
 BILLIONS = r" (?:[0-9]+x)?[0-9]+(?:\.[0-9]+)?b "
 MILLIONS = r" [0-9]+(?:\.[0-9]+)?m "
 QUANTISED = (
-    r" (?:[1-8](?:\.[0-9]+)?bits?|[2-8]  bits?|int[2-8]|w[0-9]+a[0-9]+|o?q[2-8][a-z0-9.]*|iq[1-4]|tq[0-9a-z]*|nf4"
+    r" (?:[1-9](?:\.[0-9]+)?bits?|[2-8]  bits?|int[2-8]|w[0-9]+a[0-9]+|o?q[2-8][a-z0-9.]*|iq[1-4]|tq[0-9a-z]*|nf4"
     r"|nvfp4|mxfp[48]|fp[48]|bnb|awq|gptq|autoround|auto  round|mlx|hqq|aqlm|exl[23]|[0-9.]+bpw|qx[0-9]+|dwq[0-9]*"
     r"|jang[a-z0-9]*|paro|w[2-8]|wmix[0-9]+|mtplx|qat|quantized|gpt  oss) "
 )
@@ -57,6 +57,10 @@ SERVES_ANOTHER = (
     r"|mmproj|[0-9]+e) "
 )
 """Named with the size of the model that they serve; also Llama 4's `17B-16E`, which states the active parameters."""
+SERVING_TYPE = r"(?:assistant|mtp|draft|eagle3?)$"
+"""Of drafts, in their config: gemma4_assistant, qwen3_5_mtp."""
+LEVEL = r"jang[-_ ]?[0-9]+[a-z]*"
+"""A level of quantisation (JANG_4M), which is no size."""
 _BLANKS: Mapping[int, str] = {ord(separator): "  " for separator in SEPARATORS}
 FORMAT_TAGS = ("2-bit", "3-bit", "4-bit", "5-bit", "6-bit", "8-bit", "mlx", "gptq", "awq", "auto-round")
 
@@ -80,11 +84,13 @@ class SizeSources:
     gguf: int | None = None
     tags: Sequence[str] = ()
     adapter: bool = False
+    model_type: str | None = None
 
 
 def parameters(row: SizeSources, *, use_name: bool = True) -> Size:
     """Of one repository. Without `use_name`, the size in the name decides nothing (the words for formats still do)."""
-    named = named_sizes(row.id) if use_name and not row.adapter else ()
+    serves = row.adapter or re.search(SERVING_TYPE, row.model_type or "")
+    named = named_sizes(row.id) if use_name and not serves else ()
     types = {name: count for name, count in (row.by_type or {}).items() if count and count > 0}
     total = sum(types.values())
     counted = max(row.stated or 0, total)
@@ -118,7 +124,7 @@ def says_quantised(id: str, tags: Sequence[str]) -> bool:
 
 
 def _words(id: str, tags: Sequence[str] = ()) -> str:
-    name = id.rpartition("/")[2].lower()
+    name = re.sub(LEVEL, "jang", id.rpartition("/")[2].lower())
     parts = [re.sub(POINT, r"\1.\2", name), name, *(tag for tag in tags if tag in FORMAT_TAGS)]
     return "".join("  " + part.translate(_BLANKS) + "  " for part in parts)
 

@@ -8,6 +8,7 @@ from insource.hub.sizes import (
     BITS,
     FAR,
     FORMAT_TAGS,
+    LEVEL,
     MILLIONS,
     MOST,
     NEVER_UNPACKED,
@@ -16,6 +17,7 @@ from insource.hub.sizes import (
     QUANTISED,
     SEPARATORS,
     SERVES_ANOTHER,
+    SERVING_TYPE,
     USUAL_BITS,
 )
 
@@ -35,11 +37,13 @@ _EXTRA = " + ".join(
 
 SIZES_SQL = f"""
 WITH named_rows AS (
-    SELECT id, lower(regexp_extract(id, '[^/]*$')) AS name,
+    SELECT id, lower(regexp_extract(id, '[^/]*$')) AS spelt,
+        CASE WHEN contains(spelt, 'jang') THEN regexp_replace(spelt, '{LEVEL}', 'jang', 'g') ELSE spelt END AS name,
         coalesce(list_sort(list_filter(tags, lambda tag: tag IN ({_TAGS}))), []) AS format_tags,
         parameters_by_type AS types, parameters_stated AS stated,
         greatest(coalesce(gguf_parameters, 0), 0) AS gguf,
-        len(list_filter(coalesce(base_models, []), lambda base: base.relation = 'adapter')) > 0 AS adapter,
+        len(list_filter(coalesce(base_models, []), lambda base: base.relation = 'adapter')) > 0
+            OR regexp_matches(coalesce(model_type, ''), '{SERVING_TYPE}') AS serves,
         coalesce(list_sum(list_transform(map_values(parameters_by_type), lambda n: greatest(n, 0))), 0)::BIGINT AS total
     FROM models
 ), spelled AS (
@@ -54,7 +58,7 @@ WITH named_rows AS (
              THEN regexp_matches(name_words || tag_words, '{QUANTISED}') ELSE false END AS quantised,
         CASE WHEN packed THEN coalesce(nullif(regexp_extract(name_words || tag_words, '{BITS}', 1), ''),
                  nullif(regexp_extract(name_words || tag_words, '{BITS}', 2), ''), '{USUAL_BITS}')::BIGINT END AS bits,
-        CASE WHEN has_size AND NOT adapter AND NOT regexp_matches(name_words, '{SERVES_ANOTHER}')
+        CASE WHEN has_size AND NOT serves AND NOT regexp_matches(name_words, '{SERVES_ANOTHER}')
              THEN regexp_extract_all(name_words, '{BILLIONS}') END AS billions,
         CASE WHEN len(billions) = 0 THEN regexp_extract_all(name_words, '{MILLIONS}') END AS millions
     FROM spelled

@@ -118,7 +118,7 @@ class SnapshotCatalogue:
             header = msgspec.json.decode(first, type=SnapshotHeader)
         except msgspec.MsgspecError as error:
             raise _bad(self.path, f"has no header ({error})") from error
-        decode, model_of = msgspec.json.Decoder(SnapshotRow).decode, _reader()
+        decode, model_of = msgspec.json.Decoder(SnapshotRow).decode, row_reader()
         models: list[CatalogueModel] = []
         left_out = 0
         for line in lines:
@@ -176,8 +176,8 @@ def _date(text: str) -> date | None:
         return None
 
 
-def _reader() -> Callable[[SnapshotRow], CatalogueModel]:
-    """Words repeat a thousandfold in a catalogue; each is cleaned once."""
+def row_reader() -> Callable[[SnapshotRow], CatalogueModel]:
+    """From a line's columns to a model. Words repeat a thousandfold in a catalogue; each is cleaned once."""
     word = lru_cache(maxsize=65536)(lambda text: _clean(text, _MAX_WORD).strip())
 
     def items(values: list[str], most: int = _MAX_WORD) -> tuple[str, ...]:

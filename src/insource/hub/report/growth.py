@@ -62,8 +62,11 @@ WEEKLY = Figure(
     question="How many models are created each week?",
     definition="Models by the Monday of the week of their creation (UTC); the last week may be incomplete.",
     needs=("created",),
-    sql="""SELECT strftime(date_trunc('week', created), '%Y-%m-%d') AS week, count(*) AS models
-        FROM m WHERE created IS NOT NULL GROUP BY date_trunc('week', created) ORDER BY 1""",
+    sql="""WITH counted AS (SELECT date_trunc('week', created)::DATE AS week, count(*) AS n FROM m
+            WHERE created BETWEEN DATE '2022-02-28' AND current_date + INTERVAL 1 DAY GROUP BY 1),
+        weeks AS (SELECT unnest(generate_series(min(week), max(week), INTERVAL 7 DAY))::DATE AS week FROM counted)
+        SELECT strftime(week, '%Y-%m-%d') AS week, coalesce(n, 0) AS models
+        FROM weeks LEFT JOIN counted USING (week) ORDER BY 1""",
     chart=Chart(kind="line", x="week", x_title="week of creation", y="models", y_title="new models in the week"),
     difference=_SURVIVORS,
 )

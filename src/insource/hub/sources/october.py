@@ -2,7 +2,8 @@
 
 They state little: no card, no tags, no parents, no count of all downloads. Sizes were counted from safetensors headers.
 No downloads and no likes together with no date of creation are a listing that did not carry them, not zeros. A context
-of 4,096 where no layers are known either is what they fall back to when a model's config could not be read.
+of 4,096 where no layers are known either is what they fall back to when a model's config could not be read; active
+parameters are an estimate (5 % shared) except published ones, which are round millions.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from insource.core.catalogue import CatalogueModel
 
 _DEFAULT_CONTEXT = 4096
+_ROUND = 1_000_000
 
 
 def api_records(records: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -29,8 +31,8 @@ def api_records(records: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, A
             "cardData": {"license": record.get("license"), "language": record.get("languages")},
             "safetensors": {"total": record.get("parameters_raw")},
             "config": {"model_type": _stated(record.get("architecture"))},
-            "context": _context(record),
-            "active_parameters": record.get("active_parameters"),
+            "context": stated_context(record),
+            "active_parameters": published_active(record),
         }
 
 
@@ -51,15 +53,20 @@ def shipped_records(models: Sequence[CatalogueModel]) -> Iterator[Mapping[str, A
         }
 
 
+def stated_context(record: Mapping[str, Any]) -> int | None:
+    context = record.get("context_length")
+    return None if context == _DEFAULT_CONTEXT and record.get("num_hidden_layers") is None else context
+
+
+def published_active(record: Mapping[str, Any]) -> int | None:
+    active = record.get("active_parameters")
+    return active if active and active % _ROUND == 0 else None
+
+
 def day_of(records: Sequence[Mapping[str, Any]]) -> date:
     """The newest day that they mention."""
     named = [record.get(name) for record in records for name in ("release_date", "_revalidated")]
     return max((day for text in named if isinstance(text, str) and (day := _day(text))), default=date.min)
-
-
-def _context(record: Mapping[str, Any]) -> Any:
-    context = record.get("context_length")
-    return None if context == _DEFAULT_CONTEXT and record.get("num_hidden_layers") is None else context
 
 
 def _day(text: str) -> date | None:
