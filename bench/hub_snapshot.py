@@ -164,7 +164,7 @@ _HUB_STATS = {
     + """)::BIGINT)}]})::VARCHAR END""",
     "safetensors": "CASE WHEN h % 10 > 0 THEN {'parameters': {"
     + ", ".join(
-        f"'{name}': {'parameters_stated' if name == 'BF16' else '1000' if name == 'F32' else 'NULL::BIGINT'}"
+        f"'{name}': {'parameters_stated' if name == 'BF16' else '1000::BIGINT' if name == 'F32' else 'NULL::BIGINT'}"
         for name in _DTYPES
     )
     + "}, 'total': parameters_stated + 1000} END",

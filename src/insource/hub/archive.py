@@ -91,10 +91,18 @@ class Archive:
         return tuple(sorted(found, key=lambda one: (one.day, one.source)))
 
     def add(
-        self, connection: DuckDBPyConnection, *, source: str, day: date, whole: bool = True, origin: str = ""
+        self,
+        connection: DuckDBPyConnection,
+        *,
+        source: str,
+        day: date,
+        whole: bool = True,
+        origin: str = "",
+        rows: str = "incoming",
     ) -> Snapshot:
-        """Stores the connection's table `incoming` as that source's snapshot of that day, in place of one of the same
-        day. A later one keeps its state: its changes are told anew. Raises StorageError; then nothing has changed."""
+        """Stores the connection's `incoming` (or another relation) as that source's snapshot of that day, in place of
+        one of the same day. A later one keeps its state: its changes are told anew. Raises StorageError; then nothing
+        has changed."""
         listed = self.snapshots()
         chain = [one for one in listed if one.source == source]
         before = [one for one in chain if one.day < day]
@@ -104,7 +112,7 @@ class Archive:
             new = [
                 self._write(
                     connection,
-                    "incoming",
+                    rows,
                     before=before,
                     snapshot=Snapshot(source=source, day=day, whole=whole, origin=origin),
                 )
@@ -240,12 +248,14 @@ class Archive:
         self, connection: DuckDBPyConnection, table: str, *, before: Chain, snapshot: Snapshot, exact: bool = False
     ) -> Snapshot:
         """A file with what the table changes in the state that was before. It counts once it is listed."""
-        gone = f"UNION ALL SELECT {self._nothing_but_id}, true AS gone FROM earlier ANTI JOIN now USING (id)"
-        query = f"""
-            WITH now AS (SELECT {self._columns} FROM {table}), earlier AS ({self._state(before)}),
-            was AS (SELECT id, hash(earlier) AS content FROM earlier)
-            SELECT now.*, false AS gone FROM now LEFT JOIN was USING (id)
-            WHERE was.id IS NULL OR hash(now) <> was.content {gone if snapshot.whole or exact else ""} ORDER BY id"""
+        query = f"SELECT {self._columns}, false AS gone FROM {table}"
+        if before:
+            gone = f"UNION ALL SELECT {self._nothing_but_id}, true AS gone FROM earlier ANTI JOIN now USING (id)"
+            query = f"""
+                WITH now AS (SELECT {self._columns} FROM {table}), earlier AS ({self._state(before)}),
+                was AS (SELECT id, hash(earlier) AS content FROM earlier)
+                SELECT now.*, false AS gone FROM now LEFT JOIN was USING (id)
+                WHERE was.id IS NULL OR hash(now) <> was.content {gone if snapshot.whole or exact else ""}"""
         folder = self.folder / snapshot.source
         folder.mkdir(parents=True, exist_ok=True)
         path = next(path for n in count(1) if not (path := folder / f"{snapshot.day.isoformat()}-{n}.parquet").exists())

@@ -64,6 +64,7 @@ def prepare(archive: Archive) -> None:
         with connect(partial) as connection:
             day = archive.load(connection, lasting=True)
             build_lineage(connection)
+            connection.execute("CREATE INDEX model_ids ON model_rows (id)")
             connection.execute(f"CREATE TABLE sizes AS {SIZES_SQL}")
             if load_others(connection, archive, lasting=True) & {SPACES}:
                 connection.execute(_SPACES_OF)

@@ -89,7 +89,7 @@ def open_lineage(home: Path, source: Path | None) -> Generator[tuple[DuckDBPyCon
         return
     with connect() as connection:
         read_file(connection, source, scratch=home / "hub" / "partial")
-        connection.execute("CREATE OR REPLACE TEMP VIEW models AS FROM incoming")
+        connection.execute("CREATE OR REPLACE TEMP TABLE models AS FROM incoming")
         yield connection, build_lineage(connection)
 
 

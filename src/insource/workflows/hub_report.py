@@ -82,7 +82,7 @@ def _open(question: Question) -> tuple[DuckDBPyConnection, str]:
     connection = connect()
     with TemporaryDirectory() as scratch:
         read = read_file(connection, path, scratch=Path(scratch), repo_type=MODELS)
-    connection.execute("CREATE OR REPLACE TEMP VIEW models AS FROM incoming")
+    connection.execute("CREATE OR REPLACE TEMP TABLE models AS FROM incoming")
     if question.path is None:
         load_others(connection, archive)
     shipped = " (the catalogue that insource ships)" if question.path is None else ""

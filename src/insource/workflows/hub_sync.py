@@ -81,11 +81,10 @@ def _take_snapshot(
         path, is_download = _fetched(place, source, progress)
         progress(f"Read {Path(urlsplit(source).path).name}", 0, None)
         read = read_file(connection, path, scratch=_scratch(place.archive), repo_type=repo_type)
-        if limit is not None:
-            connection.execute(f"CREATE OR REPLACE TEMP TABLE incoming AS FROM incoming ORDER BY id LIMIT {limit:d}")
         # A date from the future is a stranger's, not the file's.
         snapshot = place.archive.beside(read.repo_type).add(
             connection,
+            rows="incoming" if limit is None else f"(FROM incoming ORDER BY id LIMIT {limit:d})",
             source=read.source,
             day=day or min(read.day, place.today),
             whole=limit is None,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
+_NUMBERS = ("BIGINT", "INTEGER", "UBIGINT", "HUGEINT", "DOUBLE", '"NULL"')
+"""Types in which a writer may have put a count."""
 _MARKS = (
     (SPACES, {"sdk", "subdomain", "runtime"}),
     (MODELS, {"pipeline_tag", "library_name", "safetensors", "gguf", "baseModels", "base_models", "modelId"}),
@@ -85,10 +87,11 @@ def _safetensors(connection: DuckDBPyConnection, file: str) -> str:
     type = RAW_COLUMNS["safetensors"]
     found: Any = connection.sql(f"SELECT safetensors FROM {file}").types[0]
     dtypes: Any = dict(found.children).get("parameters") if found.id == "struct" else None
-    if dtypes is None or dtypes.id != "struct" or any(str(kind) != "BIGINT" for _, kind in dtypes.children):
+    if dtypes is None or dtypes.id != "struct" or any(str(kind) not in _NUMBERS for _, kind in dtypes.children):
         return f"TRY_CAST(to_json(safetensors) AS {type})"
     counts = ", ".join(
-        f"{{'key': {quoted(name)}, 'value': safetensors.parameters.{_column(name)}}}" for name, _ in dtypes.children
+        f"{{'key': {quoted(name)}, 'value': TRY_CAST(safetensors.parameters.{_column(name)} AS BIGINT)}}"
+        for name, _ in dtypes.children
     )
     filled = f"map_from_entries(list_filter([{counts}], lambda x: x.value IS NOT NULL))"
     return f"""CASE WHEN safetensors IS NOT NULL THEN struct_pack(total := TRY_CAST(safetensors.total AS BIGINT),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import zlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from insource.core.errors import BadInput
 from insource.hub.schema import MODELS, SOURCES, RepoType
@@ -31,7 +32,7 @@ _LOOKED_AT = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """What became the table `incoming`."""
+    """What `incoming` holds: a table, or a view over a Parquet file, whose rows are then never all in memory."""
 
     repo_type: RepoType
     """Of all its rows."""
@@ -48,7 +49,7 @@ class Read:
 
 def read_file(connection: DuckDBPyConnection, path: Path, *, scratch: Path, repo_type: RepoType | None = None) -> Read:
     """Reads hub-stats or our own Parquet, API records as JSON lines, llmfit's records or the shipped snapshot into the
-    table `incoming` of the type's columns; the type shows in the file's own columns, and must be the given one.
+    `incoming` of the type's columns; the type shows in the file's own columns, and must be the given one.
     `scratch` is a folder for a file that is removed. Raises BadInput."""
     try:
         with _opened(path) as file:
@@ -78,7 +79,8 @@ def take_lines(
     (cut,) = connection.execute(f"SELECT count(*) FILTER ({IS_CUT} AND {IS_ID}) FROM {raw}").fetchall()[0]
     total = _line_count(lines) + refused
     query = select_rows(raw, source=source, repo_type=repo_type)
-    return _take(connection, query, repo_type=repo_type, day=day, total=total, cut=int(cut))
+    read = _take(connection, query, kind="TABLE", repo_type=repo_type, total=total, cut=int(cut))
+    return read if day is None else replace(read, day=day)
 
 
 def _parquet(connection: DuckDBPyConnection, path: Path, expected: RepoType | None) -> Read:
@@ -88,7 +90,7 @@ def _parquet(connection: DuckDBPyConnection, path: Path, expected: RepoType | No
     cut_rows = "0" if is_ours(types) else f"count(*) FILTER ({IS_CUT} AND {IS_ID})"
     there = "WHERE NOT gone" if "gone" in types else ""
     total, cut = connection.execute(f"SELECT count(*), {cut_rows} FROM {raw} {there}").fetchall()[0]
-    return _take(connection, query, repo_type=repo_type, day=None, total=int(total), cut=int(cut))
+    return _take(connection, query, kind="VIEW", repo_type=repo_type, total=int(total), cut=int(cut))
 
 
 def _agreed(path: Path, names: Collection[str], expected: RepoType | None) -> RepoType:
@@ -103,13 +105,20 @@ def _agreed(path: Path, names: Collection[str], expected: RepoType | None) -> Re
 
 
 def _take(
-    connection: DuckDBPyConnection, query: str, *, repo_type: RepoType, day: date | None, total: int, cut: int
+    connection: DuckDBPyConnection,
+    query: str,
+    *,
+    kind: Literal["TABLE", "VIEW"],
+    repo_type: RepoType,
+    total: int,
+    cut: int,
 ) -> Read:
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE incoming AS {query}")
+    _forget(connection)
+    connection.execute(f"CREATE OR REPLACE TEMP {kind} incoming AS {query}")
     rows, ids = connection.execute("SELECT count(*), count(DISTINCT id) FROM incoming").fetchall()[0]
     if rows != ids:
         connection.execute(
-            "CREATE OR REPLACE TEMP TABLE incoming AS FROM incoming QUALIFY row_number() OVER "
+            f"CREATE OR REPLACE TEMP {kind} incoming AS FROM ({query}) QUALIFY row_number() OVER "
             "(PARTITION BY id ORDER BY modified DESC NULLS LAST, likes DESC NULLS LAST) = 1"
         )
     sources, newest = connection.execute(
@@ -124,11 +133,20 @@ def _take(
     return Read(
         repo_type=repo_type,
         source=sources[0],
-        day=day or newest or date.min,
+        day=newest or date.min,
         rows=int(ids),
         refused=total - int(ids),
         cut=cut,
     )
+
+
+def _forget(connection: DuckDBPyConnection) -> None:
+    """What was read before, which may be of the other kind."""
+    import duckdb
+
+    for kind in ("VIEW", "TABLE"):
+        with contextlib.suppress(duckdb.CatalogException):
+            connection.execute(f"DROP {kind} IF EXISTS incoming")
 
 
 def _line_count(path: Path) -> int:
