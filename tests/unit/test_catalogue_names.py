@@ -13,7 +13,7 @@ from insource.core.errors import UsageError
 from insource.hub.activity import group_copies, measure
 from insource.hub.arena import read_arena
 from insource.hub.licences import CLASSES, licence_class, licences_by_class, parse_policy
-from insource.hub.names import family, format_of, is_altered, is_copy, model_key, stated_parameters
+from insource.hub.names import family, format_of, is_altered, is_copy, model_key
 from insource.hub.purpose import Purposes
 from insource.hub.snapshot import SnapshotCatalogue
 from tests.fakes.models import model
@@ -60,23 +60,6 @@ def test_other_models_do_not(one: str, other: str) -> None:
 def test_a_key_is_its_own_key(name: str) -> None:
     key = model_key(name)
     assert model_key(key) == key or len(model_key(key)) < len(key)
-
-
-@pytest.mark.parametrize(
-    ("id", "parameters"),
-    [
-        ("Qwen/Qwen3-8B", 8e9),
-        ("Qwen/Qwen3.6-35B-A3B", 35e9),
-        ("mistralai/Mixtral-8x7B-Instruct-v0.1", 56e9),
-        ("a/SmolLM2-135M-Instruct", 135e6),
-        ("a/x_S-Qwen2.5-3B_T-Qwen2-7B", 3e9),
-        ("Qwen/Qwen2.5-7B-Instruct-1M", 7e9),
-        ("microsoft/phi-4", None),
-        ("a/v1.5b2", None),
-    ],
-)
-def test_a_name_states_a_size(id: str, parameters: float | None) -> None:
-    assert stated_parameters(id) == parameters
 
 
 def test_names_state_formats_and_families() -> None:

@@ -14,9 +14,12 @@ import pytest
 from bench.build_catalogue import row_of
 
 from insource.fit.catalogue_spec import spec_of_row
+from insource.hub.duck import connect
+from insource.hub.facts import catalogue_row, facts_of
 from insource.hub.sizes import SizeSources, active_parameters, named_sizes, parameters
 from insource.hub.sizes_sql import SIZES_SQL
-from insource.hub.snapshot import row_reader
+from insource.hub.snapshot import SnapshotCatalogue, row_reader
+from insource.hub.sources.read import read_file
 from tests.hub_rows import real_models
 
 
@@ -45,12 +48,28 @@ from tests.hub_rows import real_models
         (SizeSources(id="a/Llama-8B-lora", stated=20_971_520, adapter=True), 20_971_520, "safetensors"),
         (SizeSources(id="a/Llama-8B-lora", adapter=True), None, "none"),
         (SizeSources(id="a/Qwen3.8-27B-DFlash", stated=1_924_404_480, tags=("gptq",)), 1_924_404_480, "safetensors"),
-        (SizeSources(id="a/31B-it-assistant-4bit", stated=470, model_type="gemma4_assistant"), 470, "safetensors"),
-        (SizeSources(id="a/my-assistant-31B-4bit", stated=4 * 10**9, model_type="gemma4"), 31 * 10**9, "name"),
-        (SizeSources(id="a/Step-JANG_4M", stated=12 * 10**9), 12 * 10**9, "safetensors"),
-        (SizeSources(id="a/X-31B-9bit", stated=10 * 10**9), 31 * 10**9, "name"),
         (SizeSources(id="a/Mixtral-8x7B", gguf=46_702_792_704), 46_702_792_704, "gguf"),
         (SizeSources(id="a/Mixtral-8x7B"), 56_000_000_000, "name"),
+        (SizeSources(id="a/Flash-Next-JANG_4M", stated=180 * 10**9), 180 * 10**9, "safetensors"),
+        (SizeSources(id="a/Nano-3B-JANG_4M", stated=903_060_480), 3 * 10**9, "name"),
+        (SizeSources(id="a/Llama-4-Scout-17B-16E"), None, "none"),
+        (SizeSources(id="a/X-31B-9bit", stated=10 * 10**9), 31 * 10**9, "name"),
+        (SizeSources(id="a/llama-3-8b-dpo-beta-1e-0", stated=266_240), 8 * 10**9, "name"),
+        (
+            SizeSources(id="a/gemma-4-31B-it-assistant-4bit", stated=469_518_596, model_type="gemma4_assistant"),
+            469_518_596,
+            "safetensors",
+        ),
+        (
+            SizeSources(id="a/llama3-8b-law-assistant-4bit", stated=1_254_956_032, model_type="llama"),
+            8_000_000_000,
+            "name",
+        ),
+        (
+            SizeSources(id="a/Qwen3.6-27B-MTP-5bit", stated=79_652_352, model_type="qwen3_5_mtp"),
+            79_652_352,
+            "safetensors",
+        ),
         (SizeSources(id="a/plain"), None, "none"),
     ],
 )  # fmt: skip
@@ -60,15 +79,30 @@ def test_rules(row: SizeSources, value: int | None, method: str) -> None:
 
 
 def test_names() -> None:
+    assert named_sizes("Qwen/Qwen3.6-35B-A3B") == (35e9,)
+    assert named_sizes("mistralai/Mixtral-8x7B-Instruct-v0.1") == (56e9,)
+    assert named_sizes("a/x_S-Qwen2.5-3B_T-Qwen2-7B") == (3e9, 7e9)
+    assert named_sizes("microsoft/phi-4") == named_sizes("a/v1.5b2") == ()
     assert named_sizes("a/Qwen2.5-7B-Instruct-1M") == (7e9,)
     assert named_sizes("a/stablelm-2-1_6b") == (1.6e9, 6e9)
     assert named_sizes("a/SmolLM2-135M") == (135e6,)
-    assert named_sizes("a/Llama-4-Scout-17B-16E") == ()
-    assert named_sizes("a/Gemma-4-E4B-it-JANG_4M-x") == ()
+    assert named_sizes("a/TinyStories-1M") == (1e6,)
+    assert named_sizes("a/TinyMixtral-4x248M-MoE") == (992e6,)
+    assert named_sizes("a/rwkv7-380M-15B") == (380e6, 15e9), "either may be its size"
+    assert named_sizes("a/Kimi-0.40B-CPT-59M") == (0.4e9,), "so few are a context or a data set"
+    assert named_sizes("a/Flash-Next-JANG_4M") == (), "a level of quantisation"
+    assert named_sizes("a/Qwen3-8B-LoRA") == (8e9,), "whose size it is, is another question"
     assert named_sizes("a/" + "9" * 400 + "b") == ()
     assert active_parameters("a/Qwen3-30B-A3B-Instruct") == 3_000_000_000
     assert active_parameters("a/Llama-4-Scout-17B-16E") == 17_000_000_000
     assert active_parameters("a/Qwen3-8B") is None
+
+
+def test_of_active_parameters_a_published_figure_is_finer_than_a_name() -> None:
+    """The shipped catalogue keeps published ones alone, no estimates of its source (bench/build_catalogue.py)."""
+    rows = {model.id: catalogue_row(model) for model in SnapshotCatalogue().models()}
+    assert facts_of(rows["Qwen/Qwen3-30B-A3B"]).active_parameters == 3_300_000_000
+    assert facts_of(rows["Qwen/Qwen3-30B-A3B-Instruct-2507"]).active_parameters == 3_000_000_000
 
 
 def test_sources_that_contradict_each_other_are_told() -> None:
@@ -78,14 +112,20 @@ def test_sources_that_contradict_each_other_are_told() -> None:
 
 
 _ODD = (
-    ("a/x-7b-4bit", 1_100_000_000, {"U32": 900_000_000, "BF16": 200_000_000}, None, ["4-bit", "mlx"], []),
-    ("a/x-int4", 10, {"I32": 2**40, "F16": 3}, None, None, None),
-    ("a/x-3_78b-q3", None, None, 78_000_000_000, [], []),
-    ("b", None, {}, -5, [], []),
-    ("a/x-7b-8b-awq", 1_000_000_000, None, None, ["awq"], []),
-    ("a/8x7B-lora", 5, None, None, [], [{"relation": "adapter", "id": "a/b"}]),
-    ("a/0b-fp8", 7, {"U8": -3, "I8": 0}, 0, [], []),
-    ("a/x-JANG_4M-jang-2L-8b-awq", 10**9, None, None, [], []),
+    ("a/x-7b-4bit", 1_100_000_000, {"U32": 900_000_000, "BF16": 200_000_000}, None, ["4-bit", "mlx"], [], "llama"),
+    ("a/x-int4", 10, {"I32": 2**40, "F16": 3}, None, None, None, None),
+    ("a/x-3_78b-q3", None, None, 78_000_000_000, [], [], ""),
+    ("b", None, {}, -5, [], [], None),
+    ("a/x-7b-8b-awq", 1_000_000_000, None, None, ["awq"], [], None),
+    ("a/8x7B-lora", 5, None, None, [], [{"relation": "adapter", "id": "a/b"}], None),
+    ("a/0b-fp8", 7, {"U8": -3, "I8": 0}, 0, [], [], None),
+    ("a/x-JANG_4M", 180_000_000_000, None, None, ["mlx"], [], None),
+    ("a/x-3b-jang_4m-1m", 900_000_000, None, None, ["mlx"], [], None),
+    ("a/x-2x60m-1m-int4", None, None, None, None, None, None),
+    ("a/x-380M-15B-int4", 50_000_000, None, None, None, None, None),
+    ("a/gemma-4-31B-4bit", 470_000_000, None, None, ["mlx"], [], "gemma4_assistant"),
+    ("a/x-27B-4bit", 66_000_000, None, None, ["mlx"], [], "qwen3_5_mtp"),
+    ("a/x-27B-4bit-mtp", 66_000_000, None, None, ["mlx"], [], "mtp_qwen"),
 )
 
 
@@ -124,14 +164,17 @@ def test_odd_rows_are_read_alike_in_sql_and_python() -> None:
         " gguf_parameters BIGINT, tags VARCHAR[], base_models STRUCT(relation VARCHAR, id VARCHAR)[],"
         " model_type VARCHAR)"
     )
-    rows = [[f"{row[0]}{at}", *row[1:], type] for row in _ODD for at, type in enumerate((None, "x_mtp", "mtp_x"))]
-    connection.executemany("INSERT INTO models VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-    assert _same(connection) == 3 * len(_ODD)
+    connection.executemany("INSERT INTO models VALUES (?, ?, ?, ?, ?, ?, ?)", [list(row) for row in _ODD])
+    assert _same(connection) == len(_ODD)
 
 
 @pytest.mark.data
-def test_real_rows_are_read_alike_in_sql_and_python(shared_data: Path) -> None:
+def test_real_rows_are_read_alike_in_sql_and_python(shared_data: Path, tmp_path: Path) -> None:
     assert _same(real_models(shared_data)) == 4_167
+    with connect() as october:
+        read_file(october, shared_data / "hub" / "models_2026-10.json.gz", scratch=tmp_path)
+        october.execute("CREATE TEMP VIEW models AS FROM incoming")
+        assert _same(october) == 16_849
 
 
 # ------------------------------------------------------------------------------- how often it is wrong
@@ -175,7 +218,7 @@ def test_real_rows_with_counts_by_type(shared_data: Path) -> None:
     without, _ = _wrong(rows, lambda row: parameters(row, use_name=False).value)
     raw, _ = _wrong(rows, _raw)
     assert count > 2_500
-    assert len(wrong) / count <= 0.005
+    assert len(wrong) / count <= 0.005, "the criterion, which October's bare totals miss"
     assert without == wrong
     assert set(wrong) < set(raw)
     # What is left: merges and mixtures called by the size of a part, and names whose `pythia2-8b` means 2.8.
@@ -188,9 +231,12 @@ def test_real_rows_with_counts_by_type(shared_data: Path) -> None:
     }  # fmt: skip
 
 
-def _october(shared_data: Path) -> list[SizeSources]:
+def _records(shared_data: Path) -> list[dict[str, Any]]:
     with gzip.open(shared_data / "hub" / "models_2026-10.json.gz") as file:
-        records: list[dict[str, Any]] = json.load(file)
+        return json.load(file)
+
+
+def _october(shared_data: Path) -> list[SizeSources]:
     tag = {"mlx": "mlx", "awq": "awq", "gptq": "gptq", "autoround": "auto-round"}
     return [
         SizeSources(
@@ -199,7 +245,7 @@ def _october(shared_data: Path) -> list[SizeSources]:
             tags=(tag[record["format"]],) if record["format"] in tag else (),
             model_type=record["architecture"],
         )
-        for record in records
+        for record in _records(shared_data)
         if record.get("format")
     ]
 

@@ -328,6 +328,11 @@ def test_a_lone_family_makes_room_for_another() -> None:
     assert len(shortlist(order, 3)) == 3
 
 
+def test_a_lone_family_keeps_its_only_largest() -> None:
+    order = _ranked_by_order(("a/beta0", 1), ("a/beta1", 1), ("a/alpha", 1), ("a/beta2", 2))
+    assert [item.found.model.id for item in shortlist(order, 3)] == ["a/beta0", "a/alpha", "a/beta2"]
+
+
 @given(
     st.lists(st.tuples(st.sampled_from("abcdefg"), st.floats(0.1, 100)), max_size=30),
     st.integers(min_value=1, max_value=12),

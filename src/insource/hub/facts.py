@@ -75,7 +75,7 @@ def facts_of(row: Mapping[str, Any]) -> Facts:
                 model_type=row.get("model_type"),
             )
         ),
-        active_parameters=active_parameters(id) or row.get("active_parameters"),
+        active_parameters=row.get("active_parameters") or active_parameters(id),
         context_tokens=row.get("gguf_context") or row.get("context"),
         format=format_in(id, tags),
         quantization=quantization_in(id),

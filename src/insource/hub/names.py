@@ -8,7 +8,6 @@ without the words that say so, is its original's. Re-uploads share the key becau
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 
 _SPLIT = re.compile(r"[-_\s]+")
@@ -28,8 +27,6 @@ _ALTERED = re.compile(
 )
 _UPLOADERS = frozenset({"huihui", "meta", "unsloth"})
 """Put in front of the original's name by those who upload it again."""
-_SIZE = re.compile(r"(?<![a-z0-9.])(\d+x)?(\d+(?:\.\d+)?)([bm])(?![a-z0-9])")
-_UNITS: Mapping[str, float] = {"m": 1e6, "b": 1e9}
 _FORMATS = re.compile(r"(?<![a-z0-9])(gguf|mlx|awq|gptq|exl2|exl3|onnx|nvfp4|mxfp4|mxfp8|fp8|bnb|w\d+a\d+)(?![a-z0-9])")
 _GENERIC_TYPES = frozenset({"", "llama", "mistral", "gpt2", "gpt_neox", "mixtral", "transformer", "custom"})
 """Model types that so many makers use that they tell no family."""
@@ -66,15 +63,6 @@ def format_of(id: str) -> str:
     """The file format or precision that a name states; "" when it states none."""
     found = _FORMATS.search(id.rpartition("/")[2].lower())
     return found[1] if found else ""
-
-
-def stated_parameters(id: str) -> int | None:
-    """The parameters that a name states ("8B", "8x7B", "135M"), the smallest where it states several; millions only
-    where no billions are ("7B-1M" is one of a long context). The active ones ("A3B") are not meant."""
-    found = _SIZE.findall(id.rpartition("/")[2].lower().replace("_", "-"))
-    found = [one for one in found if one[2] == "b"] or found
-    sizes = [float(times[:-1] or 1) * float(number) * _UNITS[unit] for times, number, unit in found]
-    return int(min(sizes)) if sizes else None
 
 
 def family(id: str, model_type: str) -> str:

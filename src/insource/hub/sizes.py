@@ -10,7 +10,7 @@ too small. The Hub unpacks some formats itself and others not, and does not say 
 Where counts by type are known and nothing is packed, the name decides nothing. A bare total is the weakest source: in
 a repository that says it is quantised, the name's size outranks a total that contradicts it, and in any repository one
 that is a thousand times smaller (it counts something else). Drafts and adapters carry the name of the model they
-serve: their names' sizes are not theirs, which shows in the name itself, in the type or in the kind of derivative.
+serve: their names' sizes are not theirs.
 
 `parameters` is the definition for one row. `sizes_sql.py` says the same to DuckDB for all of them, from the same
 patterns, and `tests/unit/test_hub_facts_size.py` holds both together on every real row.
@@ -36,6 +36,7 @@ FAR = 2.0
 """Two sizes that differ by this factor or more contradict each other."""
 ABSURD = 1000.0
 """A bare total so many times below the name's size counts something else."""
+UNITS: Mapping[str, float] = {"b": 1e9, "m": 1e6}
 MOST = 1e15
 """No name states more parameters than this."""
 
@@ -43,8 +44,11 @@ MOST = 1e15
 POINT = r"([0-9])_([0-9]+b)"
 """`1_6b` is 1.6 B, or version 1 with 6 B: both are read."""
 SEPARATORS = "-_ /+"
-BILLIONS = r" (?:[0-9]+x)?[0-9]+(?:\.[0-9]+)?b "
-MILLIONS = r" [0-9]+(?:\.[0-9]+)?m "
+SIZE = r" (?:jang  [0-9]m|((?:[0-9]+x)?[0-9]+(?:\.[0-9]+)?[bm])) "
+"""`8b`, `8x7b`, `135m`, but not the level of quantisation in `JANG_4M`."""
+SMALL = 100e6
+"""Fewer are a context or a data set (`7B-Instruct-1M`) where the name states more too: among the 112 real names that
+state millions and billions the models' own millions begin at 124, all others end at 59."""
 QUANTISED = (
     r" (?:[1-9](?:\.[0-9]+)?bits?|[2-8]  bits?|int[2-8]|w[0-9]+a[0-9]+|o?q[2-8][a-z0-9.]*|iq[1-4]|tq[0-9a-z]*|nf4"
     r"|nvfp4|mxfp[48]|fp[48]|bnb|awq|gptq|autoround|auto  round|mlx|hqq|aqlm|exl[23]|[0-9.]+bpw|qx[0-9]+|dwq[0-9]*"
@@ -54,13 +58,13 @@ QUANTISED = (
 BITS = r" (?:(?:int|w|o?q|iq|tq|nf|nvfp|mxfp|dwq)([2-8])[a-z0-9]*|([2-8])(?:  )?bits?) "
 SERVES_ANOTHER = (
     r" (?:lora|loras|qlora|adapter|adapters|draft|drafter|eagle[0-9]*|dflash[0-9]*|dspark|speculator[0-9.a-z]*"
-    r"|mmproj|[0-9]+e) "
+    r"|mmproj|[0-9.]+b  [0-9]+e) "
 )
-"""Named with the size of the model that they serve; also Llama 4's `17B-16E`, which states the active parameters."""
-SERVING_TYPE = r"(?:assistant|mtp|draft|eagle3?)$"
-"""Of drafts, in their config: gemma4_assistant, qwen3_5_mtp."""
-LEVEL = r"jang[-_ ]?[0-9]+[a-z]*"
-"""A level of quantisation (JANG_4M), which is no size."""
+"""Named with the size of the model that they serve; also Llama 4's `17B-16E`, which states the active parameters (a
+learning rate of `1e-5` does not)."""
+DRAFT_TYPE = r"_(?:assistant|mtp)$"
+"""Of model types (`gemma4_assistant`, `qwen3_5_mtp`): so a configuration says what a name does not, for many a chat
+fine-tune is called an assistant too."""
 _BLANKS: Mapping[int, str] = {ord(separator): "  " for separator in SEPARATORS}
 FORMAT_TAGS = ("2-bit", "3-bit", "4-bit", "5-bit", "6-bit", "8-bit", "mlx", "gptq", "awq", "auto-round")
 
@@ -89,8 +93,7 @@ class SizeSources:
 
 def parameters(row: SizeSources, *, use_name: bool = True) -> Size:
     """Of one repository. Without `use_name`, the size in the name decides nothing (the words for formats still do)."""
-    serves = row.adapter or re.search(SERVING_TYPE, row.model_type or "")
-    named = named_sizes(row.id) if use_name and not serves else ()
+    named = named_sizes(row.id) if use_name and not _serves_another(row) else ()
     types = {name: count for name, count in (row.by_type or {}).items() if count and count > 0}
     total = sum(types.values())
     counted = max(row.stated or 0, total)
@@ -103,13 +106,10 @@ def parameters(row: SizeSources, *, use_name: bool = True) -> Size:
 
 
 def named_sizes(id: str) -> tuple[float, ...]:
-    """The sizes that a name states, smallest first; millions only where no billions are (`1M` is a context)."""
-    words = _words(id)
-    if re.search(SERVES_ANOTHER, words):
-        return ()
-    found = [_product(word) * 1e9 for word in re.findall(BILLIONS, words)]
-    found = found or [float(word.strip(" m")) * 1e6 for word in re.findall(MILLIONS, words)]
-    return tuple(sorted({size for size in found if 0 < size < MOST}))
+    """The sizes that a name states, smallest first, whether they are its own or those of the model that it serves."""
+    found = {_size(word) for word in re.findall(SIZE, _words(id)) if word}
+    found = {size for size in found if 0 < size < MOST}
+    return tuple(sorted({size for size in found if size >= SMALL} or found))
 
 
 def active_parameters(id: str) -> int | None:
@@ -124,14 +124,21 @@ def says_quantised(id: str, tags: Sequence[str]) -> bool:
 
 
 def _words(id: str, tags: Sequence[str] = ()) -> str:
-    name = re.sub(LEVEL, "jang", id.rpartition("/")[2].lower())
-    parts = [re.sub(POINT, r"\1.\2", name), name, *(tag for tag in tags if tag in FORMAT_TAGS)]
+    name = id.rpartition("/")[2].lower()
+    spellings = [re.sub(POINT, r"\1.\2", name), name] if "_" in name else [name]
+    parts = [*spellings, *(tag for tag in tags if tag in FORMAT_TAGS)]
     return "".join("  " + part.translate(_BLANKS) + "  " for part in parts)
 
 
-def _product(word: str) -> float:
-    times, _, size = word.strip(" b").rpartition("x")
-    return float(times or 1) * float(size)
+def _size(word: str) -> float:
+    times, _, number = word[:-1].rpartition("x")
+    return float(times or 1) * float(number) * UNITS[word[-1]]
+
+
+def _serves_another(row: SizeSources) -> bool:
+    """Its name's sizes are not its own."""
+    said = re.search(DRAFT_TYPE, row.model_type or "") or re.search(SERVES_ANOTHER, _words(row.id))
+    return row.adapter or said is not None
 
 
 def _unpacked(row: SizeSources, types: Mapping[str, int], total: int) -> int:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from insource.hub.sizes import (
     ABSURD,
-    BILLIONS,
     BITS,
+    DRAFT_TYPE,
     FAR,
     FORMAT_TAGS,
-    LEVEL,
-    MILLIONS,
     MOST,
     NEVER_UNPACKED,
     PACKED_TYPES,
@@ -17,7 +15,9 @@ from insource.hub.sizes import (
     QUANTISED,
     SEPARATORS,
     SERVES_ANOTHER,
-    SERVING_TYPE,
+    SIZE,
+    SMALL,
+    UNITS,
     USUAL_BITS,
 )
 
@@ -34,16 +34,16 @@ _EXTRA = " + ".join(
     f"coalesce(nullif(greatest(types['{name}'], 0), 0) * {size} // bits - types['{name}'], 0)"
     for name, size in PACKED_TYPES.items()
 )
+_NUMBER = "rtrim(word, 'bm')"
 
 SIZES_SQL = f"""
 WITH named_rows AS (
-    SELECT id, lower(regexp_extract(id, '[^/]*$')) AS spelt,
-        CASE WHEN contains(spelt, 'jang') THEN regexp_replace(spelt, '{LEVEL}', 'jang', 'g') ELSE spelt END AS name,
+    SELECT id, lower(regexp_extract(id, '[^/]*$')) AS name,
         coalesce(list_sort(list_filter(tags, lambda tag: tag IN ({_TAGS}))), []) AS format_tags,
         parameters_by_type AS types, parameters_stated AS stated,
         greatest(coalesce(gguf_parameters, 0), 0) AS gguf,
         len(list_filter(coalesce(base_models, []), lambda base: base.relation = 'adapter')) > 0
-            OR regexp_matches(coalesce(model_type, ''), '{SERVING_TYPE}') AS serves,
+            OR coalesce(regexp_matches(model_type, '{DRAFT_TYPE}'), false) AS serves_another,
         coalesce(list_sum(list_transform(map_values(parameters_by_type), lambda n: greatest(n, 0))), 0)::BIGINT AS total
     FROM models
 ), spelled AS (
@@ -58,17 +58,16 @@ WITH named_rows AS (
              THEN regexp_matches(name_words || tag_words, '{QUANTISED}') ELSE false END AS quantised,
         CASE WHEN packed THEN coalesce(nullif(regexp_extract(name_words || tag_words, '{BITS}', 1), ''),
                  nullif(regexp_extract(name_words || tag_words, '{BITS}', 2), ''), '{USUAL_BITS}')::BIGINT END AS bits,
-        CASE WHEN has_size AND NOT serves AND NOT regexp_matches(name_words, '{SERVES_ANOTHER}')
-             THEN regexp_extract_all(name_words, '{BILLIONS}') END AS billions,
-        CASE WHEN len(billions) = 0 THEN regexp_extract_all(name_words, '{MILLIONS}') END AS millions
+        CASE WHEN has_size AND NOT serves_another AND NOT regexp_matches(name_words, '{SERVES_ANOTHER}')
+             THEN list_filter(regexp_extract_all(name_words, '{SIZE}', 1), lambda word: word <> '')
+             ELSE [] END AS size_words,
+        list_filter(list_transform(size_words, lambda word: CASE WHEN contains(word, 'x')
+                THEN split_part({_NUMBER}, 'x', 1)::DOUBLE * split_part({_NUMBER}, 'x', 2)::DOUBLE
+                ELSE {_NUMBER}::DOUBLE END * CASE WHEN ends_with(word, 'b') THEN {UNITS["b"]} ELSE {UNITS["m"]} END),
+            lambda size: size > 0 AND size < {MOST}) AS sizes
     FROM spelled
 ), sized AS (
-    SELECT *, list_filter(CASE WHEN billions IS NULL THEN []::DOUBLE[] WHEN len(billions) > 0
-            THEN list_transform(billions, lambda word: CASE WHEN contains(word, 'x')
-                THEN split_part(trim(word, ' b'), 'x', 1)::DOUBLE * split_part(trim(word, ' b'), 'x', 2)::DOUBLE
-                ELSE trim(word, ' b')::DOUBLE END * 1e9)
-            ELSE list_transform(millions, lambda word: trim(word, ' m')::DOUBLE * 1e6) END,
-            lambda size: size > 0 AND size < {MOST}) AS named,
+    SELECT *, list_filter(sizes, lambda size: size >= {SMALL} OR list_max(sizes) < {SMALL}) AS named,
         CASE WHEN quantised AND packed
              THEN total + {_EXTRA} ELSE 0 END AS unpacked
     FROM read

@@ -5,6 +5,7 @@ Every factor keeps its own value and its own rank; the order follows from them b
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -184,10 +185,14 @@ def _diverse(ranked: Sequence[Ranked], most: int) -> list[Ranked]:
 
 
 def _two_families(chosen: list[Ranked], ranked: Sequence[Ranked]) -> list[Ranked]:
-    """Bands of one family each may all hold the same one: then the last by position makes room for another."""
+    """Bands of one family each may all hold the same one: then the last by position makes room for another, of a band
+    that has more of them or gets this one."""
     if len(chosen) < 2 or len({item.family for item in chosen}) > 1:
         return chosen
     other = next((item for item in ranked if item.family != chosen[0].family), None)
     if other is None:
         return chosen
-    return [*sorted(chosen, key=lambda item: item.position)[:-1], other]
+    held = Counter(item.band for item in chosen)
+    held[other.band] += 1
+    leaves = max(chosen, key=lambda item: (held[item.band] > 1, item.position))
+    return [*(item for item in chosen if item is not leaves), other]

@@ -16,8 +16,8 @@ from insource.fit.values import Estimate
 from insource.hub.activity import Group
 from insource.hub.licence_chain import EffectiveLicence, Link, chain, class_rank
 from insource.hub.licences import LicencePolicy
-from insource.hub.names import stated_parameters
 from insource.hub.purpose import Purpose
+from insource.hub.sizes import named_sizes
 
 FilterName = Literal["purpose", "licence", "format", "parameters", "context", "memory", "speed"]
 
@@ -237,8 +237,8 @@ def _parameters(model: CatalogueModel) -> _No | None:
     """A count far below the name's is that of packed values, or of a part."""
     if not model.parameters:
         return _No(reason="number of parameters not stated", certain=False)
-    stated = stated_parameters(model.id)
-    if stated is not None and model.parameters < stated / 2:
+    sizes = named_sizes(model.id)
+    if sizes and model.parameters < sizes[0] / 2:
         return _No(reason="the metadata counts less than half of what the name says", certain=False)
     return None
 

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from insource.hub.lineage.inferred_names import older, readings
 from insource.hub.lineage.inferred_values import ModelFacts
-from insource.hub.names import CHAT_WORDS, model_key, stated_parameters
+from insource.hub.names import CHAT_WORDS, model_key
+from insource.hub.sizes import named_sizes
 
 _MAX_POSTING = 3000
 """A word that more models bear tells nothing and would make the cost quadratic."""
@@ -257,7 +258,7 @@ def _known(model: ModelFacts) -> _Known:
         name=model.id.rpartition("/")[2].lower(),
         key=model_key(model.id),
         size=size,
-        stated=float(stated_parameters(model.id) or _UNKNOWN),
+        stated=next(iter(named_sizes(model.id)), _UNKNOWN),
         shape=((model.model_type or "").lower(), round(math.log(size) * 50) if size > 0 else 0),
         days=model.created.timestamp() / 86_400 if model.created else _UNKNOWN,
         tags=frozenset(tag for tag in model.tags if ":" not in tag or tag.startswith(("arxiv:", "dataset:"))),
