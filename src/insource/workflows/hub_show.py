@@ -100,7 +100,9 @@ def show(connection: DuckDBPyConnection, model: str, *, as_of: date) -> Page:
     """From a connection with `models` and the tables of `build_lineage`. Raises UnknownModel."""
     id = find_id(connection, model)
     rows = _rows(connection, "SELECT * FROM models WHERE id = $id", {"id": id})
-    above = _rows(connection, _ABOVE, {"id": id})
+    # A walk looks at all edges, which the many models without a parent need not wait for.
+    has_parent = connection.execute("SELECT 1 FROM edges WHERE child = ? LIMIT 1", [id]).fetchall()
+    above = _rows(connection, _ABOVE, {"id": id}) if has_parent else []
     kinds = _rows(connection, _BY_KIND, {"id": id})
     top = _rows(connection, _CHILDREN, {"id": id, "kind": "", "most": _TOP})
     counts = _rows(
