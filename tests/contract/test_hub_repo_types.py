@@ -18,6 +18,7 @@ from insource.hub.duck import connect
 from insource.hub.prepared import open_prepared
 from insource.hub.schema import DATASETS, MODELS, SPACES, RepoType
 from insource.hub.sources import hub_api
+from insource.workflows.hub_lineage import open_lineage
 from insource.workflows.hub_report import Question, hub_report
 from insource.workflows.hub_show import show
 from insource.workflows.hub_sync import HubPlace, SyncReport, sync
@@ -187,6 +188,8 @@ def test_a_file_of_another_type_than_asked_for_is_refused(tmp_path: Path) -> Non
         synced(tmp_path / "home", path, repo_type=DATASETS)
     with pytest.raises(BadInput, match="holds spaces, not models"):
         hub_report(Question(home=tmp_path / "home", path=path))
+    with pytest.raises(BadInput, match="holds spaces, not models"), open_lineage(tmp_path / "home", path):
+        pass
     found = CliRunner().invoke(app, ["hub", "sync", "--type", "apps"])
     assert isinstance(found.exception, UsageError)
 

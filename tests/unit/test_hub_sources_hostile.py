@@ -20,6 +20,9 @@ from insource.core.errors import BadInput, UsageError
 from insource.hub.duck import connect
 from insource.hub.sources.api_lines import slim
 from insource.hub.sources.read import Read, read_file
+from insource.workflows.hub_report import Question, hub_report
+from insource.workflows.hub_sync import HubPlace, sync
+from insource.workflows.services import quiet
 
 
 @pytest.fixture
@@ -189,3 +192,27 @@ def test_the_commands(tmp_path: Path) -> None:
     assert "records.jsonl" in run.invoke(app, ["hub", "snapshots"], catch_exceptions=False).stdout
     assert isinstance(run.invoke(app, ["hub", "sync", "--from", "nowhere"]).exception, BadInput)
     assert isinstance(run.invoke(app, ["hub", "sync", "--day", "soon"]).exception, UsageError)
+
+
+@pytest.mark.parametrize("column", ["tags", "cardData", "sha"])
+def test_a_parquet_file_with_damaged_rows_is_said_and_stores_nothing(tmp_path: Path, column: str) -> None:
+    path = tmp_path / "models.parquet"
+    connect(
+        threads=1
+    ).execute(f"""COPY (SELECT 'org/m' || i AS id, now()::TIMESTAMP AS createdAt, sha256((i + 2)::VARCHAR) AS sha,
+        [sha256(i::VARCHAR)] AS tags, to_json({{'text': sha256((i + 1)::VARCHAR)}})::VARCHAR AS cardData
+        FROM range(5000) t(i)) TO '{path}' (FORMAT parquet, COMPRESSION snappy)""")
+    (start, size), = connect(threads=1).execute(
+        f"SELECT data_page_offset, total_compressed_size FROM parquet_metadata('{path}') "
+        f"WHERE path_in_schema LIKE '{column}%'"
+    ).fetchall()  # fmt: skip
+    data = bytearray(path.read_bytes())
+    for at in range(start + 100, start + size - 100):
+        data[at] ^= 0x5A
+    path.write_bytes(data)
+    place = HubPlace(home=tmp_path / "home", hub_url="", today=date(2026, 11, 25))
+    with pytest.raises(BadInput, match="can't be read"):
+        sync(place, str(path), limit=None, day=None, progress=quiet)
+    with pytest.raises(BadInput, match="can't be read"):
+        hub_report(Question(home=tmp_path / "home", path=path))
+    assert place.archive.snapshots() == ()

@@ -66,7 +66,7 @@ def prepare(archive: Archive) -> None:
             build_lineage(connection)
             connection.execute("CREATE INDEX model_ids ON model_rows (id)")
             connection.execute(f"CREATE TABLE sizes AS {SIZES_SQL}")
-            if load_others(connection, archive, lasting=True) & {SPACES}:
+            if SPACES in load_others(connection, archive, lasting=True):
                 connection.execute(_SPACES_OF)
             connection.execute("CREATE TABLE prepared AS SELECT ? AS key, ?::DATE AS day", [key, day])
         partial.replace(archive.folder / _FILE)

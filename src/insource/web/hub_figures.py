@@ -106,7 +106,7 @@ def _axis() -> alt.Axis:
     return alt.Axis(labelExpr=short, labelOverlap="greedy", labelSeparation=8, tickCount=10)
 
 
-def _stacked(_base: alt.Chart, found: Drawn) -> Made:
+def _stacked(base: alt.Chart, found: Drawn) -> Made:
     """Shares of a whole, whose number of models stands beside its name: one of five models is no trend."""
     drawn = found.figure.chart
     counts = Counter[str]()
@@ -119,7 +119,7 @@ def _stacked(_base: alt.Chart, found: Drawn) -> Made:
         for shown in map(_shown, found.rows)
     ]
     return (
-        alt.Chart(alt.Data(values=rows))
+        base.properties(data=alt.Data(values=rows))
         .mark_bar()
         .encode(
             x=alt.X(

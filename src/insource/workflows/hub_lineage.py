@@ -19,7 +19,7 @@ from insource.hub.lineage.build import build_lineage
 from insource.hub.lineage.declared import EDGE_COLUMNS, DeclaredCounts, declared_counts, merge_edges
 from insource.hub.lineage.families import skip_intermediaries
 from insource.hub.prepared import open_prepared
-from insource.hub.sources.read import read_file
+from insource.hub.sources.read import load_file
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -88,8 +88,7 @@ def open_lineage(home: Path, source: Path | None) -> Generator[tuple[DuckDBPyCon
             yield connection, declared_counts(connection)
         return
     with connect() as connection:
-        read_file(connection, source, scratch=home / "hub" / "partial")
-        connection.execute("CREATE OR REPLACE TEMP TABLE models AS FROM incoming")
+        load_file(connection, source, scratch=home / "hub" / "partial")
         yield connection, build_lineage(connection)
 
 

@@ -18,9 +18,8 @@ from insource.hub.report.figure import Cell, Drawn, Figure, Measure
 from insource.hub.report.figures import Taken, choose, take
 from insource.hub.report.prepare import read_organisations
 from insource.hub.report.reports import REPORTS
-from insource.hub.schema import MODELS
 from insource.hub.snapshot import shipped_snapshot
-from insource.hub.sources.read import read_file
+from insource.hub.sources.read import load_file
 from insource.hub.window import window_downloads
 
 if TYPE_CHECKING:
@@ -81,8 +80,7 @@ def _open(question: Question) -> tuple[DuckDBPyConnection, str]:
     path = question.path or shipped_snapshot()
     connection = connect()
     with TemporaryDirectory() as scratch:
-        read = read_file(connection, path, scratch=Path(scratch), repo_type=MODELS)
-    connection.execute("CREATE OR REPLACE TEMP TABLE models AS FROM incoming")
+        read = load_file(connection, path, scratch=Path(scratch))
     if question.path is None:
         load_others(connection, archive)
     shipped = " (the catalogue that insource ships)" if question.path is None else ""

@@ -13,7 +13,7 @@ from insource.hub.archive import Archive, Snapshot
 from insource.hub.duck import connect
 from insource.hub.prepared import prepare
 from insource.hub.schema import MODELS, RepoType
-from insource.hub.sources.read import Read, read_file, take_lines
+from insource.hub.sources.read import Read, damage_is_said, read_file, take_lines
 from insource.workflows.services import Progress
 
 if TYPE_CHECKING:
@@ -82,14 +82,15 @@ def _take_snapshot(
         progress(f"Read {Path(urlsplit(source).path).name}", 0, None)
         read = read_file(connection, path, scratch=_scratch(place.archive), repo_type=repo_type)
         # A date from the future is a stranger's, not the file's.
-        snapshot = place.archive.beside(read.repo_type).add(
-            connection,
-            rows="incoming" if limit is None else f"(FROM incoming ORDER BY id LIMIT {limit:d})",
-            source=read.source,
-            day=day or min(read.day, place.today),
-            whole=limit is None,
-            origin=Path(urlsplit(source).path).name,
-        )
+        with damage_is_said(path):
+            snapshot = place.archive.beside(read.repo_type).add(
+                connection,
+                rows="incoming" if limit is None else f"(FROM incoming ORDER BY id LIMIT {limit:d})",
+                source=read.source,
+                day=day or min(read.day, place.today),
+                whole=limit is None,
+                origin=Path(urlsplit(source).path).name,
+            )
         if is_download:
             path.unlink()
         return SyncReport(

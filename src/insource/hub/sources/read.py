@@ -6,7 +6,7 @@ import contextlib
 import gzip
 import json
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import chain, islice
@@ -57,7 +57,8 @@ def read_file(connection: DuckDBPyConnection, path: Path, *, scratch: Path, repo
     except (OSError, EOFError, zlib.error) as error:
         raise _bad(path, str(error)[:200]) from error
     if start == b"PAR1":
-        return _parquet(connection, path, repo_type)
+        with damage_is_said(path):
+            return _parquet(connection, path, repo_type)
     records, source, day = _json_records(path, start)
     rest = iter(records)
     first = list(islice(rest, _LOOKED_AT))
@@ -69,6 +70,25 @@ def read_file(connection: DuckDBPyConnection, path: Path, *, scratch: Path, repo
         return take_lines(connection, lines, repo_type=found, source=source, day=day, refused=refused)
     finally:
         lines.unlink(missing_ok=True)
+
+
+def load_file(connection: DuckDBPyConnection, path: Path, *, scratch: Path) -> Read:
+    """A file of models as the table `models`, for questions about it alone. Raises BadInput."""
+    read = read_file(connection, path, scratch=scratch, repo_type=MODELS)
+    with damage_is_said(path):
+        connection.execute("CREATE OR REPLACE TEMP TABLE models AS FROM incoming")
+    return read
+
+
+@contextlib.contextmanager
+def damage_is_said(path: Path) -> Generator[None]:
+    """Around whatever reads `incoming`: a Parquet file's columns are looked at no sooner."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise _bad(path, str(error).splitlines()[0][:200]) from error
 
 
 def take_lines(
