@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from insource.cli.main import app
 from insource.core.errors import UnknownModel
-from insource.hub.facts import format_in, offers, quantization_in
+from insource.hub.facts import format_in, is_namesake, quantization_in
 from insource.hub.lineage.build import build_lineage
 from insource.hub.snapshot import SnapshotCatalogue
 from insource.workflows.hub_show import page_json, show, show_shipped
@@ -31,13 +31,8 @@ def test_formats_and_quantisations() -> None:
 
 
 def test_namesakes_are_offers_only_in_another_format() -> None:
-    children = [
-        ("b/X-8B-GGUF", ("gguf",), 10),
-        ("c/X-8B-Instruct-GGUF", ("gguf",), 5),
-        ("d/X-8B", ("safetensors",), 7),
-        ("e/X-8B-AWQ-4bit", (), None),
-    ]
-    assert [offer.id for offer in offers("a/X-8B", children, evidence="name")] == ["b/X-8B-GGUF", "e/X-8B-AWQ-4bit"]
+    near = ["b/X-8B-GGUF", "c/X-8B-Instruct-GGUF", "d/X-8B", "e/X-8B-AWQ-4bit"]
+    assert [id for id in near if is_namesake("a/X-8B", id)] == ["b/X-8B-GGUF", "e/X-8B-AWQ-4bit"]
 
 
 @pytest.mark.data

@@ -119,15 +119,24 @@ def quantization_in(id: str) -> str:
     return found[1].upper() if found else ""
 
 
+def is_namesake(model: str, id: str) -> bool:
+    """Whether a repository's name is the model's but for the format or precision that it tells."""
+    return model_key(id) == model_key(model) and bool(format_of(id) or quantization_in(id))
+
+
 def offers(
     model: str, children: Iterable[tuple[str, Sequence[str], int | None]], *, evidence: str
 ) -> tuple[Offer, ...]:
-    """Of repositories (id, tags, downloads): those in another format. By name only those with the model's own key."""
-    found: list[Offer] = []
-    for id, tags, downloads in children:
-        kind, bits = format_in(id, tags), quantization_in(id)
-        if id == model or (evidence == "name" and (model_key(id) != model_key(model) or not (format_of(id) or bits))):
-            continue
-        owner = id.partition("/")[0] if "/" in id else ""
-        found.append(Offer(id=id, owner=owner, format=kind, quantization=bits, downloads=downloads, evidence=evidence))
-    return tuple(found)
+    """Of repositories (id, tags, downloads) that hold the model in another format."""
+    return tuple(
+        Offer(
+            id=id,
+            owner=id.partition("/")[0] if "/" in id else "",
+            format=format_in(id, tags),
+            quantization=quantization_in(id),
+            downloads=downloads,
+            evidence=evidence,
+        )
+        for id, tags, downloads in children
+        if id != model
+    )

@@ -22,9 +22,7 @@ from insource.hub.sizes import (
 )
 
 _PADDED = f"'  ' || replace(translate({{}}, '{SEPARATORS}', '{' ' * len(SEPARATORS)}'), ' ', '  ') || '  '"
-_POINTED = _PADDED.format(
-    rf"CASE WHEN contains(name, '_') THEN regexp_replace(name, '{POINT}', '\1.\2', 'g') ELSE name END"
-)
+_POINTED = _PADDED.format(rf"regexp_replace(name, '{POINT}', '\1.\2', 'g')")
 _PLAIN = _PADDED.format("name")
 _TAGGED = _PADDED.format("array_to_string(format_tags, '    ')")
 _TAGS = ", ".join(f"'{tag}'" for tag in FORMAT_TAGS)
@@ -39,23 +37,27 @@ _NUMBER = "rtrim(word, 'bm')"
 SIZES_SQL = f"""
 WITH named_rows AS (
     SELECT id, lower(regexp_extract(id, '[^/]*$')) AS name,
-        coalesce(list_sort(list_filter(tags, lambda tag: tag IN ({_TAGS}))), []) AS format_tags,
+        tags,
         parameters_by_type AS types, parameters_stated AS stated,
         greatest(coalesce(gguf_parameters, 0), 0) AS gguf,
         len(list_filter(coalesce(base_models, []), lambda base: base.relation = 'adapter')) > 0
             OR coalesce(regexp_matches(model_type, '{DRAFT_TYPE}'), false) AS serves_another,
         coalesce(list_sum(list_transform(map_values(parameters_by_type), lambda n: greatest(n, 0))), 0)::BIGINT AS total
     FROM models
-), spelled AS (
+), counted_rows AS (
     SELECT *, greatest(coalesce(stated, 0), total) AS counted, {_PACKED} AS packed,
-        regexp_matches(name, '[0-9][bm]') AS has_size,
-        {_POINTED} || {_PLAIN} AS name_words,
-        CASE WHEN len(format_tags) = 0 THEN '' ELSE {_TAGGED} END AS tag_words
+        regexp_matches(name, '[0-9][bm]') AS has_size
     FROM named_rows
-), read AS (
+), spelled AS (
     -- Only a packed type or a bare total asks whether it is quantised: for 3 M names a pattern costs seconds.
-    SELECT *, CASE WHEN packed OR (counted > 0 AND total = 0)
-             THEN regexp_matches(name_words || tag_words, '{QUANTISED}') ELSE false END AS quantised,
+    SELECT * EXCLUDE (tags), packed OR (counted > 0 AND total = 0) AS asks,
+        CASE WHEN asks OR has_size
+             THEN CASE WHEN contains(name, '_') THEN {_POINTED} ELSE '' END || {_PLAIN} END AS name_words,
+        CASE WHEN asks THEN list_sort(list_filter(tags, lambda tag: tag IN ({_TAGS}))) END AS format_tags,
+        CASE WHEN len(format_tags) > 0 THEN {_TAGGED} ELSE '' END AS tag_words
+    FROM counted_rows
+), read AS (
+    SELECT *, CASE WHEN asks THEN regexp_matches(name_words || tag_words, '{QUANTISED}') ELSE false END AS quantised,
         CASE WHEN packed THEN coalesce(nullif(regexp_extract(name_words || tag_words, '{BITS}', 1), ''),
                  nullif(regexp_extract(name_words || tag_words, '{BITS}', 2), ''), '{USUAL_BITS}')::BIGINT END AS bits,
         CASE WHEN has_size AND NOT serves_another AND NOT regexp_matches(name_words, '{SERVES_ANOTHER}')

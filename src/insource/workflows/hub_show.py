@@ -6,7 +6,7 @@ Only questions about one model are asked here, so that a page stays quick howeve
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from insource.core.errors import UnknownModel
 from insource.core.ports import Catalogue
 from insource.hub.duck import table_names
-from insource.hub.facts import Facts, Offer, catalogue_row, facts_of, offers
+from insource.hub.facts import Facts, Offer, catalogue_row, facts_of, is_namesake, offers
 from insource.hub.licence_chain import EffectiveLicence, Link, chain, stated_licence
+from insource.hub.names import format_of
 from insource.workflows.hub_lineage import find_id
 
 if TYPE_CHECKING:
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
 
 _TOP = 10
 _MOST_OFFERS = 200
+_PARENTS = "SELECT parent AS id, kind, evidence, confidence FROM edges WHERE child = $id ORDER BY parent"
+_LICENCES = "SELECT id, license, license_name FROM models WHERE id IN (SELECT unnest($ids))"
 _ABOVE = """
 WITH RECURSIVE up AS (
-    SELECT child, parent, kind, evidence, confidence FROM edges WHERE child = $id
+    FROM trunk WHERE child IN (SELECT unnest($parents))
     UNION
-    SELECT e.child, e.parent, e.kind, e.evidence, e.confidence FROM edges e JOIN up ON e.child = up.parent
+    SELECT e.* FROM trunk e JOIN up ON e.child = up.parent
 )
-FROM up ORDER BY child, parent
+FROM up WHERE child <> $id ORDER BY child, parent
 """
 _BY_KIND = "SELECT kind, count(*) AS children FROM children WHERE parent = $id GROUP BY kind ORDER BY 2 DESC, 1"
 _CHILDREN = """
@@ -37,11 +40,12 @@ SELECT child AS id, kind, downloads, tags FROM children WHERE parent = $id AND (
 ORDER BY downloads DESC NULLS LAST, child LIMIT $most
 """
 _NAMESAKES = """
-SELECT id, tags, downloads FROM models WHERE id <> $id AND id IN (
-    SELECT id FROM names WHERE name >= lower($name) AND name < lower($name) || chr(1114111)
-    EXCEPT SELECT child FROM children WHERE parent = $id)
-ORDER BY downloads DESC NULLS LAST, id LIMIT $most
+SELECT id, downloads FROM names
+WHERE name >= lower($name) AND name < lower($name) || chr(1114111) AND id <> $id
+    AND id NOT IN (SELECT child FROM children WHERE parent = $id)
+ORDER BY downloads DESC NULLS LAST, id
 """
+_TAGS = "SELECT id, tags FROM models WHERE id IN (SELECT unnest($ids))"
 _SPACES = """
 SELECT space AS id, likes, (SELECT count(*) FROM model_spaces WHERE model = $id) AS spaces
 FROM model_spaces WHERE model = $id
@@ -100,9 +104,7 @@ def show(connection: DuckDBPyConnection, model: str, *, as_of: date) -> Page:
     """From a connection with `models` and the tables of `build_lineage`. Raises UnknownModel."""
     id = find_id(connection, model)
     rows = _rows(connection, "SELECT * FROM models WHERE id = $id", {"id": id})
-    # A walk looks at all edges, which the many models without a parent need not wait for.
-    has_parent = connection.execute("SELECT 1 FROM edges WHERE child = ? LIMIT 1", [id]).fetchall()
-    above = _rows(connection, _ABOVE, {"id": id}) if has_parent else []
+    parents = tuple(Parent(**row) for row in _rows(connection, _PARENTS, {"id": id}))
     kinds = _rows(connection, _BY_KIND, {"id": id})
     top = _rows(connection, _CHILDREN, {"id": id, "kind": "", "most": _TOP})
     counts = _rows(
@@ -113,12 +115,8 @@ def show(connection: DuckDBPyConnection, model: str, *, as_of: date) -> Page:
     return Page(
         facts=facts_of(rows[0] if rows else {"id": id}),
         family=figures["family"] if figures["family"] != id else None,
-        parents=tuple(
-            Parent(id=edge["parent"], kind=edge["kind"], evidence=edge["evidence"], confidence=edge["confidence"])
-            for edge in above
-            if edge["child"] == id
-        ),
-        licence=_licence(connection, id, above),
+        parents=parents,
+        licence=_licence(connection, id, [parent.id for parent in parents]),
         derivatives=Derivatives(direct=figures["direct"], transitive=figures["transitive"], by_tag=figures["by_tag"]),
         by_kind={row["kind"]: row["children"] for row in kinds},
         top=tuple((child["id"], child["kind"], child["downloads"]) for child in top),
@@ -216,19 +214,14 @@ def _link_json(link: Link) -> dict[str, Any]:
     return {"id": link.id, "steps": link.steps, "license": link.license, "class": link.licence_class}
 
 
-def _licence(connection: DuckDBPyConnection, id: str, above: list[dict[str, Any]]) -> EffectiveLicence:
-    parents = defaultdict[str, list[str]](list)
-    for edge in above:
+def _licence(connection: DuckDBPyConnection, id: str, own: Sequence[str]) -> EffectiveLicence:
+    near = _rows(connection, _LICENCES, {"ids": [id, *own]})
+    stated = {row["id"]: stated_licence(row["license"], row["license_name"]) for row in near}
+    parents = defaultdict[str, list[str]](list, {id: list(own)})
+    # The way up looks at all of the trunk, which the many models without a parent need not wait for.
+    for edge in _rows(connection, _ABOVE, {"parents": own, "id": id}) if own else ():
         parents[edge["child"]].append(edge["parent"])
-    chained = [id, *(edge["parent"] for edge in above)]
-    stated = {
-        row["id"]: stated_licence(row["license"], row["license_name"])
-        for row in _rows(
-            connection,
-            "SELECT id, license, license_name FROM models WHERE id IN (SELECT unnest($ids))",
-            {"ids": chained},
-        )
-    }
+        stated[edge["parent"]] = stated_licence(edge["license"], edge["license_name"])
     return chain(id, parents, stated.get)
 
 
@@ -242,12 +235,15 @@ def _spaces(connection: DuckDBPyConnection, id: str) -> Spaces | None:
 def _offers(connection: DuckDBPyConnection, id: str) -> tuple[Offer, ...]:
     """Declared ones first; then repositories with the same name but for the format, whose makers declared nothing."""
     copies = _rows(connection, _CHILDREN, {"id": id, "kind": "quantized", "most": _MOST_OFFERS})
-    name = id.rpartition("/")[2]
-    namesakes = _rows(connection, _NAMESAKES, {"id": id, "name": name, "most": _MOST_OFFERS})
-    return tuple(
-        offer
-        for rows, evidence in ((copies, "lineage"), (namesakes, "name"))
-        for offer in offers(id, ((row["id"], row["tags"] or (), row["downloads"]) for row in rows), evidence=evidence)
+    near = _rows(connection, _NAMESAKES, {"id": id, "name": id.rpartition("/")[2]})
+    namesakes = [row for row in near if is_namesake(id, row["id"])][:_MOST_OFFERS]
+    # Reading tags takes longer than all else here, and a name that tells its format needs none.
+    ids = [row["id"] for row in namesakes if not format_of(row["id"])]
+    tags = {row["id"]: row["tags"] for row in _rows(connection, _TAGS, {"ids": ids})} if ids else {}
+    named = ((row["id"], tags.get(row["id"]) or (), row["downloads"]) for row in namesakes)
+    return (
+        *offers(id, ((row["id"], row["tags"] or (), row["downloads"]) for row in copies), evidence="lineage"),
+        *offers(id, named, evidence="name"),
     )
 
 

@@ -13,11 +13,18 @@ if TYPE_CHECKING:
 
 _NAMES = """
 CREATE OR REPLACE TABLE names AS
-SELECT lower(split_part(id, '/', -1)) AS name, id, max(downloads) AS downloads
-FROM (SELECT id, downloads FROM models UNION ALL SELECT parent, NULL FROM edges)
-GROUP BY id ORDER BY name
+SELECT lower(split_part(id, '/', -1)) AS name, id, downloads FROM (
+    SELECT id, downloads FROM models
+    UNION ALL SELECT DISTINCT parent, NULL FROM edges WHERE parent NOT IN (SELECT id FROM models)
+) ORDER BY name
 """
 """Sorted, so that all that begins with a name is found without reading the others."""
+_TRUNK = """
+CREATE OR REPLACE TABLE trunk AS
+SELECT e.child, e.parent, m.license, m.license_name
+FROM edges e SEMI JOIN (SELECT parent AS child FROM edges) p ON p.child = e.child LEFT JOIN models m ON m.id = e.parent
+ORDER BY e.child, e.parent
+"""
 _CHILDREN = """
 CREATE OR REPLACE TABLE children AS
 SELECT e.parent, e.child, e.kind, m.downloads, CASE WHEN e.kind = 'quantized' THEN m.tags END AS tags
@@ -28,12 +35,14 @@ ORDER BY e.parent, m.downloads DESC NULLS LAST, e.child
 
 def build_lineage(connection: DuckDBPyConnection) -> DeclaredCounts:
     """Makes the tables `edges`, `unresolved_parents`, `lineage_counts`, `families`, `copies`, `intermediaries`;
-    `names`: every id that is listed or named as a parent, by its name without its owner in lower case; and `children`:
-    the edges from above, each with the child's downloads and a copy's tags, which tell
-    its format."""
+    `names`: every id that is listed or named as a parent, by its name without its owner in lower case; `trunk`: the
+    edges of models that are parents themselves, a third of all, which every way up keeps to after its first step, each
+    with its parent's licence; `children`: the edges from above, each with the child's downloads and a copy's tags,
+    which tell its format."""
     counts = build_declared(connection)
     build_counts(connection)
     build_families(connection)
     connection.execute(_NAMES)
+    connection.execute(_TRUNK)
     connection.execute(_CHILDREN)
     return counts

@@ -21,20 +21,21 @@ KINDS = ("finetune", "adapter", "quantized", "merge")
 """What a relation may be. `derived` is added for a parent without a stated relation."""
 EDGE_COLUMNS = ("child", "parent", "kind", "evidence", "confidence", "first_seen")
 
+_PARENT_TAGS = """
+CREATE OR REPLACE TEMP TABLE parent_tags AS
+SELECT id AS child, unnest(list_filter(tags, lambda tag: starts_with(tag, 'base_model:'))) AS tag, created FROM models
+"""
 _STATED = """
 CREATE OR REPLACE TEMP TABLE stated_edges AS
 WITH resolved AS (
     SELECT id AS child, unnest(base_models, recursive := false) AS base, created FROM models
     WHERE len(base_models) > 0
-), tagged AS (
-    SELECT id AS child, unnest(list_filter(tags, lambda tag: starts_with(tag, 'base_model:'))) AS tag, created
-    FROM models WHERE tags IS NOT NULL
 ), rows AS (
     SELECT child, base.id AS parent, base.relation AS relation, created, 0 AS origin FROM resolved
     UNION ALL
     SELECT child, regexp_replace(tag, '^base_model:((finetune|adapter|quantized|merge):)?', '') AS parent,
         nullif(regexp_extract(tag, '^base_model:(finetune|adapter|quantized|merge):', 1), '') AS relation,
-        created, 1 AS origin FROM tagged
+        created, 1 AS origin FROM parent_tags
     UNION ALL
     SELECT id AS child, unnest(card_base_models) AS parent, NULL AS relation, created, 2 AS origin FROM models
     WHERE len(card_base_models) > 0
@@ -81,6 +82,7 @@ class DeclaredCounts:
 def build_declared(connection: DuckDBPyConnection) -> DeclaredCounts:
     """Makes the tables `edges` and `unresolved_parents` of the view `models`. A table `renames(old, new)`, redirects
     that the API told, is used where the caller made one."""
+    connection.execute(_PARENT_TAGS)
     connection.execute(_STATED)
     repair_parents(connection)
     connection.execute(_EDGES)

@@ -145,7 +145,8 @@ def _safetensors(value: Any) -> dict[str, Any] | None:
     stated: dict[str, Any] = {"total": _count(whole.get("total"))}
     if isinstance(by_type, dict):
         counted = cast("dict[str, Any]", by_type)
-        stated["parameters"] = {name: _count(count) for name, count in list(counted.items())[:_MOST_DTYPES]}
+        first = list(counted.items())[:_MOST_DTYPES]
+        stated["parameters"] = [{"key": name, "value": _count(count)} for name, count in first]
     return stated
 
 

@@ -82,18 +82,18 @@ def raw_parquet(connection: DuckDBPyConnection, *paths: Path) -> tuple[str, dict
 
 
 def _safetensors(connection: DuckDBPyConnection, file: str) -> str:
-    """As `RAW_COLUMNS` has it. The dtypes are columns of the file: put into a map as they are, without a way over
+    """As `RAW_COLUMNS` has it. The dtypes are columns of the file: put into a list as they are, without a way over
     text, which at the Hub's size takes a quarter of the whole reading."""
-    type = RAW_COLUMNS["safetensors"]
     found: Any = connection.sql(f"SELECT safetensors FROM {file}").types[0]
     dtypes: Any = dict(found.children).get("parameters") if found.id == "struct" else None
     if dtypes is None or dtypes.id != "struct" or any(str(kind) not in _NUMBERS for _, kind in dtypes.children):
-        return f"TRY_CAST(to_json(safetensors) AS {type})"
+        told = "TRY_CAST(to_json(safetensors) AS STRUCT(total BIGINT, parameters MAP(VARCHAR, BIGINT)))"
+        return f"struct_pack(total := {told}.total, parameters := map_entries({told}.parameters))"
     counts = ", ".join(
         f"{{'key': {quoted(name)}, 'value': TRY_CAST(safetensors.parameters.{_column(name)} AS BIGINT)}}"
         for name, _ in dtypes.children
     )
-    filled = f"map_from_entries(list_filter([{counts}], lambda x: x.value IS NOT NULL))"
+    filled = f"list_filter([{counts}], lambda x: x.value IS NOT NULL)"
     return f"""CASE WHEN safetensors IS NOT NULL THEN struct_pack(total := TRY_CAST(safetensors.total AS BIGINT),
         parameters := CASE WHEN safetensors.parameters IS NOT NULL THEN {filled} END) END"""
 

@@ -135,15 +135,15 @@ def _take(
 ) -> Read:
     _forget(connection)
     connection.execute(f"CREATE OR REPLACE TEMP {kind} incoming AS {query}")
-    rows, ids = connection.execute("SELECT count(*), count(DISTINCT id) FROM incoming").fetchall()[0]
+    rows, ids, sources, newest = connection.execute(
+        "SELECT count(*), count(DISTINCT id), list(DISTINCT source), greatest(max(modified), max(created))::DATE "
+        "FROM incoming"
+    ).fetchall()[0]
     if rows != ids:
         connection.execute(
             f"CREATE OR REPLACE TEMP {kind} incoming AS FROM ({query}) QUALIFY row_number() OVER "
             "(PARTITION BY id ORDER BY modified DESC NULLS LAST, likes DESC NULLS LAST) = 1"
         )
-    sources, newest = connection.execute(
-        "SELECT list(DISTINCT source), greatest(max(modified), max(created))::DATE FROM incoming"
-    ).fetchall()[0]
     # The source names a folder of the archive, so it is none that a file makes up.
     if not ids or len(sources) != 1 or sources[0] not in SOURCES:
         raise BadInput(

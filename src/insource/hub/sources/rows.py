@@ -23,7 +23,7 @@ RAW_COLUMNS: Mapping[str, str] = {
     "library_name": "VARCHAR",
     "tags": "VARCHAR[]",
     "cardData": "JSON",
-    "safetensors": "STRUCT(total BIGINT, parameters MAP(VARCHAR, BIGINT))",
+    "safetensors": "STRUCT(total BIGINT, parameters STRUCT(key VARCHAR, value BIGINT)[])",
     "gguf": "JSON",
     "baseModels": "JSON",
     "config": "JSON",
@@ -63,19 +63,18 @@ def _word(expression: str) -> str:
 
 
 def _words(expression: str, *, most: int) -> str:
-    """A cleaned list, without repeats, in order of the alphabet. Cleaning costs, so only lists that need it get it."""
+    """A cleaned list, without repeats, in order of the alphabet. Repeats stand side by side in a sorted list: at the
+    Hub's size, looking for them there takes a third of what `list_distinct` does."""
     bad = f"len(x) > {LONGEST_TEXT} OR x IS NULL OR x = '' OR regexp_matches(x, '{_UNSEEN}')"
-    cut = f"({expression})[:{most}]"
-    return f"""CASE WHEN {expression} IS NULL THEN NULL ELSE list_sort(list_distinct(
-        list_filter({cut}, lambda x: NOT ({bad})))) END"""
+    return f"""CASE WHEN {expression} IS NULL THEN NULL ELSE list_transform([list_sort(({expression})[:{most}])],
+        lambda s: list_filter(s, lambda x, i: NOT ({bad}) AND x IS DISTINCT FROM s[i - 1]))[1] END"""
 
 
 _RELATIONS = "'finetune', 'adapter', 'quantized', 'merge'"
 _CARD_KEYS = ("license", "license_name", "language", "base_model")
 _CARD_PATHS = ", ".join(f"'$.{key}'" for key in _CARD_KEYS)
-_CARD = f"""CASE WHEN strlen(cardData) <= {_CARD_BYTES} AND json_valid(cardData)
-    THEN json_extract(cardData, [{_CARD_PATHS}]) END"""
-"""The values of `_CARD_KEYS`: reading a card costs, so it is read once."""
+_CARD = f"CASE WHEN strlen(cardData) <= {_CARD_BYTES} THEN TRY(json_extract(cardData, [{_CARD_PATHS}])) END"
+"""The values of `_CARD_KEYS`: reading a card costs, so it is read once. One that is no JSON states none."""
 
 
 def _of_card(key: str) -> str:
@@ -132,7 +131,7 @@ _NESTED_PARENTS = f"""
 _NO_PARENTS = "[]::STRUCT(relation VARCHAR, id VARCHAR)[]"
 
 _BY_TYPE = """CASE WHEN safetensors.parameters IS NOT NULL THEN map_from_entries(list_sort(list_filter(
-    map_entries(safetensors.parameters), lambda x: x.value IS NOT NULL AND len(x.key) <= 40))) END"""
+    safetensors.parameters, lambda x: x.value IS NOT NULL AND len(x.key) <= 40))) END"""
 
 
 _COLUMNS: Mapping[str, str] = {
