@@ -38,18 +38,18 @@ def edges(connection: Any) -> dict[tuple[str, str], tuple[str, str]]:
     return {(child, parent): (kind, evidence) for child, parent, kind, evidence in rows}
 
 
-def test_the_two_views_of_one_statement_are_one_edge() -> None:
-    tags = ["base_model:a/base", "base_model:quantized:a/base", "base_model:merge:a/other", "license:mit"]
-    connection = world(model("a/base"), model("a/other"), model("b/q", "a/base", kind="quantized", tags=tags))
-    build_declared(connection)
+def test_what_the_hub_resolved_and_the_card_names_is_one_edge() -> None:
+    named = model("b/q", "a/base", kind="quantized", card_base_models=["a/base", "a/other"])
+    connection = world(model("a/base"), model("a/other"), named)
+    assert build_declared(connection).stated == 2
     assert edges(connection) == {
         ("b/q", "a/base"): ("quantized", "declared"),
-        ("b/q", "a/other"): ("merge", "declared"),
+        ("b/q", "a/other"): ("quantized", "declared"),
     }
 
 
 def test_a_parent_without_a_relation_is_called_derived() -> None:
-    connection = world(model("a/base"), model("b/x", "a/base", kind=None), {"id": "b/y", "tags": ["base_model:a/base"]})
+    connection = world(model("a/base"), model("b/x", "a/base", kind=None))
     build_declared(connection)
     assert {kind for kind, _ in edges(connection).values()} == {"derived"}
 

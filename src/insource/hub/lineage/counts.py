@@ -36,8 +36,9 @@ JOIN lineage_nodes c ON c.id = e.child JOIN lineage_nodes p ON p.id = e.parent
 _COUNTS = """
 CREATE OR REPLACE TABLE lineage_counts AS
 WITH tagged AS (
-    SELECT substr(tag, 12) AS id, count(DISTINCT child) AS repositories FROM parent_tags
-    WHERE NOT regexp_matches(tag, '^base_model:(finetune|adapter|quantized|merge):') GROUP BY ALL
+    SELECT substr(tag, 12) AS id, count(*) AS repositories FROM (
+        SELECT unnest(list_filter(tags, lambda tag: starts_with(tag, 'base_model:'))) AS tag FROM models
+    ) WHERE NOT regexp_matches(tag, '^base_model:(finetune|adapter|quantized|merge):') GROUP BY ALL
 )
 SELECT n.id, a.direct, a.transitive, coalesce(t.repositories, 0) AS by_tag, a.generation, f.id AS family,
     r.id AS main_root
@@ -124,8 +125,8 @@ def _main_roots(dag: Dag, level: Ints) -> Ints:
 
 
 def build_counts(connection: DuckDBPyConnection) -> Closure:
-    """After `build_declared`, makes the table `lineage_counts` (id, direct, transitive, by_tag, generation, family,
-    main_root) of every model that an edge names; a model that is not in it has no parent and no derivative."""
+    """Makes the table `lineage_counts` (id, direct, transitive, by_tag, generation, family, main_root) of every model
+    that an edge names; a model that is not in it has no parent and no derivative."""
     closure = close(load_graph(connection))
     columns = {
         "node": np.arange(len(closure.direct)),

@@ -1,8 +1,8 @@
 """The parents that repositories declare, as one table `edges` with the evidence of each row.
 
-`base_models` and the tags `base_model:…` of one row are the Hub's two views of one statement: they agree where both are
-there, so they are united and deduplicated. Names on the card are a third, which may be misspelt or outdated
-(`card_base_models`). A row that states no relation has the kind `derived`: nothing is guessed.
+`base_models` are those that the Hub resolved; the readers take them from the tags `base_model:…`, or from a field of
+their own where a source has that. Names on the card may be misspelt or outdated (`card_base_models`). A row that states
+no relation has the kind `derived`: nothing is guessed.
 
 Not here: edges that nobody declared (`inferred` ones come from their own module and join through `merge_edges`).
 """
@@ -21,10 +21,6 @@ KINDS = ("finetune", "adapter", "quantized", "merge")
 """What a relation may be. `derived` is added for a parent without a stated relation."""
 EDGE_COLUMNS = ("child", "parent", "kind", "evidence", "confidence", "first_seen")
 
-_PARENT_TAGS = """
-CREATE OR REPLACE TEMP TABLE parent_tags AS
-SELECT id AS child, unnest(list_filter(tags, lambda tag: starts_with(tag, 'base_model:'))) AS tag, created FROM models
-"""
 _STATED = """
 CREATE OR REPLACE TEMP TABLE stated_edges AS
 WITH resolved AS (
@@ -33,11 +29,7 @@ WITH resolved AS (
 ), rows AS (
     SELECT child, base.id AS parent, base.relation AS relation, created, 0 AS origin FROM resolved
     UNION ALL
-    SELECT child, regexp_replace(tag, '^base_model:((finetune|adapter|quantized|merge):)?', '') AS parent,
-        nullif(regexp_extract(tag, '^base_model:(finetune|adapter|quantized|merge):', 1), '') AS relation,
-        created, 1 AS origin FROM parent_tags
-    UNION ALL
-    SELECT id AS child, unnest(card_base_models) AS parent, NULL AS relation, created, 2 AS origin FROM models
+    SELECT id AS child, unnest(card_base_models) AS parent, NULL AS relation, created, 1 AS origin FROM models
     WHERE len(card_base_models) > 0
 )
 SELECT child, trim(parent) AS parent,
@@ -82,7 +74,6 @@ class DeclaredCounts:
 def build_declared(connection: DuckDBPyConnection) -> DeclaredCounts:
     """Makes the tables `edges` and `unresolved_parents` of the view `models`. A table `renames(old, new)`, redirects
     that the API told, is used where the caller made one."""
-    connection.execute(_PARENT_TAGS)
     connection.execute(_STATED)
     repair_parents(connection)
     connection.execute(_EDGES)

@@ -58,7 +58,7 @@ _WITNESSED = """
 CREATE OR REPLACE TEMP TABLE witnessed AS
 WITH gone AS (  -- names on the card that nothing known answers to
     SELECT child, parent FROM stated_edges
-    WHERE origin = 2 AND lower(parent) NOT IN (SELECT folded FROM folded_ids)
+    WHERE origin = 1 AND lower(parent) NOT IN (SELECT folded FROM folded_ids)
 ), unnamed AS (  -- parents that the Hub resolved and the card does not name
     SELECT s.child, s.parent FROM stated_edges s SEMI JOIN gone USING (child)
     WHERE s.origin = 0 AND NOT EXISTS (
