@@ -150,10 +150,9 @@ def _write_next_day(connection: DuckDBPyConnection, folder: Path) -> None:
     """A fifth of the models has other counts, one in a thousand is gone, as many are new."""
     connection.execute(f"""
         COPY (
-            SELECT * REPLACE (CASE WHEN part < 2 THEN id || '-new' ELSE id END AS id,
-                CASE WHEN part BETWEEN 2 AND 201 THEN downloadsAllTime + 7 ELSE downloadsAllTime END
-                AS downloadsAllTime) EXCLUDE (part)
-            FROM (SELECT *, hash(id) % 1000 AS part FROM '{folder}/models.parquet') WHERE part > 0
+            SELECT * EXCLUDE (part) REPLACE (CASE WHEN part = 0 THEN id || '-new' ELSE id END AS id,
+                CASE WHEN part <= 200 THEN downloadsAllTime + 7 ELSE downloadsAllTime END AS downloadsAllTime)
+            FROM (SELECT *, hash(id) % 1000 AS part FROM '{folder}/models.parquet')
         ) TO '{folder}/next_day.parquet' (FORMAT parquet, COMPRESSION zstd)""")
 
 
@@ -205,7 +204,7 @@ def main() -> None:
         lines.append(f"{title:36}" + "".join(f"{form.format(value):>13}" for value in values) + f"{ratio:>9}{said}")
     lines += [
         "",
-        f"A next day of 1x, {day['changed']:,.0f} rows of it new, changed or gone: read {day['read']:.1f} s, its changes"
+        f"A next day of 1x, {day['changed']:,.0f} rows new, changed or gone: read {day['read']:.1f} s, its changes"
         f" stored {day['store']:.1f} s ({day['size']:.2f} of the first day's bytes), prepared {day['prepare']:.1f} s,"
         f" peak {day['peak']:.2f} GB.",
         "Full closure: of every model the exact number of distinct descendants, its generation, family and main root.",
