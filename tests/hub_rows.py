@@ -1,9 +1,14 @@
-"""The real hub-stats Parquet as the view `models`, read by few lines of its own: the readers prove theirs."""
+"""Tables `models`: of a test's own rows, or of the real hub-stats Parquet, which few lines of their own read here: the
+readers prove theirs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+
+import duckdb
+
+from insource.hub.schema import MODEL_COLUMNS
 
 VIEW_SQL = """
 CREATE OR REPLACE TABLE models AS SELECT id, author, createdAt AS created, lastModified AS modified, downloads,
@@ -31,10 +36,24 @@ FROM read_parquet(?)
 """
 
 
+def world(*rows: dict[str, Any]) -> Any:
+    """A connection whose table `models` holds these rows; what a row leaves out is NULL."""
+    connection = duckdb.connect()
+    columns = [(c.name, c.type) for c in MODEL_COLUMNS]
+    connection.execute(f"CREATE TABLE models ({', '.join(f'{name} {type}' for name, type in columns)})")
+    for row in rows:
+        row = {"author": row["id"].split("/")[0], **row}
+        marks = ", ".join("?" for _ in row)
+        connection.execute(f"INSERT INTO models ({', '.join(row)}) VALUES ({marks})", list(row.values()))
+    return connection
+
+
+def model(id: str, *parents: str, kind: str | None = "finetune", **columns: Any) -> dict[str, Any]:
+    return {"id": id, "base_models": [{"relation": kind, "id": parent} for parent in parents], **columns}
+
+
 def real_models(shared_data: Path) -> Any:
     """A connection whose table `models` holds the 4,167 real rows."""
-    import duckdb
-
     connection = duckdb.connect()
     connection.execute(VIEW_SQL, [str(shared_data / "hub" / "hub_stats_frozen.parquet")])
     return connection

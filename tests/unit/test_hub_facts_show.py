@@ -16,7 +16,7 @@ from insource.hub.facts import format_in, is_namesake, quantization_in
 from insource.hub.lineage.build import build_lineage
 from insource.hub.snapshot import SnapshotCatalogue
 from insource.workflows.hub_show import page_json, show, show_shipped
-from tests.hub_rows import real_models
+from tests.hub_rows import model, real_models, world
 
 _DAY = date(2026, 5, 20)
 
@@ -35,6 +35,54 @@ def test_namesakes_are_offers_only_in_another_format() -> None:
     assert [id for id in near if is_namesake("a/X-8B", id)] == ["b/X-8B-GGUF", "e/X-8B-AWQ-4bit"]
 
 
+def test_the_licence_chain_goes_all_the_way_up_and_round_a_cycle() -> None:
+    connection = world(
+        model("a/top", "a/lower", license="mit"),
+        model("a/middle", "a/top", license="apache-2.0"),
+        model("a/lower", "a/middle", "a/gone", license="llama3"),
+        model("b/leaf", "a/lower", license="mit"),
+    )
+    build_lineage(connection)
+    chains = {
+        id: [(link.id, link.steps, link.license) for link in show(connection, id, as_of=_DAY).licence.links]
+        for id in ("b/leaf", "a/middle", "a/gone")
+    }
+    assert chains == {
+        "b/leaf": [
+            ("b/leaf", 0, "mit"),
+            ("a/lower", 1, "llama3"),
+            ("a/gone", 2, None),
+            ("a/middle", 2, "apache-2.0"),
+            ("a/top", 3, "mit"),
+        ],
+        "a/middle": [
+            ("a/middle", 0, "apache-2.0"),
+            ("a/top", 1, "mit"),
+            ("a/lower", 2, "llama3"),
+            ("a/gone", 3, None),
+        ],
+        "a/gone": [("a/gone", 0, None)],
+    }
+
+
+def test_offers_are_declared_copies_and_namesakes_in_another_format() -> None:
+    connection = world(
+        model("a/X-8B"),
+        model("b/X-8B-GGUF", downloads=5),
+        model("c/X-8B-4bit", tags=["mlx", "safetensors"], downloads=9),
+        model("d/X-8B", downloads=7),
+        model("e/X-8B-Instruct-GGUF"),
+        model("f/X-8B-Copy", "a/X-8B", kind="quantized", tags=["gguf"]),
+    )
+    build_lineage(connection)
+    offers = [(offer.id, offer.format, offer.evidence) for offer in show(connection, "a/X-8B", as_of=_DAY).offers]
+    assert offers == [
+        ("f/X-8B-Copy", "gguf", "lineage"),
+        ("c/X-8B-4bit", "mlx", "name"),
+        ("b/X-8B-GGUF", "gguf", "name"),
+    ]
+
+
 @pytest.mark.data
 def test_pages_of_real_models(shared_data: Path) -> None:
     connection = real_models(shared_data)
@@ -48,8 +96,13 @@ def test_pages_of_real_models(shared_data: Path) -> None:
     }
     asked = [row[0] for row in connection.execute("SELECT id FROM models ORDER BY downloads DESC LIMIT 40").fetchall()]
     asked.append(connection.execute("SELECT id FROM models ORDER BY len(base_models) DESC LIMIT 1").fetchall()[0][0])
+    edges = connection.execute("SELECT child, parent FROM edges").fetchall()
     for id in asked:
         page = page_json(show(connection, id.upper(), as_of=_DAY))
+        chain = above = {id}
+        while above := {parent for child, parent in edges if child in above} - chain:
+            chain = chain | above
+        assert {link["id"] for link in page["license_chain"]} == chain
         assert page["id"] == id
         assert {parent for child, parent in declared if child == id} <= {one["id"] for one in page["parents"]}
         assert page["derivatives"]["direct"] >= sum(parent == id for _, parent in declared)

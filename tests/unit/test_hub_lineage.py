@@ -6,31 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from insource.hub.lineage.declared import build_declared, merge_edges
 from insource.hub.lineage.families import build_families, skip_intermediaries
 from insource.hub.lineage.repair import CONFIDENCE
 from insource.hub.lineage.trending import MOST_OF_ONE_OWNER, UNUSED_WEIGHT, trending
-from insource.hub.schema import MODEL_COLUMNS
-from tests.hub_rows import real_models
-
-
-def world(*rows: dict[str, Any]) -> Any:
-    """A connection whose table `models` holds these rows; what a row leaves out is NULL."""
-    connection = duckdb.connect()
-    columns = [(c.name, c.type) for c in MODEL_COLUMNS]
-    connection.execute(f"CREATE TABLE models ({', '.join(f'{name} {type}' for name, type in columns)})")
-    for row in rows:
-        row = {"author": row["id"].split("/")[0], **row}
-        marks = ", ".join("?" for _ in row)
-        connection.execute(f"INSERT INTO models ({', '.join(row)}) VALUES ({marks})", list(row.values()))
-    return connection
-
-
-def model(id: str, *parents: str, kind: str | None = "finetune", **columns: Any) -> dict[str, Any]:
-    return {"id": id, "base_models": [{"relation": kind, "id": parent} for parent in parents], **columns}
+from tests.hub_rows import model, real_models, world
 
 
 def edges(connection: Any) -> dict[tuple[str, str], tuple[str, str]]:

@@ -26,7 +26,7 @@ from scipy.sparse.csgraph import connected_components
 
 Ints = NDArray[np.int64]
 _BLOCK = 2048
-"""Merges whose bitsets are held at once: 256 bytes a node that reaches one of them. Half or twice as many take longer."""
+"""Merges whose bitsets are held at once: 256 bytes a node that reaches one. Half or twice as many take longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
