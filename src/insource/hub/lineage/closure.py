@@ -170,15 +170,25 @@ def _add_merges(counts: Ints, tree: Ints, dag: Dag, *, merges: Ints, height: Int
         return
     above = np.flatnonzero(_ancestors_of(merges, dag))
     twin, child, parent = _without_twins(dag, above=above, merges=merges)
-    order = np.lexsort((parent, height[parent]))
+    kept, place = _numbered(np.concatenate((parent, merges)), nodes=dag.nodes)
+    child, parent, own = place[child], place[parent], place[merges]
+    tree_of, height_of = tree[kept], height[kept]
+    order = np.lexsort((parent, height_of[parent]))
     child, parent = child[order], parent[order]
-    neighbourhood = _components(child, parent, nodes=dag.nodes, connection="weak")[1]
-    sorted_merges = merges[np.lexsort((height[merges], neighbourhood[merges]))]
-    reached = np.zeros_like(counts)
-    for start in range(0, len(merges), _BLOCK):
-        _add_block(reached, tree, merges=sorted_merges[start : start + _BLOCK], edges=(child, parent), height=height)
-    counts[above] += reached[twin[above]]
+    neighbourhood = _components(child, parent, nodes=len(kept), connection="weak")[1]
+    own = own[np.lexsort((height_of[own], neighbourhood[own]))]
+    reached = np.zeros(len(kept), dtype=np.int64)
+    for start in range(0, len(own), _BLOCK):
+        _add_block(reached, tree_of, merges=own[start : start + _BLOCK], edges=(child, parent), height=height_of)
+    counts[above] += reached[place[twin[above]]]
     counts[merges] -= tree[merges]
+
+
+def _numbered(some: Ints, *, nodes: int) -> tuple[Ints, Ints]:
+    """Some of the nodes in their order, without repeats, and of each node its place among them."""
+    there = np.zeros(nodes, dtype=bool)
+    there[some] = True
+    return np.flatnonzero(there), np.cumsum(there) - 1
 
 
 def _without_twins(dag: Dag, *, above: Ints, merges: Ints) -> tuple[Ints, Ints, Ints]:
@@ -214,7 +224,8 @@ def _ancestors_of(merges: Ints, dag: Dag) -> NDArray[np.bool_]:
 
 
 def _add_block(reached: Ints, tree: Ints, *, merges: Ints, edges: tuple[Ints, Ints], height: Ints) -> None:
-    """Bitsets of one block of merges, pushed up level by level; the edges are sorted by their parent's height."""
+    """Bitsets of one block of merges, pushed up level by level; the edges are sorted by their parent's height, then
+    by parent."""
     child, parent = edges
     live = np.zeros(len(reached), dtype=bool)
     live[merges] = True
@@ -229,8 +240,9 @@ def _add_block(reached: Ints, tree: Ints, *, merges: Ints, edges: tuple[Ints, In
     columns = np.arange(len(merges))
     bits[row_of[merges], columns // 64] = np.uint64(1) << (columns % 64).astype(np.uint64)
     for part in _levels(height[parent]):
-        above, first = np.unique(parent[part], return_index=True)
-        bits[row_of[above]] |= np.bitwise_or.reduceat(bits[row_of[child[part]]], first, axis=0)
+        above = parent[part]
+        first = np.flatnonzero(np.concatenate(([True], above[1:] != above[:-1])))
+        bits[row_of[above[first]]] |= np.bitwise_or.reduceat(bits[row_of[child[part]]], first, axis=0)
     reached[rows] += _weigh(bits, tree[merges])
 
 
