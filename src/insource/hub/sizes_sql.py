@@ -36,8 +36,7 @@ _NUMBER = "rtrim(word, 'bm')"
 
 SIZES_SQL = f"""
 WITH named_rows AS (
-    SELECT id, lower(regexp_extract(id, '[^/]*$')) AS name,
-        tags,
+    SELECT id, lower(regexp_extract(id, '[^/]*$')) AS name, tags,
         parameters_by_type AS types, parameters_stated AS stated,
         greatest(coalesce(gguf_parameters, 0), 0) AS gguf,
         len(list_filter(coalesce(base_models, []), lambda base: base.relation = 'adapter')) > 0
