@@ -53,6 +53,13 @@ def test_a_name_alone_is_answered_without_network_or_file(fit: Fit) -> None:
     )
 
 
+def test_a_packed_count_is_no_size_and_unknown_layers_have_no_speed(fit: Fit) -> None:
+    found = fit("bearzi/Qwen3.6-35B-A3B-oQ8", "--offline", "--machine", "rtx-4090")  # its record counts 10.2 B
+    assert (found["parameters"], found["active_parameters"]) == (35_000_000_000, 3_000_000_000)
+    assert found["fits"] is None
+    assert found["decode_tokens_per_second"] is None
+
+
 @pytest.mark.parametrize("name", ["qwen3:8b", "unsloth/Qwen3-8B-GGUF", "qwen/qwen3-8b"])
 def test_other_ways_to_name_it_are_the_same_model(fit: Fit, name: str) -> None:
     found = fit(name, "--offline", "--slots", "1", "--machine", "rtx-4090")

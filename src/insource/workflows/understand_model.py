@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from insource.core.architecture import ModelSpec
+from insource.core.catalogue import CatalogueModel
 from insource.core.errors import DownloadFailed, UnknownModel, UsageError
 from insource.core.gguf import GgufHeader
 from insource.core.ports import Catalogue
@@ -21,6 +22,7 @@ from insource.fit.config_spec import spec_of_config
 from insource.fit.families import USUAL_QUANTIZATION, known_name, nearest_names, spec_of_family
 from insource.fit.gguf_spec import spec_of_gguf
 from insource.fit.safetensors_spec import spec_of_safetensors
+from insource.hub.facts import catalogue_row, facts_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +141,7 @@ def _from_shipped(name: str, quantization: str, finder: ModelFinder) -> Understo
             requantize=lambda other: spec_of_family(name, quantization=other) or spec,
         )
     if row is not None:
+        row = _sized(row)
         return Understood(
             spec=spec_of_row(row, quantization=quantization),
             found=f"Sized from its row in the catalogue of {finder.catalogue.as_of}; no file was read.",
@@ -149,6 +152,13 @@ def _from_shipped(name: str, quantization: str, finder: ModelFinder) -> Understo
         f"The model {name!r} is not on this machine, and neither the shipped table nor the catalogue knows it.",
         next_step=f"Did you mean {', '.join(near)}?" if near else "Name a file (`file:/path/model.gguf`) or pull it.",
     )
+
+
+def _sized(row: CatalogueModel) -> CatalogueModel:
+    """With the parameters that `hub show` tells: a row's own may be a count of packed values, and the active ones of a
+    mixture stand in its name alone."""
+    facts = facts_of(catalogue_row(row))
+    return replace(row, parameters=facts.size.value or 0, active_parameters=facts.active_parameters)
 
 
 def _like(spec: ModelSpec) -> Callable[[str], ModelSpec] | None:
