@@ -53,7 +53,7 @@ def folded(node: TreeNode) -> str:
     """The children that are not shown: "" if there are none."""
     if not node.folded:
         return ""
-    return "and " + ", ".join(f"{count:,} more {kind}".rstrip() for kind, count in node.folded)
+    return "and " + ", ".join(f"{count:,} more ({kind})" if kind else f"{count:,} more" for kind, count in node.folded)
 
 
 def _parts(root: TreeNode) -> list[str]:

@@ -37,15 +37,17 @@ def make_fits(question: FitQuestion) -> Callable[[CatalogueModel], FitSummary]:
         )
     run = RunSettings(context_tokens=slot_tokens(question.needs) * question.slots, slots=question.slots)
     fit = _Fit(question, run)
-    known: dict[CatalogueModel, FitSummary] = {}
+    known: dict[ModelSpec, FitSummary] = {}
 
     def fits(model: CatalogueModel) -> FitSummary:
-        shape = replace(
-            model, downloads=None, likes=None, released=None, license=None, languages=(), gguf_repositories=()
-        )
-        if shape not in known:
-            known[shape] = fit.of(model)
-        return known[shape]
+        try:
+            spec = spec_of_row(model, quantization=question.floor)
+            shape = replace(spec, name="", license=None)
+            if shape not in known:
+                known[shape] = fit.of(model, spec)
+            return known[shape]
+        except InsourceError as error:
+            return FitSummary(fits=None, reason=_kind_of(error.message))
 
     return fits
 
@@ -62,24 +64,19 @@ class _Fit:
         self._ladder = LADDER[: LADDER.index(question.floor) + 1]
         self._long_prompt, self._long_answer = long_request(question)
 
-    def of(self, model: CatalogueModel) -> FitSummary:
-        """The floor is tried first: what does not fit with it does not fit, and what spills with it is slow enough."""
-        try:
-            smallest = self._try(model, self._ladder[-1])
-            if smallest.memory.fits is None:
-                return FitSummary(fits=None, reason=_kind_of(smallest.memory.unknown[0]))
-            if not smallest.memory.fits or not (self._question.spill or self._whole(smallest)):
-                reason = "larger than the accelerators" if smallest.memory.fits else "larger than the free memory"
-                return FitSummary(fits=False, reason=reason, needed_bytes=_needed(smallest.memory))
-            better = (self._try(model, quantization) for quantization in self._ladder[:-1])
-            return self._fitting(
-                next((tried for tried in better if tried.memory.fits and self._whole(tried)), smallest)
-            )
-        except InsourceError as error:
-            return FitSummary(fits=None, reason=_kind_of(error.message))
+    def of(self, model: CatalogueModel, spec: ModelSpec) -> FitSummary:
+        """The floor's spec is tried first: what does not fit with it does not fit, and what spills with it is slow
+        enough."""
+        smallest = self._try(spec)
+        if smallest.memory.fits is None:
+            return FitSummary(fits=None, reason=_kind_of(smallest.memory.unknown[0]))
+        if not smallest.memory.fits or not (self._question.spill or self._whole(smallest)):
+            reason = "larger than the accelerators" if smallest.memory.fits else "larger than the free memory"
+            return FitSummary(fits=False, reason=reason, needed_bytes=_needed(smallest.memory))
+        better = (self._try(spec_of_row(model, quantization=name)) for name in self._ladder[:-1])
+        return self._fitting(next((tried for tried in better if tried.memory.fits and self._whole(tried)), smallest))
 
-    def _try(self, model: CatalogueModel, quantization: str) -> _Tried:
-        spec = spec_of_row(model, quantization=quantization)
+    def _try(self, spec: ModelSpec) -> _Tried:
         return _Tried(spec, predict_memory(spec, self._question.machine, self._run))
 
     def _whole(self, tried: _Tried) -> bool:
