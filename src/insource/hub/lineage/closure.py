@@ -40,6 +40,8 @@ class Dag:
     child: Ints
     parent: Ints
     """The edges between nodes."""
+    height: Ints
+    """Of each node the steps of its longest way down to a leaf."""
     self_loops: int
     """Edges from a model to itself, dropped."""
 
@@ -74,9 +76,9 @@ def condense(child: Ints, parent: Ints, *, models: int) -> Dag:
     child, parent = _distinct(child[~loops], parent[~loops], models)
     node_of = np.arange(models, dtype=np.int64)
     sizes = np.ones(models, dtype=np.int64)
-    in_order = heights(child, parent, nodes=models) >= 0
-    if not in_order.all():
-        left = np.flatnonzero(~in_order)
+    height = heights(child, parent, nodes=models)
+    left = np.flatnonzero(height < 0)
+    if len(left):
         place = np.full(models, -1, dtype=np.int64)
         place[left] = np.arange(len(left))
         inside = (place[child] >= 0) & (place[parent] >= 0)
@@ -87,7 +89,8 @@ def condense(child: Ints, parent: Ints, *, models: int) -> Dag:
         child, parent = node_of[child], node_of[parent]
         apart = child != parent
         child, parent = _distinct(child[apart], parent[apart], len(kept))
-    return Dag(node_of=node_of, sizes=sizes, child=child, parent=parent, self_loops=int(loops.sum()))
+        height = heights(child, parent, nodes=len(kept))
+    return Dag(node_of=node_of, sizes=sizes, child=child, parent=parent, height=height, self_loops=int(loops.sum()))
 
 
 def heights(child: Ints, parent: Ints, *, nodes: int) -> Ints:
@@ -99,7 +102,7 @@ def heights(child: Ints, parent: Ints, *, nodes: int) -> Ints:
     front, steps = np.flatnonzero(waiting == 0), 0
     while len(front):
         height[front] = steps
-        above, arrived = np.unique(up.around(front), return_counts=True)
+        above, arrived = _counted(up.around(front), nodes=nodes)
         waiting[above] -= arrived
         front, steps = above[waiting[above] == 0], steps + 1
     return height
@@ -108,11 +111,10 @@ def heights(child: Ints, parent: Ints, *, nodes: int) -> Ints:
 def descendant_counts(dag: Dag) -> Ints:
     """Of every model, its distinct descendants over any number of steps, itself not counted."""
     parents = np.bincount(dag.child, minlength=dag.nodes)
-    height = heights(dag.child, dag.parent, nodes=dag.nodes)
     alone = parents[dag.child] == 1
-    tree = _subtree_sizes(dag.child[alone], dag.parent[alone], sizes=dag.sizes, height=height)
+    tree = _subtree_sizes(dag.child[alone], dag.parent[alone], sizes=dag.sizes, height=dag.height)
     counts = tree.copy()
-    _add_merges(counts, tree, dag, merges=np.flatnonzero(parents > 1), height=height)
+    _add_merges(counts, tree, dag, merges=np.flatnonzero(parents > 1))
     return counts[dag.node_of] - 1
 
 
@@ -133,6 +135,15 @@ def reachable(start: int, ways: Ranges) -> Ints:
         seen[front] = True
         found.append(front)
     return np.concatenate(found)
+
+
+def _counted(some: Ints, *, nodes: int) -> tuple[Ints, Ints]:
+    """The distinct nodes among them, and how often each is there. The first front holds most nodes: no sorting then."""
+    if len(some) < nodes // 8:
+        return np.unique(some, return_counts=True)
+    counts = np.bincount(some, minlength=nodes)
+    there = np.flatnonzero(counts)
+    return there, counts[there]
 
 
 def _distinct(child: Ints, parent: Ints, nodes: int) -> tuple[Ints, Ints]:
@@ -164,7 +175,7 @@ def _levels(sorted_levels: Ints) -> list[slice]:
     return [slice(low, high) for low, high in pairwise(ends) if high > low]
 
 
-def _add_merges(counts: Ints, tree: Ints, dag: Dag, *, merges: Ints, height: Ints) -> None:
+def _add_merges(counts: Ints, tree: Ints, dag: Dag, *, merges: Ints) -> None:
     """Adds to `counts` the trees of the merges that each node reaches."""
     if not len(merges):
         return
@@ -172,7 +183,7 @@ def _add_merges(counts: Ints, tree: Ints, dag: Dag, *, merges: Ints, height: Int
     twin, child, parent = _without_twins(dag, above=above, merges=merges)
     kept, place = _numbered(np.concatenate((parent, merges)), nodes=dag.nodes)
     child, parent, own = place[child], place[parent], place[merges]
-    tree_of, height_of = tree[kept], height[kept]
+    tree_of, height_of = tree[kept], dag.height[kept]
     order = np.lexsort((parent, height_of[parent]))
     child, parent = child[order], parent[order]
     neighbourhood = _components(child, parent, nodes=len(kept), connection="weak")[1]
