@@ -99,7 +99,7 @@ def add_inferred(connection: DuckDBPyConnection) -> int:
     from insource.hub.lineage.inferred_values import facts_of
 
     connection.execute("CREATE OR REPLACE TEMP TABLE edges AS FROM edges")  # what was prepared stays as it is
-    stated = connection.execute("SELECT child, parent, kind FROM edges").fetchall()
+    stated = connection.execute("SELECT child, parent, kind FROM edges ORDER BY child, parent").fetchall()
     declared = [Declared(child=child, parent=parent, kind=kind) for child, parent, kind in stated]
     found = infer_edges(facts_of(connection), declared)
     connection.execute(

@@ -154,7 +154,7 @@ class PairTable:
 
     def _named_alike(self, child: _Known) -> list[str]:
         scores: dict[str, float] = defaultdict(float)
-        for word in child.words:
+        for word in sorted(child.words):  # a sum's last digit, and so a rank, must not hang on a set's order
             ids = self._by_word.get(word, ())
             if len(ids) <= _MAX_POSTING:
                 for id in ids:
@@ -170,7 +170,7 @@ class PairTable:
         return sorted(like, key=lambda one: (-one[1], abs(self.known[one[0]].days - child.days), one[0]))
 
     def _weight(self, bag: Iterable[str]) -> float:
-        return sum(self._rarity.get(word, 0.0) for word in bag)
+        return math.fsum(self._rarity.get(word, 0.0) for word in bag)
 
     def _parts(self, bag: frozenset[str]) -> tuple[float, float]:
         """Weight, and how many numbers: another version or size is another model."""
