@@ -123,20 +123,6 @@ def families(dag: Dag) -> Ints:
     return _components(dag.child, dag.parent, nodes=dag.nodes, connection="weak")[1][dag.node_of].astype(np.int64)
 
 
-def reachable(start: int, ways: Ranges) -> Ints:
-    """What can be reached from a node, itself left out, nearest first: guarded by the set of what was seen."""
-    seen = np.zeros(len(ways.starts) - 1, dtype=bool)
-    seen[start] = True
-    found: list[Ints] = []
-    front = np.array([start], dtype=np.int64)
-    while len(front):
-        near = np.unique(ways.around(front))
-        front = near[~seen[near]]
-        seen[front] = True
-        found.append(front)
-    return np.concatenate(found)
-
-
 def _counted(some: Ints, *, nodes: int) -> tuple[Ints, Ints]:
     """The distinct nodes among them, and how often each is there. The first front holds most nodes: no sorting then."""
     if len(some) < nodes // 8:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from insource.hub.lineage.closure import Dag, Ints, Ranges, condense, descendant_counts, families, heights, reachable
+from insource.hub.lineage.closure import Dag, Ints, condense, descendant_counts, families, heights
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -55,12 +55,6 @@ class Graph:
     models: int
     child: Ints
     parent: Ints
-
-    def children(self) -> Ranges:
-        return Ranges.of(self.parent, self.child, nodes=self.models)
-
-    def parents(self) -> Ranges:
-        return Ranges.of(self.child, self.parent, nodes=self.models)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,13 +136,3 @@ def build_counts(connection: DuckDBPyConnection) -> Closure:
     finally:
         connection.unregister("node_figures")
     return closure
-
-
-def descendants(graph: Graph, node: int) -> Ints:
-    """Nearest first."""
-    return reachable(node, graph.children())
-
-
-def ancestors(graph: Graph, node: int) -> Ints:
-    """Nearest first."""
-    return reachable(node, graph.parents())

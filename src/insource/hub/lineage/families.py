@@ -1,4 +1,4 @@
-"""Families (all that hangs together), the ancestors of one model, and intermediaries: who passes models on unchanged.
+"""Families (all that hangs together), and intermediaries: who passes models on unchanged.
 
 Intermediaries are known by what they do: an owner of at least `LEAST_COPIES` repositories with a declared parent of
 which at least `COPY_SHARE` are copies: quantisations, or re-uploads under the parent's own name. Skipping one means
@@ -52,14 +52,6 @@ SELECT DISTINCT ON (child, parent) * FROM (
     FROM edges e LEFT JOIN last l ON l.via = e.parent
 ) WHERE child <> parent ORDER BY child, parent, evidence
 """
-_CHAIN = """
-WITH RECURSIVE above AS (
-    SELECT parent AS id FROM edges WHERE child = $id
-    UNION
-    SELECT e.parent FROM above a JOIN edges e ON e.child = a.id
-)
-SELECT id FROM above WHERE id <> $id ORDER BY id
-"""
 
 
 def build_families(connection: DuckDBPyConnection) -> None:
@@ -74,8 +66,3 @@ def skip_intermediaries(connection: DuckDBPyConnection) -> int:
     connection.execute(_DIRECT)
     found = connection.execute("SELECT count(*) FROM direct_edges WHERE contains(evidence, ', over ')").fetchall()
     return int(found[0][0])
-
-
-def ancestors_of(connection: DuckDBPyConnection, id: str) -> list[str]:
-    """All, over any number of steps; `UNION` keeps a set, so a cycle ends."""
-    return [str(found) for (found,) in connection.execute(_CHAIN, {"id": id}).fetchall()]

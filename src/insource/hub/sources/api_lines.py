@@ -15,7 +15,14 @@ from typing import Any, cast
 import yaml
 
 from insource.hub.duck import quoted
-from insource.hub.sources.rows import LONGEST_TEXT, MOST_FILES, MOST_TAGS, RAW_COLUMNS
+from insource.hub.sources.rows import (
+    LONGEST_TEXT,
+    MOST_FILES,
+    MOST_TAGS,
+    RAW_COLUMNS,
+    WRITTEN_SAFETENSORS,
+    raw_safetensors,
+)
 
 _CARD_KEYS = ("license", "license_name", "language", "base_model")
 _LONGEST_CARD = 200_000
@@ -26,10 +33,10 @@ _FILE_NAME = re.compile(r"""rfilename=(?:'([^']*)'|"([^"]*)")""")
 
 def raw_lines(path: Path) -> str:
     """The relation with `rows.RAW_COLUMNS` of a file of `slim` lines."""
-    columns = ", ".join(f"{quoted(name)}: {quoted(type)}" for name, type in RAW_COLUMNS.items())
-    return (
-        f"read_json({quoted(str(path))}, format = 'newline_delimited', columns = {{{columns}}}, ignore_errors = true)"
-    )
+    written = {**RAW_COLUMNS, "safetensors": WRITTEN_SAFETENSORS}
+    columns = ", ".join(f"{quoted(name)}: {quoted(type)}" for name, type in written.items())
+    return f"""(SELECT * REPLACE ({raw_safetensors("safetensors")} AS safetensors) FROM read_json({quoted(str(path))},
+        format = 'newline_delimited', columns = {{{columns}}}, ignore_errors = true))"""
 
 
 def write_lines(records: Iterable[Mapping[str, Any]], path: Path) -> tuple[int, int]:
@@ -145,8 +152,7 @@ def _safetensors(value: Any) -> dict[str, Any] | None:
     stated: dict[str, Any] = {"total": _count(whole.get("total"))}
     if isinstance(by_type, dict):
         counted = cast("dict[str, Any]", by_type)
-        first = list(counted.items())[:_MOST_DTYPES]
-        stated["parameters"] = [{"key": name, "value": _count(count)} for name, count in first]
+        stated["parameters"] = {name: _count(count) for name, count in list(counted.items())[:_MOST_DTYPES]}
     return stated
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from insource.core.errors import BadInput
 from insource.hub.duck import paths_list, quoted
 from insource.hub.schema import DATASETS, MODELS, SPACES, RepoType
-from insource.hub.sources.rows import IS_ID, RAW_COLUMNS, cleaned, select_rows
+from insource.hub.sources.rows import IS_ID, RAW_COLUMNS, WRITTEN_SAFETENSORS, cleaned, raw_safetensors, select_rows
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -87,8 +87,7 @@ def _safetensors(connection: DuckDBPyConnection, file: str) -> str:
     found: Any = connection.sql(f"SELECT safetensors FROM {file}").types[0]
     dtypes: Any = dict(found.children).get("parameters") if found.id == "struct" else None
     if dtypes is None or dtypes.id != "struct" or any(str(kind) not in _NUMBERS for _, kind in dtypes.children):
-        told = "TRY_CAST(to_json(safetensors) AS STRUCT(total BIGINT, parameters MAP(VARCHAR, BIGINT)))"
-        return f"struct_pack(total := {told}.total, parameters := map_entries({told}.parameters))"
+        return raw_safetensors(f"TRY_CAST(to_json(safetensors) AS {WRITTEN_SAFETENSORS})")
     counts = ", ".join(
         f"{{'key': {quoted(name)}, 'value': TRY_CAST(safetensors.parameters.{_column(name)} AS BIGINT)}}"
         for name, _ in dtypes.children

@@ -39,6 +39,9 @@ RAW_COLUMNS: Mapping[str, str] = {
 }
 """`context` and `active_parameters` are no names of the API's: `records` alone tell them."""
 
+WRITTEN_SAFETENSORS = "STRUCT(total BIGINT, parameters MAP(VARCHAR, BIGINT))"
+"""As JSON has it: of a growing set of dtypes."""
+
 MOST_TAGS = 512
 MOST_FILES = 2_000
 MOST_CONTEXT = 1 << 27
@@ -55,6 +58,11 @@ IS_ID = rf"""regexp_full_match(id, '[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?') AND len
 
 IS_CUT = f"(len(tags) > {MOST_TAGS} OR len(siblings) > {MOST_FILES} OR strlen(cardData) > {_CARD_BYTES})"
 """Rows of which a part is left out."""
+
+
+def raw_safetensors(written: str) -> str:
+    """From `WRITTEN_SAFETENSORS` to `RAW_COLUMNS`."""
+    return f"struct_pack(total := {written}.total, parameters := map_entries({written}.parameters))"
 
 
 def _word(expression: str) -> str:
