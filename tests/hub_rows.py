@@ -21,7 +21,7 @@ CREATE OR REPLACE TABLE models AS SELECT id, author, createdAt AS created, lastM
         ELSE CASE WHEN cardData->>'$.language' IS NULL THEN NULL ELSE [cardData->>'$.language'] END END AS languages,
     tags, list_transform(baseModels.models, lambda m: {'relation': baseModels.relation, 'id': m.id}) AS base_models,
     CASE json_type(cardData, '$.base_model') WHEN 'ARRAY' THEN CAST(cardData->'$.base_model' AS VARCHAR[])
-        WHEN 'VARCHAR' THEN [cardData->>'$.base_model'] END AS card_base_models,
+        WHEN 'VARCHAR' THEN [cardData->>'$.base_model'] END AS card_base_models, NULL::VARCHAR AS config_base_model,
     gguf->>'$.architecture' AS model_type, safetensors.total AS parameters_stated,
     CASE WHEN safetensors IS NULL THEN NULL ELSE map_from_entries(list_filter([
         {'k': 'BF16', 'v': safetensors.parameters.BF16}, {'k': 'F32', 'v': safetensors.parameters.F32},

@@ -1,5 +1,6 @@
 """The Hub's list of models on loopback, for the real huggingface_hub client: pages with cursors, rate limits, server
-errors, connections that drop in a page, renamed and deleted ids, and files with ETag and Range.
+errors, connections that drop in a page, renamed and deleted ids, what the files of one repository are, and files with
+ETag and Range.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ class FakeListing:
     """What they are: also `datasets` or `spaces`."""
     faults: dict[int, list[str]] = field(default_factory=dict[int, "list[str]"])
     """By number of the page, from 0: what happens before it is given: `429`, `retry-after`, `503`, `400`, `drop`."""
+    record_faults: dict[str, list[str]] = field(default_factory=dict[str, "list[str]"])
+    """By id: what happens before its own record is given."""
     renamed: dict[str, str] = field(default_factory=dict[str, str])
     files: dict[str, bytes] = field(default_factory=dict[str, bytes])
     """By path from the root."""
@@ -78,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path == self.state.path:
             self._page(query)
         elif path.startswith(f"{self.state.path}/"):
-            self._record(path.removeprefix(f"{self.state.path}/"))
+            self._record(path.removeprefix(f"{self.state.path}/"), query)
         elif path in self.state.files:
             self._file(self.state.files[path])
         else:
@@ -86,7 +89,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _page(self, query: dict[str, list[str]]) -> None:
         start, size = int(query.get("cursor", ["0"])[0]), int(query["limit"][0])
-        faults = self.state.faults.get(start // size, [])
+        headers: dict[str, str] = {}
+        if start + size < len(self.state.models):
+            host = self.state.elsewhere or self.state.url
+            fields = "".join(f"&expand={quote(name)}" for name in query.get("expand", []))
+            headers["Link"] = f'<{host}{self.state.path}?limit={size}&cursor={start + size}{fields}>; rel="next"'
+        shown = [_without_blobs(model) for model in self.state.models[start : start + size]]
+        self._answer(shown, self.state.faults.get(start // size, []), headers)
+
+    def _answer(self, body: Any, faults: list[str], headers: dict[str, str]) -> None:
+        """After the next of the faults."""
         fault = faults.pop(0) if faults else ""
         if fault == "429":
             self._send(429, {"RateLimit": '"api";r=0;t=7', "RateLimit-Policy": '"fixed window";"api";q=500;w=300'})
@@ -95,15 +107,11 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault.isdigit():
             self._send(int(fault), {})
         else:
-            body = json.dumps(self.state.models[start : start + size]).encode()
-            headers = {"RateLimit": '"api";r=400;t=100', "Content-Type": "application/json"}
-            if start + size < len(self.state.models):
-                host = self.state.elsewhere or self.state.url
-                fields = "".join(f"&expand={quote(name)}" for name in query.get("expand", []))
-                headers["Link"] = f'<{host}{self.state.path}?limit={size}&cursor={start + size}{fields}>; rel="next"'
-            self._send(200, headers, body, cut=len(body) // 2 if fault == "drop" else None)
+            data = json.dumps(body).encode()
+            told = {"RateLimit": '"api";r=400;t=100', "Content-Type": "application/json", **headers}
+            self._send(200, told, data, cut=len(data) // 2 if fault == "drop" else None)
 
-    def _record(self, id: str) -> None:
+    def _record(self, id: str, query: dict[str, list[str]]) -> None:
         if id in self.state.renamed:
             self._send(307, {"Location": f"{self.state.path}/{self.state.renamed[id]}"})
             return
@@ -111,7 +119,8 @@ class _Handler(BaseHTTPRequestHandler):
         if found is None:
             self._send(404, {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"})
         else:
-            self._send(200, {"Content-Type": "application/json"}, json.dumps(found).encode())
+            shown = found if query.get("blobs") == ["true"] else _without_blobs(found)
+            self._answer(shown, self.state.record_faults.get(id, []), {})
 
     def _file(self, data: bytes) -> None:
         start = 0
@@ -131,3 +140,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         with contextlib.suppress(ConnectionError):
             self.wfile.write(body)
+
+
+def _without_blobs(record: dict[str, Any]) -> dict[str, Any]:
+    """Sizes and hashes are told where they are asked for."""
+    if "siblings" not in record:
+        return record
+    return {**record, "siblings": [{"rfilename": file["rfilename"]} for file in record["siblings"]]}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from insource.cli import hub_edges, hub_report, hub_show, hub_tree, hub_trending, hub_window
+from insource.cli import hub_edges, hub_files, hub_report, hub_show, hub_tree, hub_trending, hub_window
 from insource.cli.options import JsonOption, QuietOption, parse_day
 from insource.cli.output import Output
 from insource.cli.session import load_settings
@@ -107,6 +107,7 @@ app.command("show")(hub_show.show)
 app.command("tree")(hub_tree.tree)
 app.command("trending")(hub_trending.trending)
 app.command("edges")(hub_edges.edges)
+app.command("files")(hub_files.files)
 app.command("report")(hub_report.report)
 app.command("window")(hub_window.window)
 

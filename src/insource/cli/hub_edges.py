@@ -28,14 +28,17 @@ def edges(
     out = Output(as_json=as_json, quiet=quiet)
     if inferred:
         out.say("Inferring parents that nobody declared: about 10 seconds for every 1,000 models.")
-    with open_lineage(load_settings().home, source) as (connection, counts):
-        added = add_inferred(connection) if inferred else 0
+    home = load_settings().home
+    with open_lineage(home, source) as (connection, counts):
+        added = add_inferred(connection, home) if inferred else {}
         written = export_edges(connection, out_file)
-    by_evidence = {**counts.by_evidence, **({"inferred": added} if inferred else {})}
     if as_json:
-        out.data({"edges": written, "by_evidence": by_evidence, "not_resolved": counts.unresolved})
+        by_evidence = {**counts.by_evidence, **({"inferred": sum(added.values())} if inferred else {})}
+        told = {"edges": written, "by_evidence": by_evidence, "not_resolved": counts.unresolved}
+        out.data({**told, **({"inferred_by": added} if inferred else {})})
         return
-    rows = [(name, f"{count:,}") for name, count in by_evidence.items()]
+    rows = [(name, f"{count:,}") for name, count in counts.by_evidence.items()]
+    rows += [(f"inferred: {name}", f"{count:,}") for name, count in sorted(added.items())]
     out.table(f"{written:,} edges in {out_file}", ("evidence", ">edges"), rows)
     if counts.unresolved:
         rest = ", ".join(f"{reason} {count:,}" for reason, count in counts.unresolved.items())

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 NEVER_STATED: Mapping[str, tuple[str, ...]] = {
-    "hub-stats": ("gated", "files", "context", "active_parameters"),
+    "hub-stats": ("gated", "files", "context", "active_parameters", "config_base_model"),
     "records": (
         "library", "license_name", "tags", "base_models", "card_base_models", "parameters_by_type", "gguf_parameters",
-        "gguf_context", "gated", "files",
+        "gguf_context", "gated", "files", "config_base_model",
     ),
     "api": ("context", "active_parameters"),
 }  # fmt: skip

@@ -39,6 +39,8 @@ MODEL_COLUMNS: tuple[Column, ...] = (
            "finetune, adapter, quantized, merge or NULL"),
     Column(name="card_base_models", type="VARCHAR[]", meaning="parents as the card names them, which the Hub may have "
            "resolved to other ids or not at all"),
+    Column(name="config_base_model", type="VARCHAR", meaning="parent as an adapter's configuration names it, which may "
+           "be a folder of its maker's"),
     Column(name="model_type", type="VARCHAR", meaning="config.model_type, or the GGUF's architecture"),
     Column(name="parameters_stated", type="BIGINT", meaning="safetensors.total: parameters, sometimes wrong by 1000x"),
     Column(name="parameters_by_type", type="MAP(VARCHAR, BIGINT)", meaning="safetensors.parameters; names may be junk"),

@@ -5,8 +5,8 @@ The parts decide (`hub/lineage/`); this joins them in their order and cuts a tre
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Generator
+from collections import Counter, defaultdict
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from insource.hub.lineage.build import build_lineage
 from insource.hub.lineage.declared import EDGE_COLUMNS, DeclaredCounts, declared_counts, merge_edges
 from insource.hub.lineage.families import skip_intermediaries
 from insource.hub.prepared import open_prepared
+from insource.hub.repo_files import FilesLog
 from insource.hub.sources.read import load_file
 
 if TYPE_CHECKING:
@@ -92,16 +93,20 @@ def open_lineage(home: Path, source: Path | None) -> Generator[tuple[DuckDBPyCon
         yield connection, build_lineage(connection)
 
 
-def add_inferred(connection: DuckDBPyConnection) -> int:
-    """Adds to `edges` the parents inferred of models that declare none; how many. Counts are those of before."""
+def add_inferred(connection: DuckDBPyConnection, home: Path) -> Mapping[str, int]:
+    """Adds to `edges` the parents inferred of models that declare none; how many by what told them: `files` (as far as
+    the Hub was asked for them), `name`, `learned`. Counts are those of before."""
     from insource.hub.lineage.inferred import infer_edges
+    from insource.hub.lineage.inferred_files import edges_from_files
     from insource.hub.lineage.inferred_pairs import Declared
-    from insource.hub.lineage.inferred_values import facts_of
+    from insource.hub.lineage.inferred_values import WANTED_PRECISION, facts_of
 
     connection.execute("CREATE OR REPLACE TEMP TABLE edges AS FROM edges")  # what was prepared stays as it is
+    FilesLog(home / "hub").load(connection)
+    told = edges_from_files(connection, precision=WANTED_PRECISION)
     stated = connection.execute("SELECT child, parent, kind FROM edges ORDER BY child, parent").fetchall()
     declared = [Declared(child=child, parent=parent, kind=kind) for child, parent, kind in stated]
-    found = infer_edges(facts_of(connection), declared)
+    found = infer_edges(facts_of(connection), declared, from_files=told)
     connection.execute(
         _INFERRED,
         [
@@ -112,7 +117,8 @@ def add_inferred(connection: DuckDBPyConnection) -> int:
             [edge.confidence for edge in found],
         ],
     )
-    return merge_edges(connection)
+    merge_edges(connection)
+    return Counter(edge.evidence.partition(":")[0] for edge in found)
 
 
 def find_id(connection: DuckDBPyConnection, model: str) -> str:

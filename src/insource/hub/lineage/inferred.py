@@ -1,4 +1,5 @@
-"""Parents that nobody declared, inferred: from a copy's name, else by a score learned from what others declare.
+"""Parents that nobody declared, inferred: from a model's files, else from a copy's name, else by a score learned from
+what others declare.
 
 An inferred edge never overrides a declared one: a child with a declared parent gets none. One parent a child, the most
 likely, and only where the confidence holds the wanted precision. Deterministic for a seed.
@@ -13,10 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from insource.hub.lineage.inferred_names import Namesakes, infer_copies
 from insource.hub.lineage.inferred_pairs import FEATURES, Declared, PairTable, is_merge, kind_of
 from insource.hub.lineage.inferred_scores import Scorer, train
-from insource.hub.lineage.inferred_values import Edge, ModelFacts
+from insource.hub.lineage.inferred_values import WANTED_PRECISION, Edge, ModelFacts
 
-WANTED_PRECISION = 0.90
-"""Of learned edges, held on declared children that the scorer never saw."""
 _MIN_COPY_CONFIDENCE = 0.5
 
 
@@ -27,17 +26,21 @@ def infer_edges(
     seed: int = 0,
     precision: float = WANTED_PRECISION,
     children: Iterable[ModelFacts] | None = None,
+    from_files: Sequence[Edge] = (),
 ) -> Sequence[Edge]:
-    """Edges of `children` (default: all of `models`) that declare no parent, sorted by child."""
+    """Edges of `children` (default: all of `models`) that declare no parent, sorted by child. Those `from_files`
+    (`inferred_files.edges_from_files`) come before what names and scores say."""
     models, declared = tuple(models), tuple(declared)
     stated = {edge.child.lower() for edge in declared}
-    asked = [model for model in (models if children is None else children) if model.id.lower() not in stated]
+    told = {edge.child: edge for edge in from_files if edge.child.lower() not in stated}
+    wanted = models if children is None else children
+    asked = [model for model in wanted if model.id.lower() not in stated and model.id not in told]
     copies = {
         edge.child: edge for edge in infer_copies(asked, Namesakes(models)) if edge.confidence >= _MIN_COPY_CONFIDENCE
     }
     rest = [model for model in asked if model.id not in copies]
     learned = _learned(models, declared, rest, seed=seed, precision=precision) if declared else ()
-    return sorted([*copies.values(), *learned], key=lambda edge: (edge.child, edge.parent))
+    return sorted([*told.values(), *copies.values(), *learned], key=lambda edge: (edge.child, edge.parent))
 
 
 def scorer_of(

@@ -11,8 +11,10 @@ from typing import Any
 _FACTS_QUERY = """
 SELECT id, created, coalesce(downloads_all, downloads), likes, library, license, languages, tags, model_type,
        coalesce(parameters_stated, gguf_parameters), gguf_parameters IS NOT NULL
-FROM models ORDER BY id
+FROM models WHERE $ids IS NULL OR id IN (SELECT unnest($ids::VARCHAR[])) ORDER BY id
 """
+WANTED_PRECISION = 0.90
+"""Of inferred edges: held on declared children that the scorer never saw, or whose configuration names a parent too."""
 DECLARATIONS: tuple[str, ...] = ("base_model",)
 """Beginnings of tags that state the parent: never among the facts."""
 
@@ -45,17 +47,16 @@ class Edge:
     child: str
     parent: str
     kind: str
-    """finetune, adapter, quantized, merge."""
+    """finetune, adapter, quantized, merge; derived where nobody says which."""
     evidence: str
     confidence: float
     """Chance that the edge is true, as measured where edges are declared."""
 
 
-def facts_of(connection: Any) -> Sequence[ModelFacts]:
-    """From a DuckDB connection that holds the view `models` (hub/schema.py)."""
-    return tuple(
-        model_facts(dict(zip(_NAMES, row, strict=True))) for row in connection.execute(_FACTS_QUERY).fetchall()
-    )
+def facts_of(connection: Any, *, ids: Sequence[str] | None = None) -> Sequence[ModelFacts]:
+    """From a DuckDB connection that holds the view `models` (hub/schema.py), of these ids or all."""
+    found = connection.execute(_FACTS_QUERY, {"ids": ids}).fetchall()
+    return tuple(model_facts(dict(zip(_NAMES, row, strict=True))) for row in found)
 
 
 _NAMES = ("id", "created", "downloads", "likes", "library", "license", "languages", "tags", "model_type",

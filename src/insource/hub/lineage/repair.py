@@ -35,6 +35,13 @@ _ID = r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)?$"
 _ADDRESS = r"^(https?://)?(www\.)?(huggingface\.co|hf\.co)/(models/)?|^hf:(//)?"
 _TAIL = r"((/(tree|blob|resolve)/.*)|([?#@:].*)|(\.git)|/+|\.)$"
 
+
+def bare_id(name: str) -> str:
+    """SQL: the id in a text that somebody wrote or pasted; NULL where it can't be one."""
+    bare = f"""regexp_replace(regexp_replace(trim({name}, ' "''`<>[]()'), '{_ADDRESS}', '', 'i'), '{_TAIL}', '')"""
+    return f"nullif(regexp_extract({bare}, '{_ID}', 0), '')"
+
+
 _KNOWN = (
     """CREATE OR REPLACE TEMP TABLE known_ids AS
     SELECT id, lower(id) AS folded, true AS listed, coalesce(downloads, 0) AS weight FROM models
@@ -47,11 +54,9 @@ _KNOWN = (
     WHERE folded IN (SELECT lower(parent) FROM loose) OR folded IN (SELECT lower(cleaned) FROM loose)
     GROUP BY folded""",
 )
-_LOOSE = """
+_LOOSE = f"""
 CREATE OR REPLACE TEMP TABLE loose AS
-SELECT DISTINCT parent,
-    nullif(regexp_extract(regexp_replace(regexp_replace(trim(parent, ' "''`<>[]()'), $address, '', 'i'),
-        $tail, ''), $id, 0), '') AS cleaned
+SELECT DISTINCT parent, {bare_id("parent")} AS cleaned
 FROM stated_edges WHERE parent NOT IN (SELECT id FROM models)
 """
 _WITNESSED = """
@@ -122,7 +127,7 @@ LEFT JOIN evidence_confidence c ON c.evidence = CASE WHEN n.stated IS NULL THEN 
 
 def repair_parents(connection: DuckDBPyConnection) -> None:
     """Makes the table `repaired_edges` of `stated_edges`: `parent` is NULL where the stated name is no id."""
-    connection.execute(_LOOSE, {"address": _ADDRESS, "tail": _TAIL, "id": _ID})
+    connection.execute(_LOOSE)
     for statement in _KNOWN:
         connection.execute(statement)
     empty = "CREATE OR REPLACE TEMP TABLE {} AS SELECT '' AS old, '' AS new WHERE false"

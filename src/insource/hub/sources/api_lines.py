@@ -62,7 +62,7 @@ def slim(record: Mapping[str, Any]) -> str | None:
     def first(*names: str) -> Any:
         return next((record[name] for name in names if record.get(name) is not None), None)
 
-    gguf, config = first("gguf"), first("config")
+    gguf = first("gguf")
     kept = {
         "id": id,
         "createdAt": _text(first("createdAt", "created_at")),
@@ -78,7 +78,7 @@ def slim(record: Mapping[str, Any]) -> str | None:
         "safetensors": _safetensors(first("safetensors")),
         "gguf": _picked(gguf, "total", "architecture", "context_length"),
         "baseModels": first("baseModels"),
-        "config": _picked(config, "model_type"),
+        "config": _config(first("config")),
         "gated": _gated(first("gated")),
         "sha": _text(first("sha")),
         "siblings": _files(first("siblings")),
@@ -142,6 +142,13 @@ def _picked(value: Any, *names: str) -> dict[str, Any] | None:
     whole = cast("dict[str, Any]", value)
     kept = {name: whole[name] for name in names if isinstance(whole.get(name), str | int)}
     return {name: item[:LONGEST_TEXT] if isinstance(item, str) else _count(item) for name, item in kept.items()}
+
+
+def _config(value: Any) -> dict[str, Any] | None:
+    kept = _picked(value, "model_type")
+    if kept is not None and (adapter := _picked(value.get("peft"), "base_model_name_or_path")):
+        kept["peft"] = adapter
+    return kept
 
 
 def _safetensors(value: Any) -> dict[str, Any] | None:

@@ -127,13 +127,19 @@ def _first_url(endpoint: str, limit: int | None, repo_type: RepoType) -> str:
     return f"{endpoint}/api/{repo_type.name}?limit={page}&sort=createdAt{fields}"
 
 
-def _page(url: str, endpoint: str, *, begun: bool) -> tuple[list[Any], str | None]:
-    # Who can't reach the Hub at all hears it at once; a listing of hours outlives a network that goes away.
+def get(url: str, *, begun: bool) -> Any:
+    """The Hub's response, with the user's token. Raises HTTPError (HfHubHTTPError for what it refuses) and OSError.
+    Who can't reach the Hub at all hears it at once; work that has begun outlives a network that goes away."""
     retried = (TimeoutException, NetworkError if begun else ReadError, RemoteProtocolError)
     response = http_backoff(
         "GET", url, headers=build_hf_headers(), timeout=_TIMEOUT_SECONDS, retry_on_exceptions=retried
     )
     hf_raise_for_status(response)
+    return response
+
+
+def _page(url: str, endpoint: str, *, begun: bool) -> tuple[list[Any], str | None]:
+    response = get(url, begun=begun)
     items: object = response.json()
     if not isinstance(items, list):
         raise ValueError("a page of its list is no list")

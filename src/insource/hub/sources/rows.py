@@ -161,6 +161,7 @@ _COLUMNS: Mapping[str, str] = {
         WHEN baseModels IS NOT NULL THEN coalesce({_NESTED_PARENTS}, {_NO_PARENTS})
         WHEN tags IS NOT NULL THEN {_NO_PARENTS} END""",
     "card_base_models": _words(_one_or_list("base_model"), most=MOST_TAGS),
+    "config_base_model": _word("config->>'$.peft.base_model_name_or_path'"),
     "model_type": _word("coalesce(config->>'model_type', gguf->>'architecture')"),
     "parameters_stated": "safetensors.total",
     "parameters_by_type": _BY_TYPE,

@@ -1,0 +1,60 @@
+"""`insource hub files [MODEL]`: what the files of models tell about their parents."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from insource.cli.options import JsonOption, QuietOption
+from insource.cli.output import Output
+from insource.cli.session import load_settings
+
+ModelArgument = Annotated[str, typer.Argument(help="One model and what it may be a copy of; default: the most used.")]
+LimitOption = Annotated[int, typer.Option(min=1, metavar="N", help="Models that are asked about: two requests each.")]
+
+
+def files(
+    model: ModelArgument = "", limit: LimitOption = 200, as_json: JsonOption = False, quiet: QuietOption = False
+) -> None:
+    """Ask the Hub for hashes and configurations of models that declare no parent: copies and parents show in them."""
+    from insource.workflows.hub_files import ask_for_files
+    from insource.workflows.hub_lineage import safe_name
+    from insource.workflows.hub_sync import HubPlace
+
+    settings = load_settings()
+    out = Output(as_json=as_json, quiet=quiet)
+    place = HubPlace(home=settings.home, hub_url=settings.hub_url, today=datetime.now(UTC).date())
+    with out.progress() as progress:
+        report = ask_for_files(place, model=model or None, limit=limit, progress=progress)
+    shown = [edge for edge in report.edges if report.model in (None, edge.child)]
+    if as_json:
+        out.data(
+            {
+                "asked": report.asked,
+                "gone": list(report.gone),
+                "renamed": report.renamed,
+                "known": report.known,
+                "left": report.left,
+                "parents": [
+                    {"child": e.child, "parent": e.parent, "kind": e.kind, "evidence": e.evidence,
+                     "confidence": e.confidence}
+                    for e in shown
+                ],
+            }
+        )  # fmt: skip
+        return
+    out.text(
+        f"Asked about {report.asked:,} models, {len(report.gone):,} of them deleted or closed. The files of "
+        f"{report.known:,} are known; {report.left:,} models are still worth asking about."
+    )
+    out.table(
+        "Parents that files tell",
+        ("model", "parent", "kind", "evidence", ">confidence"),
+        [(safe_name(e.child), safe_name(e.parent), e.kind, e.evidence, f"{e.confidence:.2f}") for e in shown[:50]],
+    )
+    if not shown:
+        out.say("None yet." if report.model is None else f"The files of {report.model} tell none.")
+    elif len(shown) > 50:
+        out.say(f"And {len(shown) - 50:,} more: insource hub edges --inferred --out edges.parquet")

@@ -1,0 +1,95 @@
+"""`insource hub files`: asks the Hub for the files of models whose parent nobody declared, a request or two a model.
+
+Every answer is kept as it comes, so it may be stopped at any time; the next run goes on with those that are left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from insource.core.errors import DownloadFailed
+from insource.hub.lineage.files_to_ask import find_files_to_ask, next_to_ask, to_ask_about
+from insource.hub.lineage.inferred_files import edges_from_files
+from insource.hub.lineage.inferred_values import WANTED_PRECISION, Edge
+from insource.hub.prepared import open_prepared
+from insource.hub.repo_files import FilesLog, RepoFiles
+from insource.workflows.hub_lineage import find_id
+from insource.workflows.hub_sync import HubPlace
+from insource.workflows.services import Progress
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesReport:
+    """What a run learned, and what is known after it."""
+
+    model: str | None
+    """As it is spelt, where one was asked about."""
+    asked: int
+    gone: tuple[str, ...]
+    """Deleted, or closed to who asks."""
+    renamed: dict[str, str]
+    known: int
+    left: int
+    """Models that are still worth a request."""
+    edges: Sequence[Edge]
+    """That files tell, by all that is known."""
+
+
+def ask_for_files(place: HubPlace, *, model: str | None, limit: int, progress: Progress) -> FilesReport:
+    """Of up to `limit` models of the newest snapshot: the most used without a parent and what they may be copies of, or
+    one model and those. Raises UsageError without a snapshot, UnknownModel, DownloadFailed, StorageError."""
+    connection, _ = open_prepared(place.archive)
+    log = FilesLog(place.archive.folder)
+    with connection:
+        log.load(connection)
+        find_files_to_ask(connection)
+        id = None if model is None else find_id(connection, model)
+        wanted = next_to_ask(connection, limit=limit) if id is None else to_ask_about(connection, id, limit=limit)
+        answers = _ask(place, log, wanted, progress=progress)
+        renamed = {answer.id: answer.renamed_to for answer in answers if answer.renamed_to}
+        place.archive.add_renames(renamed)
+        return _report(connection, log, answers, model=id, renamed=renamed)
+
+
+def _ask(place: HubPlace, log: FilesLog, wanted: Sequence[str], *, progress: Progress) -> Sequence[RepoFiles]:
+    from insource.hub.sources.file_lists import ask_files  # late, with the Hub's client
+
+    answers: list[RepoFiles] = []
+    with log:
+        for id in wanted:
+            progress("Ask for files", len(answers), len(wanted))
+            try:
+                answer = ask_files(id, hub_url=place.hub_url, now=datetime.now(UTC), begun=bool(answers))
+            except DownloadFailed as error:
+                kept = f"{len(answers):,} answers are kept."
+                raise DownloadFailed(f"{error.message} {kept}", next_step=error.next_step) from error
+            log.add(answer)
+            answers.append(answer)
+    return answers
+
+
+def _report(
+    connection: DuckDBPyConnection,
+    log: FilesLog,
+    answers: Sequence[RepoFiles],
+    *,
+    model: str | None,
+    renamed: dict[str, str],
+) -> FilesReport:
+    log.load(connection)
+    known = connection.execute("SELECT count(*) FROM repo_files WHERE found").fetchall()[0][0]
+    return FilesReport(
+        model=model,
+        asked=len(answers),
+        gone=tuple(answer.id for answer in answers if not answer.found),
+        renamed=renamed,
+        known=int(known),
+        left=find_files_to_ask(connection),
+        edges=edges_from_files(connection, precision=WANTED_PRECISION),
+    )
