@@ -159,7 +159,7 @@ def test_an_interrupted_run_goes_on_and_asks_nothing_twice(
 ) -> None:
     place = listed(world, tmp_path / "cut")
     world.record_faults = {"maker/model": ["429", "drop", "503"], "user/tune": ["drop"] * 6}
-    with pytest.raises(DownloadFailed, match=r"user/tune.* answers are kept"):
+    with pytest.raises(DownloadFailed, match=r"user/tune.*Answers that are kept: [1-9]"):
         asked(place)
     assert 8.0 in waits  # as the rate limit's header says, and the client's second
     before = [path for path, _ in world.requests if path.startswith("/api/models/") and "tune" not in path]
@@ -172,6 +172,21 @@ def test_an_interrupted_run_goes_on_and_asks_nothing_twice(
     assert again.isdisjoint(before)
     assert told(report) == told(asked(listed(world, tmp_path / "whole")))
     assert len(told(report)) == 6
+
+
+def test_one_that_is_refused_stops_no_other_and_a_hub_that_refuses_all_is_said(
+    world: FakeListing, tmp_path: Path
+) -> None:
+    place = listed(world, tmp_path)
+    world.record_faults = {"maker/model": ["451"]}  # the first in line
+    report = asked(place)
+    assert (report.gone, report.left) == (("maker/model",), 0)
+    assert told(report)["later/mirror"] == ("copier/mirror", "derived")
+    place = listed(world, tmp_path / "again")
+    world.record_faults = {one["id"]: ["403"] for one in world.models}
+    with pytest.raises(DownloadFailed, match=r"it answered 403.*kept: 0"):
+        asked(place)
+    assert asked(place).asked == len(world.models)
 
 
 def test_only_so_many_are_asked_and_a_shape_is_asked_together(world: FakeListing, tmp_path: Path) -> None:
@@ -206,7 +221,7 @@ def test_no_snapshot_and_no_hub_are_said_with_the_way_out(
     with pytest.raises(UsageError, match="insource hub sync"):
         asked(HubPlace(home=tmp_path, hub_url="", today=TODAY))
     listed(world, tmp_path)
-    with pytest.raises(DownloadFailed, match="0 answers are kept"):
+    with pytest.raises(DownloadFailed, match="that are kept: 0"):
         asked(HubPlace(home=tmp_path, hub_url="http://127.0.0.1:9", today=TODAY))
     assert waits == []
 

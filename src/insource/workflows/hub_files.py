@@ -23,6 +23,9 @@ from insource.workflows.services import Progress
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+_REFUSED_AT_ONCE = 3
+"""Before any answer; one more says that the Hub itself is at fault."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilesReport:
@@ -58,20 +61,28 @@ def ask_for_files(place: HubPlace, *, model: str | None, limit: int, progress: P
 
 
 def _ask(place: HubPlace, log: FilesLog, wanted: Sequence[str], *, progress: Progress) -> Sequence[RepoFiles]:
-    from insource.hub.sources.file_lists import ask_files  # late, with the Hub's client
+    from insource.hub.sources.file_lists import Refused, ask_files  # late, with the Hub's client
 
     answers: list[RepoFiles] = []
+    refused: list[RepoFiles] = []
     with log:
-        for id in wanted:
-            progress("Ask for files", len(answers), len(wanted))
+        for place_in_line, id in enumerate(wanted):
+            progress("Ask for files", place_in_line, len(wanted))
+            now = datetime.now(UTC)
             try:
-                answer = ask_files(id, hub_url=place.hub_url, now=datetime.now(UTC), begun=bool(answers))
+                answer = ask_files(id, hub_url=place.hub_url, now=now, begun=bool(answers))
             except DownloadFailed as error:
-                kept = f"{len(answers):,} answers are kept."
+                if isinstance(error, Refused) and (answers or len(refused) < _REFUSED_AT_ONCE):
+                    refused.append(RepoFiles(id=id, asked=now, found=False))
+                    continue
+                kept = f"Answers that are kept: {len(answers):,}."
                 raise DownloadFailed(f"{error.message} {kept}", next_step=error.next_step) from error
             log.add(answer)
             answers.append(answer)
-    return answers
+        # Who refuses all of them may be no Hub: then nothing was learned.
+        for answer in refused if answers else ():
+            log.add(answer)
+    return [*answers, *(refused if answers else ())]
 
 
 def _report(

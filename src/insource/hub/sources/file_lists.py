@@ -26,11 +26,16 @@ _NO_WEIGHT = re.compile(r"(?:^|/)(?:optimizer|scheduler|training_args|rng_state|
 _ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST_CONFIG_BYTES = 1 << 20
+_TOO_MANY = 429
+
+
+class Refused(DownloadFailed):
+    """Of this repository, for a reason that the Hub does not name; others may still be told."""
 
 
 def ask_files(id: str, *, hub_url: str, now: datetime, begun: bool) -> RepoFiles:
-    """The answer. Raises DownloadFailed where the Hub gives none; `begun`:
-    it answered before, so that it is worth waiting for."""
+    """The answer. Raises Refused where the Hub won't speak of this one, DownloadFailed where it gives no answer;
+    `begun`: it answered before, so that it is worth waiting for."""
     endpoint = endpoint_of(hub_url)
     try:
         told = _record(endpoint, id, begun=begun)
@@ -44,8 +49,9 @@ def ask_files(id: str, *, hub_url: str, now: datetime, begun: bool) -> RepoFiles
     except (RepositoryNotFoundError, DisabledRepoError):
         return RepoFiles(id=id, asked=now, found=False)
     except (HTTPError, OSError, ValueError) as error:
-        why = f"it answered {error.response.status_code}" if isinstance(error, HfHubHTTPError) else str(error)
-        raise DownloadFailed(
+        status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
+        why = f"it answered {status}" if status else str(error)
+        raise (Refused if 400 <= status < 500 and status != _TOO_MANY else DownloadFailed)(
             f"{endpoint} did not tell the files of {id!r}: {(why or type(error).__name__).splitlines()[0][:300]}.",
             next_step="Check the network and `hub_url`; the same command goes on from there.",
         ) from error
@@ -91,7 +97,7 @@ def _read_config(url: str) -> dict[str, Any]:
         data = cast("bytes", get(url, begun=True).content)
         config: Any = json.loads(data) if len(data) <= _MOST_CONFIG_BYTES else None
     except HfHubHTTPError as error:
-        if error.response.status_code >= 500 or error.response.status_code == 429:
+        if error.response.status_code >= 500 or error.response.status_code == _TOO_MANY:
             raise
         return {}
     except (ValueError, RecursionError):
