@@ -148,6 +148,9 @@ def test_the_edges_file_holds_them_beside_the_declared_ones(
     assert edges["said/copy"] == ("maker/model", "quantized", "declared")  # its bytes are those of said/tune
     assert edges["copier/mirror"] == ("maker/model", "derived", "files: all of its weights are in the parent's")
     assert edges["user/lora"] == ("maker/model", "adapter", "files: adapter_config.json names it")
+    quick = CliRunner().invoke(app, ["hub", "edges", "--inferred", "--no-learned", "--out", str(out), "--json"])
+    assert json.loads(quick.stdout)["inferred_by"] == {"files": 6}
+    assert len(duckdb.read_parquet(str(out)).fetchall()) == len(edges)
     shown = CliRunner().invoke(app, ["hub", "files", "later/mirror"])
     assert shown.exit_code == 0
     assert "maker/model" in shown.stdout

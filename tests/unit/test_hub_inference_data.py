@@ -15,11 +15,13 @@ from pathlib import Path
 import pytest
 
 from insource.hub.duck import connect
-from insource.hub.lineage.inferred import infer_edges
+from insource.hub.lineage.build import build_lineage
+from insource.hub.lineage.inferred import infer_edges, infer_told
 from insource.hub.lineage.inferred_names import Namesakes, infer_copies
 from insource.hub.lineage.inferred_pairs import Declared
 from insource.hub.lineage.inferred_values import ModelFacts, facts_of
 from insource.hub.sources.parquet import load_models
+from insource.hub.sources.read import load_file
 
 pytestmark = pytest.mark.data
 
@@ -43,6 +45,20 @@ def test_gguf_repositories_lead_to_their_models_by_name_alone(shared_data: Path)
     right = sum((edge.child, edge.parent) in pairs for edge in edges)
     assert right / len(edges) >= 0.95
     assert right / len(pairs) >= 0.85
+
+
+@pytest.mark.parametrize(("file", "copies"), [("hub_stats_frozen.parquet", 7), ("models_2026-10.json.gz", 2579)])
+def test_copies_by_name_are_the_same_when_only_what_matters_is_read(
+    shared_data: Path, tmp_path: Path, file: str, copies: int
+) -> None:
+    with connect() as connection:
+        load_file(connection, shared_data / "hub" / file, scratch=tmp_path)
+        build_lineage(connection)
+        children = {child for (child,) in connection.execute("SELECT child FROM edges").fetchall()}
+        models = facts_of(connection)
+        found = infer_told(connection, ())
+        assert found == infer_edges(models, (), children=[one for one in models if one.id not in children])
+        assert len(found) == copies
 
 
 @pytest.mark.slow

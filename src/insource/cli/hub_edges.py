@@ -16,8 +16,15 @@ from insource.cli.session import load_settings
 def edges(
     out_file: Annotated[Path, typer.Option("--out", metavar="FILE.parquet", help="Where the edges go.")],
     inferred: Annotated[
-        bool, typer.Option("--inferred", help="Also parents inferred of models that declare none: takes minutes.")
+        bool, typer.Option("--inferred", help="Also parents inferred of models that declare none.")
     ] = False,
+    learned: Annotated[
+        bool,
+        typer.Option(
+            help="Of the inferred ones also those learned from what others declare: 10 seconds for every 1,000 models. "
+            "Without them, the whole Hub takes a minute."
+        ),
+    ] = True,
     source: FileOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -26,11 +33,13 @@ def edges(
     from insource.workflows.hub_lineage import add_inferred, export_edges, open_lineage
 
     out = Output(as_json=as_json, quiet=quiet)
-    if inferred:
-        out.say("Inferring parents that nobody declared: about 10 seconds for every 1,000 models.")
+    if inferred and learned:
+        out.say(
+            "Inferring parents that nobody declared: about 10 seconds for every 1,000 models; or give --no-learned."
+        )
     home = load_settings().home
     with open_lineage(home, source) as (connection, counts):
-        added = add_inferred(connection, home) if inferred else {}
+        added = add_inferred(connection, home, learned=learned) if inferred else {}
         written = export_edges(connection, out_file)
     if as_json:
         by_evidence = {**counts.by_evidence, **({"inferred": sum(added.values())} if inferred else {})}

@@ -93,10 +93,10 @@ def open_lineage(home: Path, source: Path | None) -> Generator[tuple[DuckDBPyCon
         yield connection, build_lineage(connection)
 
 
-def add_inferred(connection: DuckDBPyConnection, home: Path) -> Mapping[str, int]:
+def add_inferred(connection: DuckDBPyConnection, home: Path, *, learned: bool = True) -> Mapping[str, int]:
     """Adds to `edges` the parents inferred of models that declare none; how many by what told them: `files` (as far as
     the Hub was asked for them), `name`, `learned`. Counts are those of before."""
-    from insource.hub.lineage.inferred import infer_edges
+    from insource.hub.lineage.inferred import infer_edges, infer_told
     from insource.hub.lineage.inferred_files import edges_from_files
     from insource.hub.lineage.inferred_pairs import Declared
     from insource.hub.lineage.inferred_values import WANTED_PRECISION, facts_of
@@ -104,9 +104,12 @@ def add_inferred(connection: DuckDBPyConnection, home: Path) -> Mapping[str, int
     connection.execute("CREATE OR REPLACE TEMP TABLE edges AS FROM edges")  # what was prepared stays as it is
     FilesLog(home / "hub").load(connection)
     told = edges_from_files(connection, precision=WANTED_PRECISION)
-    stated = connection.execute("SELECT child, parent, kind FROM edges ORDER BY child, parent").fetchall()
-    declared = [Declared(child=child, parent=parent, kind=kind) for child, parent, kind in stated]
-    found = infer_edges(facts_of(connection), declared, from_files=told)
+    if learned:
+        stated = connection.execute("SELECT child, parent, kind FROM edges ORDER BY child, parent").fetchall()
+        declared = [Declared(child=child, parent=parent, kind=kind) for child, parent, kind in stated]
+        found = infer_edges(facts_of(connection), declared, from_files=told)
+    else:
+        found = infer_told(connection, told)
     connection.execute(
         _INFERRED,
         [

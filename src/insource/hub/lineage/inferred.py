@@ -10,13 +10,22 @@ Merges get none: they have several parents, and for theirs no score holds that p
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from insource.hub.lineage.inferred_names import Namesakes, infer_copies
+from insource.hub.lineage.inferred_names import Namesakes, infer_copies, possible_names
 from insource.hub.lineage.inferred_pairs import FEATURES, Declared, PairTable, is_merge, kind_of
 from insource.hub.lineage.inferred_scores import Scorer, train
 from insource.hub.lineage.inferred_values import WANTED_PRECISION, Edge, ModelFacts
 
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
 _MIN_COPY_CONFIDENCE = 0.5
+_NAMED_ALIKE = """
+SELECT id, created, coalesce(downloads_all, downloads), likes, gguf_parameters IS NOT NULL FROM models
+WHERE lower(split_part(id, '/', -1)) IN (SELECT unnest($names::VARCHAR[])) OR id IN (SELECT unnest($ids::VARCHAR[]))
+ORDER BY id
+"""
 
 
 def infer_edges(
@@ -41,6 +50,24 @@ def infer_edges(
     rest = [model for model in asked if model.id not in copies]
     learned = _learned(models, declared, rest, seed=seed, precision=precision) if declared else ()
     return sorted([*told.values(), *copies.values(), *learned], key=lambda edge: (edge.child, edge.parent))
+
+
+def infer_told(connection: DuckDBPyConnection, from_files: Sequence[Edge]) -> Sequence[Edge]:
+    """What `infer_edges` says without learning: by files and names alone, of the tables of `build_lineage`. It reads
+    what a name needs, of the models whose names matter, so it answers at the size of the whole Hub."""
+    orphans = connection.execute("SELECT id FROM models WHERE id NOT IN (SELECT child FROM edges)").fetchall()
+    copies: set[str] = set()
+    names: set[str] = set()
+    for (id,) in orphans:
+        if possible := list(possible_names(id)):
+            copies.add(id)
+            names.update(possible)
+    found = connection.execute(_NAMED_ALIKE, {"names": sorted(names), "ids": sorted(copies)}).fetchall()
+    models = [
+        ModelFacts(id=id, created=created, downloads=downloads, likes=likes, gguf=gguf)
+        for id, created, downloads, likes, gguf in found
+    ]
+    return infer_edges(models, (), children=[one for one in models if one.id in copies], from_files=from_files)
 
 
 def scorer_of(

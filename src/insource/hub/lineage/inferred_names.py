@@ -41,6 +41,15 @@ def readings(id: str) -> Iterator[str]:
         yield name
 
 
+def possible_names(id: str) -> Iterator[str]:
+    """All names that `Namesakes` is asked for about a copy."""
+    for name in readings(id):
+        yield name
+        owner, _, rest = name.partition("_")
+        if owner and rest:
+            yield rest
+
+
 class Namesakes:
     """Which models bear a name, most likely originals first."""
 
