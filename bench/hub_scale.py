@@ -66,6 +66,30 @@ def measure_next_day(folder: Path) -> dict[str, float]:
     return {**found, "peak": _peak_gb(), "changed": then.changed, "size": then.size_bytes / first.size_bytes}
 
 
+def measure_inference(folder: Path) -> dict[str, float]:
+    """What can be inferred at this size, in a new process: one in eight models without a parent is called like a copy
+    of another, for the file's names state no formats."""
+    from insource.hub.archive import Archive
+    from insource.hub.lineage.files_to_ask import find_files_to_ask
+    from insource.hub.lineage.inferred import infer_told
+    from insource.hub.prepared import open_prepared
+    from insource.hub.repo_files import FilesLog
+
+    archive = Archive(folder / "archive")
+    connection, _ = open_prepared(archive)
+    with connection:
+        connection.execute(f"SET threads = {_CORES}")
+        connection.execute("""
+            CREATE TEMP TABLE renamed AS SELECT * REPLACE (CASE WHEN hash(id) % 8 = 0 AND id NOT IN (SELECT child FROM
+                edges) THEN concat(author, '/', split_part(lag(id) OVER (ORDER BY id), '/', -1), '-GGUF') ELSE id END AS
+                id) FROM models""")
+        connection.execute("CREATE TEMP VIEW models AS FROM renamed")
+        FilesLog(archive.folder).load(connection)
+        choosing, chosen = _timed(lambda: find_files_to_ask(connection))
+        naming, edges = _timed(lambda: infer_told(connection, ()))
+    return {"choosing": choosing, "chosen": chosen, "naming": naming, "edges": len(edges), "peak": _peak_gb()}
+
+
 def _peak_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
@@ -144,6 +168,7 @@ def _measured(times: float) -> dict[str, float]:
             found = _in_new_process("--measure", folder)
             found["file_mb"] = (folder / "models.parquet").stat().st_size / 1e6
             if times == 1:
+                found |= {f"told_{key}": value for key, value in _in_new_process("--inference", folder).items()}
                 _write_next_day(connection, folder)
                 found |= {f"next_{key}": value for key, value in _in_new_process("--next-day", folder).items()}
         return found
@@ -191,7 +216,10 @@ _ROWS = (
 
 def main() -> None:
     found = [_measured(times) for times in _TIMES]
-    day = {key.removeprefix("next_"): value for key, value in found[0].items() if key.startswith("next_")}
+    day, told = (
+        {key.removeprefix(of): value for key, value in found[0].items() if key.startswith(of)}
+        for of in ("next_", "told_")
+    )
     theirs, ours, edges = peer()
     lines = [
         f"1x: 3,000,000 models, {found[0]['edges_count']:,.0f} edges; {_CORES} threads of a shared machine.",
@@ -211,6 +239,10 @@ def main() -> None:
         f" stored {day['store']:.1f} s ({day['size']:.2f} of the first day's bytes), prepared {day['prepare']:.1f} s,"
         f" peak {day['peak']:.2f} GB.",
         "",
+        f"Without learning, on 1x: {told['chosen']:,.0f} models whose files are worth a request chosen in"
+        f" {told['choosing']:.1f} s; {told['edges']:,.0f} copies led to their originals by name in"
+        f" {told['naming']:.1f} s; peak {told['peak']:.2f} GB.",
+        "",
         "Full closure: of every model the exact number of distinct descendants, its generation, family and main root.",
         f"Counts alone, of the same {edges:,} edges from arrays: NetworkX (descendants of every model) {theirs:.1f} s,"
         f" ours {ours:.2f} s: {theirs / ours:,.0f}x faster, and every count is equal.",
@@ -223,6 +255,8 @@ def main() -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--measure"]:
         print(json.dumps(measure(Path(sys.argv[2]))))
+    elif sys.argv[1:2] == ["--inference"]:
+        print(json.dumps(measure_inference(Path(sys.argv[2]))))
     elif sys.argv[1:2] == ["--next-day"]:
         print(json.dumps(measure_next_day(Path(sys.argv[2]))))
     else:
