@@ -189,14 +189,28 @@ def test_one_that_is_refused_stops_no_other_and_a_hub_that_refuses_all_is_said(
     world.record_faults = {one["id"]: ["403"] for one in world.models}
     with pytest.raises(DownloadFailed, match=r"it answered 403.*kept: 0"):
         asked(place)
-    assert asked(place).asked == len(world.models)
+    assert asked(place).asked == len(world.models) - 1  # the adapter's parent is in the listing
+
+
+@pytest.mark.parametrize("status", ["401", "403", "451"])
+def test_the_last_one_left_is_not_taken_for_gone_where_the_hub_does_not_say_so(
+    world: FakeListing, tmp_path: Path, status: str
+) -> None:
+    place = listed(world, tmp_path)
+    asked(place, model="gone/away", limit=99)
+    world.models[3]["lastModified"] = "2099-01-01T00:00:00.000Z"
+    place = listed(world, tmp_path)
+    world.record_faults = {"user/tune": [status]}
+    with pytest.raises(DownloadFailed, match=f"'user/tune': it answered {status}"):
+        asked(place, model="user/tune", limit=1)
+    assert asked(place, model="user/tune", limit=1).gone == ()
 
 
 def test_only_so_many_are_asked_and_a_shape_is_asked_together(world: FakeListing, tmp_path: Path) -> None:
     place = listed(world, tmp_path)
     report = asked(place, limit=2)
     assert (report.asked, report.known) == (2, 2)
-    assert report.left == 7
+    assert report.left == 6
 
 
 def test_one_model_is_asked_about_with_what_it_may_copy(world: FakeListing, tmp_path: Path) -> None:

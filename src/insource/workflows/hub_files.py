@@ -55,9 +55,7 @@ def ask_for_files(place: HubPlace, *, model: str | None, limit: int, progress: P
         id = None if model is None else find_id(connection, model)
         wanted = next_to_ask(connection, limit=limit) if id is None else to_ask_about(connection, id, limit=limit)
         answers = _ask(place, log, wanted, progress=progress)
-        renamed = {answer.id: answer.renamed_to for answer in answers if answer.renamed_to}
-        place.archive.add_renames(renamed)
-        return _report(connection, log, answers, model=id, renamed=renamed)
+        return _report(connection, log, answers, model=id)
 
 
 def _ask(place: HubPlace, log: FilesLog, wanted: Sequence[str], *, progress: Progress) -> Sequence[RepoFiles]:
@@ -66,32 +64,29 @@ def _ask(place: HubPlace, log: FilesLog, wanted: Sequence[str], *, progress: Pro
     answers: list[RepoFiles] = []
     refused: list[RepoFiles] = []
     with log:
-        for place_in_line, id in enumerate(wanted):
-            progress("Ask for files", place_in_line, len(wanted))
+        for done, id in enumerate(wanted):
+            progress("Ask for files", done, len(wanted))
             now = datetime.now(UTC)
             try:
                 answer = ask_files(id, hub_url=place.hub_url, now=now, begun=bool(answers))
             except DownloadFailed as error:
-                if isinstance(error, Refused) and (answers or len(refused) < _REFUSED_AT_ONCE):
+                # Who refuses all may be no Hub, or want a token: then nothing is learned of any.
+                if isinstance(error, Refused) and (answers or done < min(_REFUSED_AT_ONCE, len(wanted) - 1)):
                     refused.append(RepoFiles(id=id, asked=now, found=False))
                     continue
                 kept = f"Answers that are kept: {len(answers):,}."
                 raise DownloadFailed(f"{error.message} {kept}", next_step=error.next_step) from error
             log.add(answer)
+            if answer.renamed_to:
+                place.archive.add_renames({id: answer.renamed_to})
             answers.append(answer)
-        # Who refuses all of them may be no Hub: then nothing was learned.
-        for answer in refused if answers else ():
+        for answer in refused:
             log.add(answer)
-    return [*answers, *(refused if answers else ())]
+    return [*answers, *refused]
 
 
 def _report(
-    connection: DuckDBPyConnection,
-    log: FilesLog,
-    answers: Sequence[RepoFiles],
-    *,
-    model: str | None,
-    renamed: dict[str, str],
+    connection: DuckDBPyConnection, log: FilesLog, answers: Sequence[RepoFiles], *, model: str | None
 ) -> FilesReport:
     log.load(connection)
     known = connection.execute("SELECT count(*) FROM repo_files WHERE found").fetchall()[0][0]
@@ -99,7 +94,7 @@ def _report(
         model=model,
         asked=len(answers),
         gone=tuple(answer.id for answer in answers if not answer.found),
-        renamed=renamed,
+        renamed={answer.id: answer.renamed_to for answer in answers if answer.renamed_to},
         known=int(known),
         left=find_files_to_ask(connection),
         edges=edges_from_files(connection, precision=WANTED_PRECISION),

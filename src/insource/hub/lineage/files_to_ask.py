@@ -1,8 +1,8 @@
 """Which repositories are worth a request for their files.
 
-Those are models that declare no parent, the most used first, each with the models that it may be a copy of: of exactly
-as many parameters of each dtype (or of one GGUF architecture and count), the most used and the oldest. Who was asked is
-not asked again until it changes.
+Those are models that declare no parent (nor, as adapters, name one in the listing), the most used first, each with
+the models that it may be a copy of: of exactly as many parameters of each dtype (or of one GGUF architecture and
+count), the most used and the oldest. Who was asked is not asked again until it changes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ _ORIGINALS = 16
 _TO_ASK = f"""
 CREATE OR REPLACE TEMP TABLE files_to_ask AS
 WITH shaped AS (
-    SELECT id, created, modified, coalesce(downloads, 0) AS downloads, id NOT IN (SELECT child FROM edges) AS orphan,
+    SELECT id, created, modified, coalesce(downloads, 0) AS downloads,
+        config_base_model IS NULL AND id NOT IN (SELECT child FROM edges) AS orphan,
         CASE WHEN len(map_keys(parameters_by_type)) > 0 THEN hash(parameters_by_type)
             WHEN gguf_parameters IS NOT NULL THEN hash(gguf_parameters, model_type)
             WHEN parameters_stated IS NOT NULL THEN hash(parameters_stated, model_type) END AS shape

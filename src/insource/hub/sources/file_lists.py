@@ -46,9 +46,9 @@ def ask_files(id: str, *, hub_url: str, now: datetime, begun: bool) -> RepoFiles
             told = _record(endpoint, called, begun=True)  # a redirect may forget what was asked
         siblings = _siblings(told.get("siblings"))
         config, names = _named_parent(told, siblings, f"{endpoint}/{quote(called)}")
-    except (RepositoryNotFoundError, DisabledRepoError):
-        return RepoFiles(id=id, asked=now, found=False)
     except (HTTPError, OSError, ValueError) as error:
+        if isinstance(error, RepositoryNotFoundError | DisabledRepoError) and _is_told(error):
+            return RepoFiles(id=id, asked=now, found=False)
         status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
         why = f"it answered {status}" if status else str(error)
         raise (Refused if 400 <= status < 500 and status != _TOO_MANY else DownloadFailed)(
@@ -64,6 +64,11 @@ def ask_files(id: str, *, hub_url: str, now: datetime, begun: bool) -> RepoFiles
         names=names,
         weights=tuple(weight for one in siblings if (weight := _weight(one)) is not None),
     )
+
+
+def _is_told(error: HfHubHTTPError) -> bool:
+    """That this repository is gone or closed. The client takes any 401 for that, also where a token is missing."""
+    return error.response.status_code == 404 or "X-Error-Code" in error.response.headers
 
 
 def _record(endpoint: str, id: str, *, begun: bool) -> dict[str, Any]:
