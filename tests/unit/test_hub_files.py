@@ -185,10 +185,18 @@ def test_one_that_is_refused_stops_no_other_and_a_hub_that_refuses_all_is_said(
     report = asked(place)
     assert (report.gone, report.left) == (("maker/model",), 0)
     assert told(report)["later/mirror"] == ("copier/mirror", "derived")
+    place = listed(world, tmp_path / "later")
+    world.record_faults = {one["id"]: ["403"] for one in world.models[3:]}  # a token that ends in the middle
+    with pytest.raises(DownloadFailed, match=r"it answered 403.*kept: 3"):
+        asked(place)
+    world.record_faults = {}
+    again = asked(place)
+    assert (again.gone, again.left, len(told(again))) == ((), 0, 6)
     place = listed(world, tmp_path / "again")
     world.record_faults = {one["id"]: ["403"] for one in world.models}
     with pytest.raises(DownloadFailed, match=r"it answered 403.*kept: 0"):
         asked(place)
+    world.record_faults = {}
     assert asked(place).asked == len(world.models) - 1  # the adapter's parent is in the listing
 
 
@@ -220,6 +228,26 @@ def test_one_model_is_asked_about_with_what_it_may_copy(world: FakeListing, tmp_
     assert (report.model, told(report)["later/mirror"][0]) == ("later/mirror", "maker/model")
     with pytest.raises(UnknownModel):
         asked(place, model="no/body")
+
+
+def test_asking_about_one_model_goes_on_after_it_has_answered(world: FakeListing, tmp_path: Path) -> None:
+    place = listed(world, tmp_path)
+    assert asked(place, model="user/tune", limit=1).asked == 1
+    assert asked(place, model="user/tune", limit=2).asked == 2
+    assert asked(place, model="user/tune").asked == 1  # three are older; none of the younger ones is asked
+    assert asked(place, model="user/tune").asked == 0
+    assert asked(place, model="said/tune").declared
+
+
+def test_weights_of_unknown_formats_make_a_model_more_than_its_known_parts(world: FakeListing, tmp_path: Path) -> None:
+    files = {"model.safetensors": ORIGINAL, "voice.zip": TUNED, "training/optimizer.pt": OTHER}
+    world.models.append(repository("voice/pack", "2025-09-01", files))
+    world.models.append(
+        repository("true/copy", "2025-09-02", {k: files[k] for k in ("model.safetensors", "training/optimizer.pt")})
+    )
+    found = told(asked(listed(world, tmp_path)))
+    assert "voice/pack" not in found
+    assert found["true/copy"] == ("maker/model", "derived")
 
 
 def test_a_changed_model_is_asked_again_and_its_newest_answer_holds(world: FakeListing, tmp_path: Path) -> None:
@@ -277,6 +305,29 @@ def test_a_strangers_config_names_nothing(config: bytes | None) -> None:
 def test_what_is_no_weight_is_left_out(siblings: Any) -> None:
     with running_listing(FakeListing(models=[{"id": "a/b", "siblings": siblings}])) as hub:
         assert ask_files("a/b", hub_url=hub.url, now=NOW, begun=True).weights == ()
+
+
+def test_a_config_is_read_only_where_it_is_said_to_be_small() -> None:
+    for size in (None, 1 << 21):
+        one = repository("a/b", "2025-01-01", {"config.json": b"{}"})
+        one["siblings"][0]["size"] = size
+        with running_listing(hub_of(one, configs={config_of("a/b"): {"_name_or_path": "m/base"}})) as hub:
+            assert ask_files("a/b", hub_url=hub.url, now=NOW, begun=True).names is None
+            assert [path for path, _ in hub.requests] == ["/api/models/a/b"]
+
+
+def test_of_endless_lists_the_largest_weights_and_the_config_are_kept(tmp_path: Path) -> None:
+    lfs = {"sha256": "a" * 64, "size": 5}
+    siblings: list[dict[str, Any]] = [{"rfilename": f"checkpoint-{i}/w.bin", "lfs": lfs} for i in range(5000)]
+    siblings += [{"rfilename": "config.json", "size": 2}]
+    siblings += [{"rfilename": "x" * 500 + "\ud800/model.safetensors", "lfs": {"sha256": "b" * 64, "size": 9}}]
+    one = {"id": "a/b", "sha": "a" * 40, "siblings": siblings}
+    with running_listing(hub_of(one, configs={config_of("a/b"): {"_name_or_path": "m/base"}})) as hub:
+        answer = ask_files("a/b", hub_url=hub.url, now=NOW, begun=True)
+    assert answer.names == "m/base"
+    assert "b" * 64 in {weight.sha256 for weight in answer.weights}
+    with FilesLog(tmp_path) as log:
+        log.add(answer)
 
 
 def test_what_was_kept_is_read_whatever_became_of_the_file(tmp_path: Path) -> None:

@@ -35,10 +35,13 @@ def known(
 ) -> Any:
     """Models with their lineage and what was asked of their files: bytes by hash; the config and what it names."""
     connection = world(*rows)
-    connection.execute("CREATE TABLE repo_files (id VARCHAR, asked TIMESTAMP, config VARCHAR, names VARCHAR)")
+    connection.execute(
+        "CREATE TABLE repo_files (id VARCHAR, asked TIMESTAMP, config VARCHAR, names VARCHAR, stored_bytes BIGINT)"
+    )
     connection.execute("CREATE TABLE weight_files (id VARCHAR, sha256 VARCHAR, size_bytes BIGINT)")
-    for id, (config, names) in (configs or {}).items():
-        connection.execute("INSERT INTO repo_files VALUES (?, ?, ?, ?)", [id, on(999), config, names])
+    for id in {**(configs or {}), **(weights or {})}:
+        config, names = (configs or {}).get(id, (None, None))
+        connection.execute("INSERT INTO repo_files VALUES (?, ?, ?, ?, 0)", [id, on(999), config, names])
     for id, files in (weights or {}).items():
         for sha256, size_bytes in files.items():
             connection.execute("INSERT INTO weight_files VALUES (?, ?, ?)", [id, sha256, size_bytes])
@@ -129,6 +132,7 @@ def test_an_original_is_found_among_many_copies() -> None:
         ("/workspace/output", None),
         ("./results", None),
         ("output/checkpoint-100", None),
+        ("output/model", None),
         ("", None),
         ("models--", None),
     ],
@@ -139,6 +143,9 @@ def test_what_a_config_names_counts_where_it_is_a_known_model(written: str, pare
         model("old-gpt", created=on(0), author=None),
         model("a/younger", created=on(50)),
         model("c/child", "b/unlisted"),
+        model("d/child", "b/unlisted"),
+        model("c/card", "output/model"),  # one card that names a folder
+        model("c/other", "output/model"),
         model("u/tune", created=on(9)),
         configs={"u/tune": (MODEL_CONFIG, written)},
     )
@@ -209,6 +216,23 @@ def test_a_model_that_its_own_child_is_copied_from_gets_no_circle() -> None:
         configs={"b/y": (ADAPTER_CONFIG, "a/x")},
     )  # fmt: skip
     assert found(connection) == []
+
+
+def test_inferred_edges_make_no_circle() -> None:
+    weights = {"b/y": {"w": _MIB}, "a/x": {"w": _MIB}}
+    rows = [model("b/y", created=on(0)), model("a/x", created=on(0) + timedelta(hours=1)), model("c/z", created=on(0))]
+    configs = {"b/y": (MODEL_CONFIG, "c/z"), "c/z": (MODEL_CONFIG, "a/x")}
+    assert parents(known(*rows, weights=weights, configs=configs)) == {"a/x": "b/y"}
+    configs = {"b/y": (MODEL_CONFIG, "c/z"), "c/z": (MODEL_CONFIG, "b/y"), "a/x": (MODEL_CONFIG, "c/z")}
+    assert parents(known(*rows, configs=configs)) == {"a/x": "c/z"}
+
+
+def test_an_original_is_found_behind_many_that_share_its_largest_part() -> None:
+    others = [model(f"o/pipe{i:02}", created=on(i)) for i in range(30)]
+    weights = {row["id"]: {"encoder": 9 * _MIB, f"own{row['id']}": _MIB} for row in others}
+    weights |= {"a/base": {"encoder": 9 * _MIB, "unet": _MIB}, "u/copy": {"encoder": 9 * _MIB, "unet": _MIB}}
+    connection = known(*others, model("a/base", created=on(50)), model("u/copy", created=on(60)), weights=weights)
+    assert parents(connection) == {"u/copy": "a/base"}
 
 
 def asks(*rows: dict[str, Any], configs: Mapping[str, tuple[str, str]] | None = None) -> Any:

@@ -54,7 +54,9 @@ def files(
         ("model", "parent", "kind", "evidence", ">confidence"),
         [(safe_name(e.child), safe_name(e.parent), e.kind, e.evidence, f"{e.confidence:.2f}") for e in shown[:50]],
     )
-    if not shown:
-        out.say("None yet." if report.model is None else f"The files of {report.model} tell none.")
+    if report.declared:
+        out.say(f"{safe_name(report.model or '')} declares its parent itself: insource hub show {report.model}")
+    elif not shown:
+        out.say("None yet." if report.model is None else f"The files of {safe_name(report.model)} tell none.")
     elif len(shown) > 50:
         out.say(f"And {len(shown) - 50:,} more: insource hub edges --inferred --out edges.parquet")

@@ -7,6 +7,7 @@ that an interruption loses none; of several answers about one id the newest hold
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -50,6 +51,8 @@ class RepoFiles(msgspec.Struct, frozen=True, kw_only=True):
     names: str | None = None
     """The parent as it is written there, which may be a folder of its maker's."""
     weights: tuple[Weight, ...] = ()
+    stored_bytes: int = 0
+    """Of all large files, weights of unknown formats among them; leftovers of a training apart."""
 
 
 _COLUMNS: Mapping[str, str] = {
@@ -58,6 +61,7 @@ _COLUMNS: Mapping[str, str] = {
     "found": "BOOLEAN",
     "config": "VARCHAR",
     "names": "VARCHAR",
+    "stored_bytes": "BIGINT",
     "weights": "STRUCT(size_bytes BIGINT, sha256 VARCHAR)[]",
 }
 _LINES = f"""read_json({{file}}, format = 'newline_delimited', ignore_errors = true,
@@ -94,7 +98,8 @@ class FilesLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # each answer was written whole, or its failure said
+            self._file.close()
 
     def add(self, answer: RepoFiles) -> None:
         """Raises StorageError."""
@@ -105,8 +110,9 @@ class FilesLog:
             raise self._failed(error) from error
 
     def load(self, connection: DuckDBPyConnection) -> None:
-        """Makes the tables `repo_files` (id, asked, found, config, names) and `weight_files` (id, sha256, size_bytes),
-        one row for each different file; empty ones where nothing was asked. A damaged line counts as not asked."""
+        """Makes the tables `repo_files` (id, asked, found, config, names, stored_bytes) and `weight_files` (id, sha256,
+        size_bytes), one row for each different file; empty ones where nothing was asked. A damaged line counts as not
+        asked."""
         there = self.path.is_file() and self.path.stat().st_size > 0
         lines = _LINES.format(file=paths_list((self.path,))) if there else _NO_LINES
         connection.execute(_ANSWERS.format(answers=lines))

@@ -23,8 +23,8 @@ from insource.workflows.services import Progress
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_REFUSED_AT_ONCE = 3
-"""Before any answer; one more says that the Hub itself is at fault."""
+_REFUSED_IN_A_ROW = 3
+"""One more says that the Hub itself refuses, not these repositories."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,8 @@ class FilesReport:
     """Models that are still worth a request."""
     edges: Sequence[Edge]
     """That files tell, by all that is known."""
+    declared: bool = False
+    """The one model says itself what its parent is: its files are not asked for."""
 
 
 def ask_for_files(place: HubPlace, *, model: str | None, limit: int, progress: Progress) -> FilesReport:
@@ -62,27 +64,29 @@ def _ask(place: HubPlace, log: FilesLog, wanted: Sequence[str], *, progress: Pro
     from insource.hub.sources.file_lists import Refused, ask_files  # late, with the Hub's client
 
     answers: list[RepoFiles] = []
-    refused: list[RepoFiles] = []
+    kept = refused = 0
     with log:
         for done, id in enumerate(wanted):
             progress("Ask for files", done, len(wanted))
             now = datetime.now(UTC)
             try:
-                answer = ask_files(id, hub_url=place.hub_url, now=now, begun=bool(answers))
+                answer = ask_files(id, hub_url=place.hub_url, now=now, begun=kept > 0)
+                refused = 0
             except DownloadFailed as error:
-                # Who refuses all may be no Hub, or want a token: then nothing is learned of any.
-                if isinstance(error, Refused) and (answers or done < min(_REFUSED_AT_ONCE, len(wanted) - 1)):
-                    refused.append(RepoFiles(id=id, asked=now, found=False))
-                    continue
-                kept = f"Answers that are kept: {len(answers):,}."
-                raise DownloadFailed(f"{error.message} {kept}", next_step=error.next_step) from error
-            log.add(answer)
+                refused += 1
+                if not isinstance(error, Refused) or refused > min(_REFUSED_IN_A_ROW, len(wanted) - 1):
+                    said = f"{error.message} Answers that are kept: {kept:,}."
+                    raise DownloadFailed(said, next_step=error.next_step) from error
+                answer = RepoFiles(id=id, asked=now, found=False)
+            answers.append(answer)
             if answer.renamed_to:
                 place.archive.add_renames({id: answer.renamed_to})
-            answers.append(answer)
-        for answer in refused:
-            log.add(answer)
-    return [*answers, *refused]
+            # Who tells of none may be no Hub, or want a token: what is gone is kept once it has told of another.
+            tells = answer.found or (kept > 0 and not refused)
+            while tells and kept < len(answers):
+                log.add(answers[kept])
+                kept += 1
+    return answers
 
 
 def _report(
@@ -98,4 +102,5 @@ def _report(
         known=int(known),
         left=find_files_to_ask(connection),
         edges=edges_from_files(connection, precision=WANTED_PRECISION),
+        declared=bool(connection.execute("SELECT 1 FROM edges WHERE child = ? LIMIT 1", [model]).fetchall()),
     )

@@ -35,30 +35,34 @@ WITH shaped AS (
         SELECT id, modified, downloads, shape, created FROM shaped WHERE orphan
         UNION ALL SELECT id, modified, downloads, shape, created FROM originals) GROUP BY id
 )
-SELECT w.id, w.downloads, w.shape, w.created FROM wanted w LEFT JOIN repo_files f USING (id)
-WHERE f.id IS NULL OR f.asked < w.modified
+SELECT w.id, w.downloads, w.shape, w.created, coalesce(f.asked >= w.modified, f.id IS NOT NULL) AS answered
+FROM wanted w LEFT JOIN repo_files f USING (id)
 """
 
 
 def find_files_to_ask(connection: DuckDBPyConnection) -> int:
-    """Makes the table `files_to_ask` of `models`, `edges` and `repo_files` (`FilesLog.load`); how many it holds."""
+    """Makes the table `files_to_ask` of `models`, `edges` and `repo_files` (`FilesLog.load`); how many of it have not
+    answered yet."""
     connection.execute(_TO_ASK)
-    return int(connection.execute("SELECT count(*) FROM files_to_ask").fetchall()[0][0])
+    return int(connection.execute("SELECT count(*) FROM files_to_ask WHERE NOT answered").fetchall()[0][0])
 
 
 def next_to_ask(connection: DuckDBPyConnection, *, limit: int) -> list[str]:
     """Ids of `files_to_ask`, a shape's together, so that what was asked can be compared at once."""
     rows = connection.execute(
-        "SELECT id FROM files_to_ask ORDER BY downloads DESC, shape NULLS LAST, created, id LIMIT ?", [limit]
+        """SELECT id FROM files_to_ask WHERE NOT answered
+        ORDER BY downloads DESC, shape NULLS LAST, created, id LIMIT ?""",
+        [limit],
     ).fetchall()
     return [str(id) for (id,) in rows]
 
 
 def to_ask_about(connection: DuckDBPyConnection, id: str, *, limit: int) -> list[str]:
-    """Of `files_to_ask`: the model, then those of its shape, the oldest first; nothing where all were asked."""
+    """Of `files_to_ask`: the model, then older ones of its shape, the oldest first; nothing where all have answered."""
     rows = connection.execute(
-        """SELECT id FROM files_to_ask WHERE id = $id OR shape = (SELECT shape FROM files_to_ask WHERE id = $id)
-        ORDER BY id = $id DESC, created, id LIMIT $limit""",
+        """SELECT f.id FROM files_to_ask f JOIN (FROM files_to_ask WHERE id = $id) m
+        ON f.id = m.id OR (f.shape = m.shape AND f.created < m.created)
+        WHERE NOT f.answered ORDER BY f.id = $id DESC, f.created, f.id LIMIT $limit""",
         {"id": id, "limit": limit},
     ).fetchall()
     return [str(id) for (id,) in rows]

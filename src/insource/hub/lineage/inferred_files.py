@@ -3,13 +3,13 @@
 Bytes: a model all of whose weights an older model holds too was copied from it. A family's parts (the encoder of an
 image pipeline, a frozen tower) are in many models' files, so a share of the bytes says nothing of which was the parent.
 
-Names: only one that a model of the snapshot bears, or that others declare as their parent, counts: the rest are folders
-of their makers. How often such a name is right is counted where children declare a parent beside it.
+Names: only one that a model of the snapshot bears, or that several owners declare as their parent, counts: the rest are
+folders of their makers. How often such a name is right is counted where children declare a parent beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from insource.hub.duck import table_names
@@ -37,16 +37,23 @@ CREATE OR REPLACE TEMP TABLE orphans AS
 SELECT id, created, downloads, modified FROM models WHERE id NOT IN (SELECT child FROM edges)
 """
 _COPIES = f"""
-WITH sizes AS (
-    SELECT id, sum(size_bytes) AS bytes, arg_max(sha256, (size_bytes, sha256)) AS largest FROM weight_files GROUP BY id
-), holders AS (  -- an original that has all of them is among the oldest that have the largest one
+WITH counted AS (
+    SELECT *, count(*) OVER (PARTITION BY sha256) AS holders, sum(size_bytes) OVER (PARTITION BY id) AS weights,
+        max(size_bytes) OVER (PARTITION BY id) AS largest FROM weight_files
+), keys AS (  -- of the files that an original can't lack, the one that fewest have
+    SELECT c.id, greatest(max(c.weights), max(r.stored_bytes)) AS bytes,
+        arg_min(c.sha256, (c.holders, -c.size_bytes, c.sha256)) AS key
+    FROM counted c JOIN repo_files r USING (id)
+    WHERE c.size_bytes > (1 - {_MIN_SHARE}) * greatest(c.weights, r.stored_bytes) OR c.size_bytes = c.largest
+    GROUP BY c.id
+), holders AS (
     SELECT f.sha256, f.id, m.created FROM weight_files f JOIN models m USING (id)
-    WHERE m.created IS NOT NULL AND f.sha256 IN (SELECT largest FROM sizes)
+    WHERE m.created IS NOT NULL AND f.sha256 IN (SELECT key FROM keys)
     QUALIFY row_number() OVER (PARTITION BY f.sha256 ORDER BY m.created, f.id) <= {_OLDEST_HOLDERS}
 ), pairs AS (
-    SELECT o.id AS child, h.id AS parent, s.bytes, h.created
-    FROM orphans o JOIN sizes s USING (id) JOIN holders h ON h.sha256 = s.largest AND h.created < o.created
-    WHERE s.bytes >= {_MIN_BYTES}
+    SELECT o.id AS child, h.id AS parent, k.bytes, h.created
+    FROM orphans o JOIN keys k USING (id) JOIN holders h ON h.sha256 = k.key AND h.created < o.created
+    WHERE k.bytes >= {_MIN_BYTES}
 ), held AS (
     SELECT p.child, p.parent, p.created, sum(c.size_bytes) AS held, any_value(p.bytes) AS bytes
     FROM pairs p JOIN weight_files c ON c.id = p.child JOIN weight_files f ON f.id = p.parent AND f.sha256 = c.sha256
@@ -72,7 +79,9 @@ WITH said AS (
 ), wanted AS (SELECT DISTINCT folded FROM cleaned), known AS (
     SELECT lower(id) AS folded, id, 2 AS weight, downloads FROM models WHERE lower(id) IN (FROM wanted)
     UNION ALL SELECT lower(old), new, 1, NULL FROM told_renames WHERE lower(old) IN (FROM wanted)
-    UNION ALL SELECT lower(parent), parent, 0, NULL FROM edges WHERE lower(parent) IN (FROM wanted)
+    UNION ALL SELECT lower(parent), parent, 0, NULL FROM edges  -- one stranger's card may name a folder too
+    WHERE lower(parent) IN (FROM wanted) AND contains(parent, '/')
+    GROUP BY ALL HAVING count(DISTINCT split_part(child, '/', 1)) > 1
 ), ids AS (
     SELECT folded, arg_max(id, (weight, coalesce(downloads, 0), id)) AS id FROM known GROUP BY folded
 )
@@ -109,7 +118,26 @@ def edges_from_files(connection: DuckDBPyConnection, *, precision: float) -> Seq
         found[child] = Edge(
             child=child, parent=parent, kind="derived", evidence=SAME_BYTES, confidence=SAME_BYTES_CONFIDENCE
         )
+    for child in _in_circles(found):
+        if found[child].evidence != SAME_BYTES:
+            del found[child]
     return [found[child] for child in sorted(found)]
+
+
+def _in_circles(found: Mapping[str, Edge]) -> set[str]:
+    """Children that are their own ancestors: two configurations may name each other's model. Bytes alone never do."""
+    circles: set[str] = set()
+    done: set[str] = set()
+    for start in found:
+        way: dict[str, None] = {}
+        at = start
+        while at in found and at not in way and at not in done:
+            way[at] = None
+            at = found[at].parent
+        if at in way:
+            circles.update(list(way)[list(way).index(at) :])
+        done.update(way)
+    return circles
 
 
 def _named(connection: DuckDBPyConnection) -> Sequence[tuple[str, str, str, str, float]]:

@@ -26,6 +26,7 @@ _NO_WEIGHT = re.compile(r"(?:^|/)(?:optimizer|scheduler|training_args|rng_state|
 _ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST_CONFIG_BYTES = 1 << 20
+_MOST_BYTES = 1 << 50
 _TOO_MANY = 429
 
 
@@ -47,7 +48,7 @@ def ask_files(id: str, *, hub_url: str, now: datetime, begun: bool) -> RepoFiles
         siblings = _siblings(told.get("siblings"))
         config, names = _named_parent(told, siblings, f"{endpoint}/{quote(called)}")
     except (HTTPError, OSError, ValueError) as error:
-        if isinstance(error, RepositoryNotFoundError | DisabledRepoError) and _is_told(error):
+        if isinstance(error, RepositoryNotFoundError | DisabledRepoError):
             return RepoFiles(id=id, asked=now, found=False)
         status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
         why = f"it answered {status}" if status else str(error)
@@ -62,13 +63,9 @@ def ask_files(id: str, *, hub_url: str, now: datetime, begun: bool) -> RepoFiles
         commit=_short(told.get("sha")),
         config=config,
         names=names,
-        weights=tuple(weight for one in siblings if (weight := _weight(one)) is not None),
+        weights=_weights(siblings),
+        stored_bytes=sum(stored.size_bytes for one in siblings if (stored := _stored(one)) is not None),
     )
-
-
-def _is_told(error: HfHubHTTPError) -> bool:
-    """That this repository is gone or closed. The client takes any 401 for that, also where a token is missing."""
-    return error.response.status_code == 404 or "X-Error-Code" in error.response.headers
 
 
 def _record(endpoint: str, id: str, *, begun: bool) -> dict[str, Any]:
@@ -82,9 +79,10 @@ def _named_parent(
     record: dict[str, Any], siblings: Sequence[dict[str, Any]], address: str
 ) -> tuple[str | None, str | None]:
     """The file that names a parent, and what it says."""
-    names = {one["rfilename"] for one in siblings}
-    found = ADAPTER_CONFIG if ADAPTER_CONFIG in names else MODEL_CONFIG if MODEL_CONFIG in names else None
-    if found is None:
+    sizes = {one["rfilename"]: one.get("size") for one in siblings}
+    found = ADAPTER_CONFIG if ADAPTER_CONFIG in sizes else MODEL_CONFIG
+    size = sizes.get(found)
+    if not isinstance(size, int) or size > _MOST_CONFIG_BYTES:
         return None, None
     config: Any = record.get("config")
     adapter: Any = cast("dict[str, Any]", config).get("peft") if isinstance(config, dict) else None
@@ -113,20 +111,32 @@ def _read_config(url: str) -> dict[str, Any]:
 def _siblings(value: Any) -> list[dict[str, Any]]:
     if not isinstance(value, list):
         return []
-    found = cast("list[Any]", value)[:MOST_FILES]
-    return [one for one in found if isinstance(one, dict) and isinstance(cast("Any", one).get("rfilename"), str)]
+    return [
+        one
+        for one in cast("list[Any]", value)
+        if isinstance(one, dict) and isinstance(cast("Any", one).get("rfilename"), str)
+    ]
 
 
-def _weight(sibling: dict[str, Any]) -> Weight | None:
-    """None: no weights, or a file so small that the Hub keeps it in git itself, without this hash."""
-    name, stored = str(sibling["rfilename"])[:LONGEST_TEXT], sibling.get("lfs")
-    if not isinstance(stored, dict) or not _WEIGHT.search(name.lower()) or _NO_WEIGHT.search(name.lower()):
+def _weights(siblings: Sequence[dict[str, Any]]) -> tuple[Weight, ...]:
+    """The largest ones, in the order of the answer."""
+    named = (one for one in siblings if _WEIGHT.search(one["rfilename"].lower()))
+    found = [weight for one in named if (weight := _stored(one)) is not None]
+    least = sorted((weight.size_bytes for weight in found), reverse=True)[MOST_FILES - 1 : MOST_FILES]
+    return tuple(weight for weight in found if not least or weight.size_bytes >= least[0])
+
+
+def _stored(sibling: dict[str, Any]) -> Weight | None:
+    """None: a training's, or a file so small that the Hub keeps it in git itself, without this hash."""
+    name, stored = sibling["rfilename"], sibling.get("lfs")
+    if not isinstance(stored, dict) or _NO_WEIGHT.search(name.lower()):
         return None
     lfs = cast("dict[str, Any]", stored)
     digest, size = lfs.get("sha256"), lfs.get("size", sibling.get("size"))
     if not isinstance(digest, str) or not _SHA256.fullmatch(digest) or not isinstance(size, int) or size <= 0:
         return None
-    return Weight(name=name, size_bytes=min(size, 1 << 62), sha256=digest)
+    shown = "".join(c for c in name if c.isprintable())[:LONGEST_TEXT]
+    return Weight(name=shown, size_bytes=min(size, _MOST_BYTES), sha256=digest)
 
 
 def _short(value: Any) -> str | None:
