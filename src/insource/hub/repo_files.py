@@ -30,7 +30,6 @@ ADAPTER_CONFIG, MODEL_CONFIG = "adapter_config.json", "config.json"
 class Weight(msgspec.Struct, frozen=True, kw_only=True):
     """One file of a model's weights."""
 
-    name: str
     size_bytes: int
     sha256: str
 
@@ -45,7 +44,6 @@ class RepoFiles(msgspec.Struct, frozen=True, kw_only=True):
     found: bool = True
     """False: deleted, or closed to who asks."""
     renamed_to: str | None = None
-    commit: str | None = None
     config: str | None = None
     """`ADAPTER_CONFIG` or `MODEL_CONFIG`: which names a parent."""
     names: str | None = None

@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from insource.hub.duck import table_names
 from insource.hub.lineage.inferred_pairs import is_merge, kind_of
 from insource.hub.lineage.inferred_values import Edge, facts_of
-from insource.hub.lineage.repair import bare_id
+from insource.hub.lineage.repair import bare_id, load_renames
 from insource.hub.repo_files import ADAPTER_CONFIG
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ _PRIOR_CASES, _PRIOR_RIGHT = 10, 9
 
 _ORPHANS = """
 CREATE OR REPLACE TEMP TABLE orphans AS
-SELECT id, created, downloads, modified FROM models WHERE id NOT IN (SELECT child FROM edges)
+SELECT id, created FROM models WHERE id NOT IN (SELECT child FROM edges)
 """
 _COPIES = f"""
 WITH counted AS (
@@ -78,7 +77,7 @@ WITH said AS (
     FROM said
 ), wanted AS (SELECT DISTINCT folded FROM cleaned), known AS (
     SELECT lower(id) AS folded, id, 2 AS weight, downloads FROM models WHERE lower(id) IN (FROM wanted)
-    UNION ALL SELECT lower(old), new, 1, NULL FROM told_renames WHERE lower(old) IN (FROM wanted)
+    UNION ALL SELECT lower(old), new, 1, NULL FROM all_renames WHERE lower(old) IN (FROM wanted)
     UNION ALL SELECT lower(parent), parent, 0, NULL FROM edges  -- one stranger's card may name a folder too
     WHERE lower(parent) IN (FROM wanted) AND contains(parent, '/')
     GROUP BY ALL HAVING count(DISTINCT split_part(child, '/', 1)) > 1
@@ -104,16 +103,9 @@ def edges_from_files(connection: DuckDBPyConnection, *, precision: float) -> Seq
     """Edges of models that declare no parent, one each, sorted by child: of the view `models`, `edges`, and what
     `FilesLog.load` makes. A name counts where it is right in at least `precision` of the declared cases."""
     connection.execute(_ORPHANS)
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE told_renames AS "
-        + ("FROM renames" if "renames" in table_names(connection) else "SELECT '' AS old, '' AS new WHERE false")
-    )
+    load_renames(connection)
     connection.execute(_NAMED)
-    found = {
-        child: Edge(child=child, parent=parent, kind=kind, evidence=_evidence(config), confidence=confidence)
-        for child, config, parent, kind, confidence in _named(connection)
-        if confidence >= precision
-    }
+    found = {edge.child: edge for edge in _named(connection) if edge.confidence >= precision}
     for child, parent in connection.execute(_COPIES).fetchall():
         found[child] = Edge(
             child=child, parent=parent, kind="derived", evidence=SAME_BYTES, confidence=SAME_BYTES_CONFIDENCE
@@ -140,7 +132,7 @@ def _in_circles(found: Mapping[str, Edge]) -> set[str]:
     return circles
 
 
-def _named(connection: DuckDBPyConnection) -> Sequence[tuple[str, str, str, str, float]]:
+def _named(connection: DuckDBPyConnection) -> Sequence[Edge]:
     shares = {
         config: (right + _PRIOR_RIGHT) / (cases + _PRIOR_CASES)
         for config, cases, right in connection.execute(_HITS).fetchall()
@@ -148,17 +140,13 @@ def _named(connection: DuckDBPyConnection) -> Sequence[tuple[str, str, str, str,
     told = connection.execute(_TOLD).fetchall()
     facts = {model.id: model for model in facts_of(connection, ids=[child for child, _, _ in told])}
     return [
-        (
-            child,
-            config,
-            parent,
-            "adapter" if config == ADAPTER_CONFIG else kind_of(facts[child]),
-            round(shares.get(config, _PRIOR_RIGHT / _PRIOR_CASES), 4),
+        Edge(
+            child=child,
+            parent=parent,
+            kind="adapter" if config == ADAPTER_CONFIG else kind_of(facts[child]),
+            evidence=f"files: {config} names it",
+            confidence=round(shares.get(config, _PRIOR_RIGHT / _PRIOR_CASES), 4),
         )
         for child, config, parent in told
         if not is_merge(facts[child])  # a merge's configuration names one of several
     ]
-
-
-def _evidence(config: str) -> str:
-    return f"files: {config} names it"

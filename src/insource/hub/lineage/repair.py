@@ -125,18 +125,22 @@ LEFT JOIN evidence_confidence c ON c.evidence = CASE WHEN n.stated IS NULL THEN 
 """
 
 
+def load_renames(connection: DuckDBPyConnection) -> None:
+    """Makes the table `all_renames` (old, new) of the redirects that the API told; empty where there are none."""
+    told = "renames" in table_names(connection)
+    rows = (
+        "SELECT old, min(new) AS new FROM renames GROUP BY old" if told else "SELECT '' AS old, '' AS new WHERE false"
+    )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE all_renames AS {rows}")
+
+
 def repair_parents(connection: DuckDBPyConnection) -> None:
     """Makes the table `repaired_edges` of `stated_edges`: `parent` is NULL where the stated name is no id."""
     connection.execute(_LOOSE)
     for statement in _KNOWN:
         connection.execute(statement)
-    empty = "CREATE OR REPLACE TEMP TABLE {} AS SELECT '' AS old, '' AS new WHERE false"
     connection.execute(_WITNESSED)
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE all_renames AS SELECT old, min(new) AS new FROM renames GROUP BY old"
-        if "renames" in table_names(connection)
-        else empty.format("all_renames")
-    )
+    load_renames(connection)
     connection.execute(_MOVED)
     connection.execute("CREATE OR REPLACE TEMP TABLE evidence_confidence (evidence VARCHAR, confidence DOUBLE)")
     connection.executemany("INSERT INTO evidence_confidence VALUES (?, ?)", [list(row) for row in CONFIDENCE.items()])

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from heapq import nlargest
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -60,7 +61,6 @@ def ask_files(id: str, *, hub_url: str, now: datetime, begun: bool) -> RepoFiles
         id=id,
         asked=now,
         renamed_to=called if called != id else None,
-        commit=_short(told.get("sha")),
         config=config,
         names=names,
         weights=_weights(siblings),
@@ -89,7 +89,7 @@ def _named_parent(
     if found == ADAPTER_CONFIG and isinstance(adapter, dict):
         said = _short(cast("dict[str, Any]", adapter).get(_KEYS[found]))
     else:
-        revision = _short(record.get("sha")) or "main"
+        revision = quote(_short(record.get("sha")) or "main", safe="")
         said = _short(_read_config(f"{address}/resolve/{revision}/{found}").get(_KEYS[found]))
     return (found, said) if said else (None, None)
 
@@ -119,24 +119,22 @@ def _siblings(value: Any) -> list[dict[str, Any]]:
 
 
 def _weights(siblings: Sequence[dict[str, Any]]) -> tuple[Weight, ...]:
-    """The largest ones, in the order of the answer."""
+    """The largest first; so many that no model has more."""
     named = (one for one in siblings if _WEIGHT.search(one["rfilename"].lower()))
     found = [weight for one in named if (weight := _stored(one)) is not None]
-    least = sorted((weight.size_bytes for weight in found), reverse=True)[MOST_FILES - 1 : MOST_FILES]
-    return tuple(weight for weight in found if not least or weight.size_bytes >= least[0])
+    return tuple(nlargest(MOST_FILES, found, key=lambda weight: weight.size_bytes))
 
 
 def _stored(sibling: dict[str, Any]) -> Weight | None:
     """None: a training's, or a file so small that the Hub keeps it in git itself, without this hash."""
-    name, stored = sibling["rfilename"], sibling.get("lfs")
-    if not isinstance(stored, dict) or _NO_WEIGHT.search(name.lower()):
+    stored = sibling.get("lfs")
+    if not isinstance(stored, dict) or _NO_WEIGHT.search(sibling["rfilename"].lower()):
         return None
     lfs = cast("dict[str, Any]", stored)
     digest, size = lfs.get("sha256"), lfs.get("size", sibling.get("size"))
     if not isinstance(digest, str) or not _SHA256.fullmatch(digest) or not isinstance(size, int) or size <= 0:
         return None
-    shown = "".join(c for c in name if c.isprintable())[:LONGEST_TEXT]
-    return Weight(name=shown, size_bytes=min(size, _MOST_BYTES), sha256=digest)
+    return Weight(size_bytes=min(size, _MOST_BYTES), sha256=digest)
 
 
 def _short(value: Any) -> str | None:
