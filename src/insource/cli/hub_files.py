@@ -49,11 +49,12 @@ def files(
         f"Asked about {report.asked:,} models, {len(report.gone):,} of them deleted or closed. The files of "
         f"{report.known:,} are known; {report.left:,} models are still worth asking about."
     )
-    out.table(
-        "Parents that files tell",
-        ("model", "parent", "kind", "evidence", ">confidence"),
-        [(safe_name(e.child), safe_name(e.parent), e.kind, e.evidence, f"{e.confidence:.2f}") for e in shown[:50]],
-    )
+    if shown:
+        out.table(
+            "Parents that files tell",
+            ("model", "parent", "kind", "evidence", ">confidence"),
+            [(safe_name(e.child), safe_name(e.parent), e.kind, e.evidence, f"{e.confidence:.2f}") for e in shown[:50]],
+        )
     if report.declared:
         out.say(f"{safe_name(report.model or '')} declares its parent itself: insource hub show {report.model}")
     elif not shown:
