@@ -55,9 +55,10 @@ def files(
             ("model", "parent", "kind", "evidence", ">confidence"),
             [(safe_name(e.child), safe_name(e.parent), e.kind, e.evidence, f"{e.confidence:.2f}") for e in shown[:50]],
         )
+    one = safe_name(report.model or "")
     if report.declared:
-        out.say(f"{safe_name(report.model or '')} declares its parent itself: insource hub show {report.model}")
+        out.say(f"{one} declares its parent itself: insource hub show {one}")
     elif not shown:
-        out.say("None yet." if report.model is None else f"The files of {safe_name(report.model)} tell none.")
+        out.say(f"The files of {one} tell no parent." if one else "They tell no parent yet.")
     elif len(shown) > 50:
         out.say(f"And {len(shown) - 50:,} more: insource hub edges --inferred --out edges.parquet")

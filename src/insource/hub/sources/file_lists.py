@@ -52,9 +52,9 @@ def ask_files(id: str, *, hub_url: str, now: datetime, begun: bool) -> RepoFiles
         if isinstance(error, RepositoryNotFoundError | DisabledRepoError):
             return RepoFiles(id=id, asked=now, found=False)
         status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
-        why = f"it answered {status}" if status else str(error)
+        why = f"it answered {status}" if status else (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         raise (Refused if 400 <= status < 500 and status != _TOO_MANY else DownloadFailed)(
-            f"{endpoint} did not tell the files of {id!r}: {(why or type(error).__name__).splitlines()[0][:300].rstrip('.')}.",
+            f"{endpoint} did not tell the files of {id!r}: {why[:300]}.",
             next_step="Check the network and `hub_url`; the same command goes on from there.",
         ) from error
     return RepoFiles(
