@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,9 @@ from tests.hub_rows import real_models
         (SizeSources(id="a/Llama-8B-lora", stated=20_971_520, adapter=True), 20_971_520, "safetensors"),
         (SizeSources(id="a/Llama-8B-lora", adapter=True), None, "none"),
         (SizeSources(id="a/Qwen3.8-27B-DFlash", stated=1_924_404_480, tags=("gptq",)), 1_924_404_480, "safetensors"),
+        (SizeSources(id="a/Gpt-oss-20b-dflare", stated=766_896_312), 766_896_312, "safetensors"),
+        (SizeSources(id="a/AHN-for-Qwen-2.5-Instruct-14B"), None, "none"),
+        (SizeSources(id="a/t5gemma-2-1b-1b"), 2_000_000_000, "name"),
         (SizeSources(id="a/Mixtral-8x7B", gguf=46_702_792_704), 46_702_792_704, "gguf"),
         (SizeSources(id="a/Mixtral-8x7B"), 56_000_000_000, "name"),
         (SizeSources(id="a/Flash-Next-JANG_4M", stated=180 * 10**9), 180 * 10**9, "safetensors"),
@@ -88,6 +91,8 @@ def test_names() -> None:
     assert named_sizes("a/SmolLM2-135M") == (135e6,)
     assert named_sizes("a/TinyStories-1M") == (1e6,)
     assert named_sizes("a/TinyMixtral-4x248M-MoE") == (992e6,)
+    assert named_sizes("google/t5gemma-2b-2b-ul2") == (4e9,), "an encoder and a decoder"
+    assert named_sizes("google/t5gemma_9b_9b") == (18e9,)
     assert named_sizes("a/rwkv7-380M-15B") == (380e6, 15e9), "either may be its size"
     assert named_sizes("a/Kimi-0.40B-CPT-59M") == (0.4e9,), "so few are a context or a data set"
     assert named_sizes("a/Flash-Next-JANG_4M") == (), "a level of quantisation"
@@ -125,6 +130,10 @@ _ODD = (
     ("a/x-380M-15B-int4", 50_000_000, None, None, None, None, None),
     ("a/gemma-4-31B-4bit", 470_000_000, None, None, ["mlx"], [], "gemma4_assistant"),
     ("a/x-27B-4bit", 66_000_000, None, None, ["mlx"], [], "qwen3_5_mtp"),
+    ("google/t5gemma_2b_2b-it", None, None, None, None, None, None),
+    ("a/t5-1_1b-1b-4bit", 900_000_000, None, None, None, None, None),
+    ("a/1b-2b-2b", None, None, None, None, None, None),
+    ("a/x-for-Qwen_2.5-14B", None, None, None, None, None, None),
     ("a/x-27B-4bit-mtp", 66_000_000, None, None, ["mlx"], [], "mtp_qwen"),
 )
 
@@ -180,23 +189,36 @@ def test_real_rows_are_read_alike_in_sql_and_python(shared_data: Path, tmp_path:
 # ------------------------------------------------------------------------------- how often it is wrong
 
 
-def _stated(id: str) -> list[float]:
-    """A parser of its own: billions in a name, each `_` read as a point and as a gap."""
-    name = id.rpartition("/")[2].lower()
-    if re.search(r"lora|draft|eagle|dflash|dspark|speculator|-assistant|\d+e\b", name):
-        return []  # the size of the model that it serves, or of its active part
-    spellings = (name.replace("_", "."), name.replace("_", "-"))
-    found = [
-        hit for text in spellings for hit in re.findall(r"(?<![a-z0-9.])(?:(\d+)x)?(\d+(?:\.\d+)?)b(?![a-z0-9])", text)
+_SERVES = r"lora|adapter|draft|eagle|medusa|dflash|dflare|dspark|domino|vispec|speculator|-assistant|\d+e\b"
+_FIGURE = r"(?<![a-z0-9.])(?:(\d+)x)?(\d+(?:\.\d+)?)([bm])(?![a-z0-9])"
+
+
+def _stated(row: SizeSources) -> set[float]:
+    """What a name states, by design/2026-11-28-what-a-name-states.md, with a parser of its own."""
+    name = row.id.rpartition("/")[2].lower()
+    if re.search(_SERVES, name) or re.search("_(assistant|mtp)$", row.model_type or ""):
+        return set()
+    own = re.split("[-_](?:for|from)[-_]", name)[0]
+    pointed = re.sub(r"_(?=\d+[bm](?![a-z0-9]))", ".", own)
+    sizes = {size for spelling in (own, pointed) for size in _figures(spelling.replace("_", "-"))}
+    return {size for size in sizes if size >= 100e6 or max(sizes) < 100e6}
+
+
+def _figures(name: str) -> list[float]:
+    twins = re.sub(rf"{_FIGURE}-\2\3(?![a-z0-9])", r"2x\2\3", name)
+    found = [(times, re.sub(r"^0(\d+)$", r"0.\1", number), unit) for times, number, unit in re.findall(_FIGURE, twins)]
+    return [
+        float(times or 1) * float(number) * (1e9 if unit == "b" else 1e6)
+        for times, number, unit in found
+        if float(number)
     ]
-    return [float(times or 1) * float(size) * 1e9 for times, size in found if float(size)]
 
 
 def _wrong(rows: Sequence[SizeSources], of: Callable[[SizeSources], int | None]) -> tuple[list[str], int]:
     """Ids that come out twice too big or small against every size in their name, and how many state one at all."""
     wrong, count = list[str](), 0
     for row in rows:
-        sizes = _stated(row.id)
+        sizes = _stated(row)
         if row.adapter or not sizes or not (row.stated or row.gguf):
             continue
         count += 1
@@ -250,40 +272,43 @@ def _october(shared_data: Path) -> list[SizeSources]:
     ]
 
 
-_NAMED_OTHERWISE = {
-    "trained on so many billion tokens": (
-        "AETHORIA-AI/TR-HASH-MoE-200M-130B", "AETHORIA-AI/TR-HASH-MoE-200M-160B-Refinement",
-        "AETHORIA-AI/TR-HASH-MoE-200M-160B-SFT", "allenai/Emo_1b14b_130B", "allenai/StdMoE_1b14b_130B",
-        "allenai/StdMoE_1b4b_130B", "ctxnn1/gpt2-124m-fineweb-edu-10b", "puigde/rwkv7-380M-15B-slimpajama",
-        "vitin12/gpt-pt-270m-base-1b",
+_NAMED_OTHERWISE: Mapping[str, tuple[str, ...]] = {
+    "trained on so many tokens or pictures": (
+        "allenai/Emo_1b14b_130B", "allenai/StdMoE_1b14b_130B", "allenai/StdMoE_1b4b_130B",
+        "DedeProGames/NanoDex-Test-500K-200M", "hakim77/trocr-captcha-v4-massive-2.4M",
+    ),
+    "a context of so many tokens": (
+        "abhaymin/Ornith-1.5-Cyclos-1M-Uncensored", "LongSafari/hyenadna-large-1m-seqlen-hf",
+    ),
+    "a level of quantisation": (
+        "dealignai/Gemma-4-E4B-it-qat-JANG_4M-CRACK", "dealignai/Qwen3.8-Flash-Next-CRACK-JANG_4M",
+        "JANGQ-AI/Qwen3.8-Flash-Next-JANG_4M",
     ),
     "word vectors: 500,000 and 250,000 words of 300 dimensions, over so many billion tokens": (
         "BorisTM/natasha_navec_hudlit_v1_12B_500K_300d_100q", "BorisTM/natasha_navec_news_v1_1B_250K_300d_100q",
     ),
-    "a draft or a module for the model that is named; its config has few layers, or its type or name says so": (
-        "AngelSlim/Qwen3-8b-dflare", "Huang2020/Qwen3-4B-Domino-b16", "Huang2020/qwen3.6-27B-domino",
-        "JLKang/ViSpec-Qwen2.5-VL-3B-Instruct", "ByteDance-Seed/AHN-Mamba2-for-Qwen-2.5-Instruct-14B",
-        "ByteDance-Seed/AHN-Mamba2-for-Qwen-2.5-Instruct-3B", "ByteDance-Seed/AHN-Mamba2-for-Qwen-2.5-Instruct-7B",
+    "a module for the model that is named; its config has few layers, or its type or name says so": (
         "EximiusLabs/fusion-embedding-2-2b-preview", "marksverdhei/Qwen3-Voice-Embedding-12Hz-1.7B",
-        "gwkrsrch2/InternViT-300M-from-InternVL3_5-1B-HF", "nvidia/Nemotron-3-Super-120B-A12B-BF16-MTPv2",
-        "inferencerlabs/Qwen3.8-27B-MTP-MLX", "mlx-community/Qwen3.6-27B-MTP-5bit",
+        "nvidia/Nemotron-3-Super-120B-A12B-BF16-MTPv2",
     ),
     "active (a mixture) or effective (Gemma 4 E2B) parameters": (
         "Flink-ddd/MoE-Pilot-Align-2.7B", "Xiaoye08/HRM-MoE-0.6B", "MirilAI/Miril-Drone-2B-1",
         "MirilAI/Miril-Drone-2B-1-bnb4", "MirilAI/Miril-DroneVLM-2B-2", "klei1/bleta-sq-2b", "nphearum/PsarAI-2B",
+        "Quazim0t0/Byrne-86M-Base", "Quazim0t0/Escarda-86M-Base", "Quazim0t0/Escarda-86M-Identity",
     ),
-    "one of the parts: an encoder and a decoder, two towers, six experts, a language model beside a codec": (
-        "google/t5gemma-2-1b-1b", "google/t5gemma-2-4b-4b", "google/t5gemma-2b-2b-ul2", "google/t5gemma-2b-2b-ul2-it",
-        "google/t5gemma-9b-9b-prefixlm", "google/t5gemma-9b-9b-ul2", "nvidia/Nemotron-Labs-TwoTower-30B-A3B-Base-BF16",
-        "ibivibiv/multimaster-7b-v6", "HumeAI/tada-1b", "inclusionAI/Ming-omni-tts-0.5B",
-        "microsoft/VibeVoice-Realtime-0.5B", "vibevoice/VibeVoice-Realtime-0.5B",
+    "one of the parts: two towers, six experts, a language model beside a codec, what stitches two models together": (
+        "nvidia/Nemotron-Labs-TwoTower-30B-A3B-Base-BF16", "ibivibiv/multimaster-7b-v6", "HumeAI/tada-1b",
+        "inclusionAI/Ming-omni-tts-0.5B", "microsoft/VibeVoice-Realtime-0.5B", "vibevoice/VibeVoice-Realtime-0.5B",
+        "valarauca1/qwen3-vl-25m-stitched-8bL16-to-32bL29",
     ),
-    "0.8 B, the count of Qwen3.5-0.8B": ("KarlSage/oraculum_alpha_08b", "samueljayasingh/DarkQwen3_5_0_8B"),
     "not what is there: the counts are exactly those of GPT-2, Qwen2.5-0.5B and -1.5B, Qwen3-4B and BLIP, or of the "
-    "four layers in the config": (
+    "layers, widths and vocabulary in the config (a cut vocabulary, a second embedding, no experts)": (
         "joaosollatori/small-agentic-model-1.5B", "ali-arshiya/meoinGTS1.5-1.5B", "Rzkoohi/Qwen2.5-4B-CCNA",
         "Jun-y00/Qwen3-1.7B-ClinicalQA-Distilled", "Spatiallysaying/blip2-opt-2.7b-aviation-50iter",
-        "ItsnotAilabs/GHOST-2.7B", "ItsnotAilabs/HIM-3B",
+        "ItsnotAilabs/GHOST-2.7B", "ItsnotAilabs/HIM-3B", "alphaedge-ai/gemma-3-270m-it-fas-16384",
+        "alphaedge-ai/gemma-3-270m-it-kor-32768", "skypro1111/gemma-3-270m-uk-verbalizer",
+        "FrontiersMind/Nandi-Mini-150M", "FrontiersMind/Nandi-Mini-150M-Instruct",
+        "FrontiersMind/Nandi-Mini-150M-Tool-Calling", "LGTEAMai/Nano-1.0-8M", "yiwenX/MiniMind-MoE-640-120M",
     ),
 }  # fmt: skip
 """October's rows that differ from a figure in the name, which is no size of what the repository holds. Each was looked
@@ -292,10 +317,9 @@ at, beside the layers, widths and types of its config where the record has them.
 
 @pytest.mark.data
 def test_real_rows_with_a_bare_total(shared_data: Path) -> None:
-    """The October records hold no counts by type: nothing but the name can tell packed from small. Against the figures
-    in the names 0.73 % of the sizes differ, more than the 0.5 % that were asked for; of two thirds of those the name
-    states something else than the size, so that 0.2 % are wrong. Where the name decides, this can't judge it; what
-    can is `test_the_config_is_a_third_witness`."""
+    """The October records hold no counts by type: nothing but the name can tell packed from small. 0.69 % of the sizes
+    differ from what the names state; in two thirds of those the name states something else, so that 0.24 % are wrong.
+    Where the name decides, this can't judge it; what can is `test_the_config_is_a_third_witness`."""
     rows = _october(shared_data)
     raw, count = _wrong(rows, _raw)
     differ, _ = _wrong(rows, lambda row: parameters(row).value)
@@ -303,15 +327,16 @@ def test_real_rows_with_a_bare_total(shared_data: Path) -> None:
     mlx = [row for row in rows if "mlx" in row.tags]
     raw_mlx, count_mlx = _wrong(mlx, _raw)
     differ_mlx, _ = _wrong(mlx, lambda row: parameters(row).value)
+    assert count > 10_000
     assert 0.03 < len(raw) / count < 0.05
     assert 0.11 < len(raw_mlx) / count_mlx < 0.14
     assert without == raw, "without the name a bare total stays as it is"
     assert set(differ) < set(raw)
-    assert len(differ) / count < 0.0074
+    assert len(differ) / count < 0.007
     named_otherwise = {id for ids in _NAMED_OTHERWISE.values() for id in ids}
     assert named_otherwise < set(differ)
-    assert len(set(differ) - named_otherwise) / count <= 0.002
-    assert len(differ_mlx) / count_mlx <= 0.005
+    assert len(set(differ) - named_otherwise) / count < 0.0025, "the criterion is 0.5 %"
+    assert not differ_mlx
 
 
 @pytest.mark.data

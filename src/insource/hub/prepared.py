@@ -24,7 +24,7 @@ from insource.hub.sizes_sql import SIZES_SQL
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_VERSION = 5
+_VERSION = 6
 """To be raised when the same snapshots give other tables."""
 _FILE = "prepared.duckdb"
 _SPACES_OF = """

@@ -46,6 +46,8 @@ POINT = r"([0-9])_([0-9]+b)"
 SEPARATORS = "-_ /+"
 SIZE = r" (?:jang  [0-9]m|((?:[0-9]+x)?[0-9]+(?:\.[0-9]+)?[bm])) "
 """`8b`, `8x7b`, `135m`, but not the level of quantisation in `JANG_4M`."""
+NEIGHBOURS = r" ([0-9.]+[bm])  ([0-9.]+[bm]) "
+"""`2b-2b`: two equal ones are an encoder and a decoder, of so many each."""
 SMALL = 100e6
 """Fewer are a context or a data set (`7B-Instruct-1M`) where the name states more too: among the 112 real names that
 state millions and billions the models' own millions begin at 124, all others end at 59."""
@@ -57,11 +59,11 @@ QUANTISED = (
 """gpt-oss is published in MXFP4, and its fine-tunes mostly keep that."""
 BITS = r" (?:(?:int|w|o?q|iq|tq|nf|nvfp|mxfp|dwq)([2-8])[a-z0-9]*|([2-8])(?:  )?bits?) "
 SERVES_ANOTHER = (
-    r" (?:lora|loras|qlora|adapter|adapters|draft|drafter|eagle[0-9]*|dflash[0-9]*|dspark|speculator[0-9.a-z]*"
-    r"|mmproj|[0-9.]+b  [0-9]+e) "
+    r" (?:lora|loras|qlora|adapter|adapters|draft|drafter|eagle[0-9]*|medusa|dflash[0-9]*|dflare|domino|dspark|vispec"
+    r"|speculator[0-9.a-z]*|mmproj|for  (?:[^ ]+  )*[0-9.]+b|[0-9.]+b  [0-9]+e) "
 )
-"""Named with the size of the model that they serve; also Llama 4's `17B-16E`, which states the active parameters (a
-learning rate of `1e-5` does not)."""
+"""Named with the size of the model that they serve (`AHN-Mamba2-for-Qwen-2.5-14B`); also Llama 4's `17B-16E`, which
+states the active parameters (a learning rate of `1e-5` does not)."""
 DRAFT_TYPE = r"_(?:assistant|mtp)$"
 """Of model types (`gemma4_assistant`, `qwen3_5_mtp`): so a configuration says what a name does not, for many a chat
 fine-tune is called an assistant too."""
@@ -107,7 +109,10 @@ def parameters(row: SizeSources, *, use_name: bool = True) -> Size:
 
 def named_sizes(id: str) -> tuple[float, ...]:
     """The sizes that a name states, smallest first, whether they are its own or those of the model that it serves."""
-    found = {_size(word) for word in re.findall(SIZE, _words(id)) if word}
+    words = _words(id)
+    pair = re.search(NEIGHBOURS, words)
+    twin = pair[1] if pair and pair[1] == pair[2] else ""
+    found = {_size(word) * (2 if word == twin else 1) for word in re.findall(SIZE, words) if word}
     found = {size for size in found if 0 < size < MOST}
     return tuple(sorted({size for size in found if size >= SMALL} or found))
 

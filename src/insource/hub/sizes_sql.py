@@ -9,6 +9,7 @@ from insource.hub.sizes import (
     FAR,
     FORMAT_TAGS,
     MOST,
+    NEIGHBOURS,
     NEVER_UNPACKED,
     PACKED_TYPES,
     POINT,
@@ -62,7 +63,11 @@ WITH named_rows AS (
         CASE WHEN has_size AND NOT serves_another AND NOT regexp_matches(name_words, '{SERVES_ANOTHER}')
              THEN list_filter(regexp_extract_all(name_words, '{SIZE}', 1), lambda word: word <> '')
              ELSE [] END AS size_words,
-        list_filter(list_transform(size_words, lambda word: CASE WHEN contains(word, 'x')
+        CASE WHEN len(size_words) > 1 AND regexp_extract(name_words, '{NEIGHBOURS}', 1) =
+                regexp_extract(name_words, '{NEIGHBOURS}', 2)
+             THEN regexp_extract(name_words, '{NEIGHBOURS}', 1) ELSE '' END AS twin,
+        list_filter(list_transform(size_words, lambda word: CASE WHEN word = twin THEN 2 ELSE 1 END
+                * CASE WHEN contains(word, 'x')
                 THEN split_part({_NUMBER}, 'x', 1)::DOUBLE * split_part({_NUMBER}, 'x', 2)::DOUBLE
                 ELSE {_NUMBER}::DOUBLE END * CASE WHEN ends_with(word, 'b') THEN {UNITS["b"]} ELSE {UNITS["m"]} END),
             lambda size: size > 0 AND size < {MOST}) AS sizes
