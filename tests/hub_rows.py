@@ -3,11 +3,13 @@ readers prove theirs."""
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from insource.hub.archive import Archive
 from insource.hub.schema import MODEL_COLUMNS
 
 VIEW_SQL = """
@@ -50,6 +52,15 @@ def world(*rows: dict[str, Any]) -> Any:
 
 def model(id: str, *parents: str, kind: str | None = "finetune", **columns: Any) -> dict[str, Any]:
     return {"id": id, "base_models": [{"relation": kind, "id": parent} for parent in parents], **columns}
+
+
+def archived(folder: Path, *rows: dict[str, Any], day: date) -> Archive:
+    """An archive with one snapshot of these rows."""
+    archive = Archive(folder)
+    with world(*({"source": "hub-stats", **row} for row in rows)) as connection:
+        connection.execute("CREATE TEMP TABLE incoming AS FROM models")
+        archive.add(connection, source="hub-stats", day=day)
+    return archive
 
 
 def real_models(shared_data: Path) -> Any:

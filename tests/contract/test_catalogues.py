@@ -19,13 +19,12 @@ from insource.hub.duck import connect
 from insource.hub.licence_chain import class_rank, stated_licence
 from insource.hub.licences import licence_class, parse_policy
 from insource.hub.purpose import TEXT_PIPELINES
-from insource.hub.schema import MODEL_COLUMNS
 from insource.hub.snapshot import SnapshotCatalogue, shipped_snapshot
 from insource.hub.sources.read import read_file
 from insource.wiring import open_catalogue
 from insource.workflows.hub_lineage import open_lineage
 from insource.workflows.sift import effective_licence
-from tests.hub_rows import real_models
+from tests.hub_rows import archived, model, real_models
 
 TEXT = Wanted(pipelines=TEXT_PIPELINES, convertible=False)
 EVERYTHING = Wanted(pipelines=TEXT_PIPELINES)
@@ -116,15 +115,15 @@ def _is_text(model: CatalogueModel) -> bool:
 _PARENT = {"created": "2026-01-01", "downloads": 900, "pipeline_tag": "text-generation"}
 _ROWS: list[dict[str, Any]] = [
     {"id": "maker/New-8B", "license": "llama3.1", "parameters_stated": 8_000_000_000, **_PARENT},
-    {
-        "id": "tuner/Tuned-8B", "license": "apache-2.0", "base_models": [("finetune", "maker/New-8B")],
-        "parameters_stated": 8_000_000_000, "created": "2026-05-01", "pipeline_tag": "text-generation",
-    },
-    {
-        "id": "packer/Tuned-8B-GGUF", "license": "apache-2.0", "base_models": [("quantized", "tuner/Tuned-8B")],
-        "gguf_context": 65_536, "created": "2026-05-02", "downloads": 5, "tags": ["gguf"],
-    },
-    {"id": "tuner/Tuned-8B-lora", "base_models": [("adapter", "tuner/Tuned-8B")], "created": "2026-05-03"},
+    model(
+        "tuner/Tuned-8B", "maker/New-8B", license="apache-2.0", parameters_stated=8_000_000_000, created="2026-05-01",
+        pipeline_tag="text-generation",
+    ),
+    model(
+        "packer/Tuned-8B-GGUF", "tuner/Tuned-8B", kind="quantized", license="apache-2.0", gguf_context=65_536,
+        created="2026-05-02", downloads=5, tags=["gguf"],
+    ),
+    model("tuner/Tuned-8B-lora", "tuner/Tuned-8B", kind="adapter", created="2026-05-03"),
     {"id": "other/Painter", "pipeline_tag": "text-to-image", "created": "2026-05-03"},
     {"id": "other/Loose-1B", "pipeline_tag": "text-generation", "created": "2026-05-03"},
 ]  # fmt: skip
@@ -133,15 +132,7 @@ _ROWS: list[dict[str, Any]] = [
 @pytest.fixture
 def selection() -> Selection:
     settings = load_settings()
-    with connect() as connection:
-        columns = ", ".join(f"{column.name} {column.type}" for column in MODEL_COLUMNS)
-        connection.execute(f"CREATE TABLE incoming ({columns})")
-        for row in _ROWS:
-            bases = [{"relation": relation, "id": id} for relation, id in row.get("base_models", [])]
-            values = {**row, "source": "hub-stats"} | ({"base_models": bases} if bases else {})
-            marks = ", ".join("?" for _ in values)
-            connection.execute(f"INSERT INTO incoming ({', '.join(values)}) VALUES ({marks})", list(values.values()))
-        Archive(settings.home / "hub").add(connection, source="hub-stats", day=date(2026, 6, 1))
+    archived(settings.home / "hub", *_ROWS, day=date(2026, 6, 1))
     with open_catalogue(settings) as catalogue:
         return catalogue.select(TEXT)
 
@@ -187,10 +178,10 @@ def test_every_label_freer_than_its_chain_is_known_to_a_scout(shared_data: Path)
     assert len(selection.models) > 3_500
     assert selection.ancestry is not None
     stricter = set[str]()
-    for model in selection.models:
-        found = class_rank(effective_licence(model, selection.ancestry).strictest.licence_class)
-        assert found >= strictest(model.id)
-        if -1 < rank[model.id] < strictest(model.id):
-            stricter.add(model.id)
-            assert effective_licence(model, selection.ancestry).conflicts
+    for one in selection.models:
+        found = class_rank(effective_licence(one, selection.ancestry).strictest.licence_class)
+        assert found >= strictest(one.id)
+        if -1 < rank[one.id] < strictest(one.id):
+            stricter.add(one.id)
+            assert effective_licence(one, selection.ancestry).conflicts
     assert len(stricter) > 200

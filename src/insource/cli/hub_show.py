@@ -13,6 +13,7 @@ from insource.cli.output import Output
 from insource.cli.session import load_settings
 
 if TYPE_CHECKING:
+    from insource.hub.licence_chain import EffectiveLicence, Link
     from insource.workflows.hub_show import Page
 
 BomOption = Annotated[
@@ -97,8 +98,7 @@ def _print(page: Page, out: Output) -> None:
                 str(link.steps),
                 _clean(link.license or "not stated"),
                 link.licence_class,
-                ("in force" if link == licence.strictest and link.license else "")
-                + (" stricter than the label" if link in licence.conflicts else ""),
+                _remarks(link, licence),
             )
             for link in licence.links[:_SHOWN_LINKS]
         ],
@@ -110,6 +110,15 @@ def _print(page: Page, out: Output) -> None:
     _print_family(page, out)
     if page.note:
         out.say(page.note)
+
+
+def _remarks(link: Link, licence: EffectiveLicence) -> str:
+    remarks = (
+        (link == licence.strictest and bool(link.license), "in force"),
+        (link in licence.conflicts, "stricter than the label"),
+        (link.told_by_files, "told by files, not declared"),
+    )
+    return ", ".join(text for holds, text in remarks if holds)
 
 
 def _print_family(page: Page, out: Output) -> None:

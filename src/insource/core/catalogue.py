@@ -64,6 +64,8 @@ class Ancestry:
     parents: Mapping[str, Sequence[str]]
     licences: Mapping[str, str | None]
     """Of the selected and of every ancestor that is known here."""
+    told_by_files: frozenset[str] = frozenset()
+    """Those whose parent no card declares: their files tell it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

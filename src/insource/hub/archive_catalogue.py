@@ -80,12 +80,16 @@ FROM wanted w LEFT JOIN sized s ON s.id = w.id LEFT JOIN gguf_offers o ON o.id =
 LEFT JOIN lineage_counts c ON c.id = w.id LEFT JOIN recent r ON r.id = w.id
 ORDER BY w.downloads DESC NULLS LAST, w.id
 """
+_WAYS = """
+CREATE OR REPLACE TEMP VIEW ways AS SELECT child, parent, false AS told_by_files FROM edges
+UNION ALL SELECT child, parent, true AS told_by_files FROM file_edges
+"""
 _CHAINS = """
 CREATE OR REPLACE TEMP TABLE chains AS
-WITH RECURSIVE up AS (SELECT id FROM chosen UNION SELECT e.parent FROM edges e JOIN up ON e.child = up.id)
+WITH RECURSIVE up AS (SELECT id FROM chosen UNION SELECT w.parent FROM ways w JOIN up ON w.child = up.id)
 SELECT id FROM up
 """
-_ABOVE = "SELECT child, parent FROM edges WHERE child IN (SELECT id FROM chains) ORDER BY ALL"
+_ABOVE = "SELECT child, parent, told_by_files FROM ways WHERE child IN (SELECT id FROM chains) ORDER BY ALL"
 _LICENCES = """
 SELECT c.id, m.license, m.license_name, m.id IS NOT NULL AS listed FROM chains c LEFT JOIN models m ON m.id = c.id
 """
@@ -93,7 +97,7 @@ _FIND = "SELECT id FROM models WHERE lower(id) = lower(?) ORDER BY downloads DES
 
 
 class ArchiveCatalogue:
-    """Over a connection that holds `models`, `edges` and `lineage_counts`; the owner of the connection closes it."""
+    """Over a connection that holds `models` and the tables of `build_lineage`; its owner closes it."""
 
     def __init__(
         self, connection: DuckDBPyConnection, *, as_of: date, shipped: SnapshotCatalogue, most: int = MOST
@@ -126,7 +130,7 @@ class ArchiveCatalogue:
             models=models,
             listed=listed,
             left_out=left_out,
-            ancestry=ancestry if self._has_lineage else None,
+            ancestry=ancestry if self._has_lineage or ancestry.told_by_files else None,
         )
 
     def find(self, id: str) -> CatalogueModel | None:
@@ -155,15 +159,19 @@ class ArchiveCatalogue:
         return [self._model(row, ancestry) for row in rows]
 
     def _ancestry(self) -> Ancestry:
+        self._connection.execute(_WAYS)
         self._connection.execute(_CHAINS)
         parents: defaultdict[str, list[str]] = defaultdict(list)
-        for child, parent in self._connection.execute(_ABOVE).fetchall():
+        told: set[str] = set()
+        for child, parent, by_files in self._connection.execute(_ABOVE).fetchall():
             parents[child].append(parent)
+            if by_files:
+                told.add(child)
         licences: dict[str, str | None] = {
             id: stated_licence(license, name) if listed else self._shipped_licence(id)
             for id, license, name, listed in self._connection.execute(_LICENCES).fetchall()
         }
-        return Ancestry(parents=dict(parents), licences=licences)
+        return Ancestry(parents=dict(parents), licences=licences, told_by_files=frozenset(told))
 
     def _shipped_licence(self, id: str) -> str | None:
         known = self._shipped.find(id)

@@ -105,7 +105,11 @@ def _model_parameters(facts: Facts) -> dict[str, Any]:
 
 
 def _notes(ancestors: Iterable[Link]) -> str:
-    return "; ".join(f"{link.id}: {link.steps} step{'s' if link.steps > 1 else ''} up" for link in ancestors)
+    return "; ".join(
+        f"{link.id}: {link.steps} step{'s' if link.steps > 1 else ''} up"
+        + (", as files tell, not declared" if link.told_by_files else "")
+        for link in ancestors
+    )
 
 
 def _properties(facts: Facts, licence: EffectiveLicence) -> list[dict[str, str]]:

@@ -5,12 +5,13 @@ by a model or any of its ancestors, merges' parents included, in the order of `l
 licence is not stated, or not known here, adds no class: it is listed as `unstated`, and a policy refuses it.
 
 Conflict: a label of a known class, and an ancestor of a known stricter one. Not legal advice: an owner may have other
-rights than the Hub tells of, and a parent declared by a stranger may be wrong.
+rights than the Hub tells of, and a parent declared by a stranger may be wrong. A parent that no card declares and files
+tell (`lineage/inferred_files.py`) counts like a declared one, and its link says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,8 @@ class Link:
     """Edges between it and the model asked about, by the shortest way; 0: the model itself."""
     license: str | None
     licence_class: LicenceClass
+    told_by_files: bool = False
+    """A step of the way to it is declared nowhere: files tell it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,17 +72,22 @@ def chain(
     model_id: str,
     parents_of: Mapping[str, Iterable[str]] | Callable[[str], Iterable[str]],
     licence_of: Callable[[str], str | None],
+    *,
+    told_by_files: Container[str] = (),
 ) -> EffectiveLicence:
-    """Of one model. Guarded by the set of what was seen: self-loops and cycles end, and chains may be of any length."""
+    """Of one model. Guarded by the set of what was seen: self-loops and cycles end, and chains may be of any length.
+    `told_by_files`: models whose parents files tell."""
     parents = parents_of if callable(parents_of) else lambda id: parents_of.get(id, ())
-    steps = {model_id: 0}
+    steps, told = {model_id: 0}, set[str]()
     queue = [model_id]
     for id in queue:
         for parent in parents(id):
             if parent not in steps:
                 steps[parent] = steps[id] + 1
                 queue.append(parent)
-    links = tuple(_link(id, steps[id], licence_of(id)) for id in queue)
+                if id in told or id in told_by_files:
+                    told.add(parent)
+    links = tuple(_link(id, steps[id], licence_of(id), told_by_files=id in told) for id in queue)
     own = class_rank(links[0].licence_class)
     return EffectiveLicence(
         links=links,
@@ -89,8 +97,8 @@ def chain(
     )
 
 
-def _link(id: str, steps: int, license: str | None) -> Link:
-    return Link(id=id, steps=steps, license=license, licence_class=licence_class(license))
+def _link(id: str, steps: int, license: str | None, *, told_by_files: bool) -> Link:
+    return Link(id=id, steps=steps, license=license, licence_class=licence_class(license), told_by_files=told_by_files)
 
 
 def effective_ranks(own: Ints, child: Ints, parent: Ints) -> Ints:

@@ -1,14 +1,16 @@
 """What the questions about the newest state need, worked out once: the models, their lineage and sizes, datasets and
-Spaces where they were synced, in one DuckDB file beside the snapshots.
+Spaces where they were synced, in one DuckDB file beside the snapshots. The edges that files tell are in another, as the
+Hub may be asked for more files at any time.
 
-It only repeats what the snapshots say, so it may be deleted at any time: it is made again where it is missing, damaged,
-or of other snapshots. A new one is written beside the old one and takes its name, so readers never see half of one.
+They only repeat what the snapshots and answers say, so they may be deleted: they are made again where they are missing,
+damaged, or of others. A new one is written beside the old one and takes its name, so readers never see half of one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Generator
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
@@ -18,15 +20,23 @@ from insource.core.errors import StorageError
 from insource.hub.archive import Archive, no_snapshot
 from insource.hub.duck import connect, quoted
 from insource.hub.lineage.build import build_lineage
+from insource.hub.lineage.inferred_files import edges_from_files
+from insource.hub.lineage.inferred_values import WANTED_PRECISION, store_edges
+from insource.hub.repo_files import FilesLog
 from insource.hub.schema import DATASETS, REPO_TYPES, SPACES, RepoType
 from insource.hub.sizes_sql import SIZES_SQL
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_VERSION = 6
+_VERSION = 7
 """To be raised when the same snapshots give other tables."""
 _FILE = "prepared.duckdb"
+_EDGES_FILE = "file_edges.duckdb"
+_STATE = """
+CREATE TABLE state AS
+SELECT ? AS key, ?::DATE AS day, (SELECT count(config_base_model) > 0 FROM models) AS configs_name_parents
+"""
 _SPACES_OF = """
 CREATE TABLE model_spaces AS
 SELECT unnest(models) AS model, id AS space, likes FROM spaces ORDER BY model, likes DESC NULLS LAST, space
@@ -40,39 +50,62 @@ def open_prepared(archive: Archive) -> tuple[DuckDBPyConnection, date]:
     where that was not done yet. It can hold temporary tables and nothing else. Raises UsageError without a snapshot,
     StorageError."""
     connection = connect()
-    day = _attach(connection, archive)
-    if day is None:
+    if not _attach(connection, archive.folder / _FILE, key=_key(archive)):
         prepare(archive)
-        day = _attach(connection, archive)
-    if day is None:
-        raise StorageError(
-            f"The snapshots in {str(archive.folder)!r} changed while they were read.",
-            next_step="Run the command again.",
-        )
+        if not _attach(connection, archive.folder / _FILE, key=_key(archive)):
+            raise StorageError(
+                f"The snapshots in {str(archive.folder)!r} changed while they were read.",
+                next_step="Run the command again.",
+            )
+    connection.execute("USE prepared")
+    day, configs_name_parents = connection.execute("SELECT day, configs_name_parents FROM state").fetchall()[0]
+    log = FilesLog(archive.folder)
+    if log.stamp or configs_name_parents:
+        _load_file_edges(connection, archive, log)
     return connection, day
 
 
 def prepare(archive: Archive) -> None:
     """Makes the file. Raises UsageError without a snapshot, StorageError."""
-    import duckdb
-
     if not archive.snapshots():
         raise no_snapshot()
-    partial = archive.folder / f"{_FILE}.{os.getpid()}.partial"
     key = _key(archive)
+    with _made_anew(archive.folder / _FILE) as partial, connect(partial) as connection:
+        day = archive.load(connection, lasting=True)
+        build_lineage(connection)
+        connection.execute("CREATE INDEX model_ids ON model_rows (id)")
+        connection.execute(f"CREATE TABLE sizes AS {SIZES_SQL}")
+        if SPACES in load_others(connection, archive, lasting=True):
+            connection.execute(_SPACES_OF)
+        connection.execute(_STATE, [key, day])
+
+
+def _load_file_edges(connection: DuckDBPyConnection, archive: Archive, log: FilesLog) -> None:
+    """Fills `file_edges`; worked out only after the Hub answered anew."""
+    path, key = archive.folder / _EDGES_FILE, f"{_key(archive)} {log.stamp}"
+    if _attach(connection, path, key=key):
+        connection.execute(f"CREATE TEMP VIEW file_edges AS FROM {path.stem}.file_edges")
+        return
+    log.load(connection)
+    edges = edges_from_files(connection, precision=WANTED_PRECISION)
+    store_edges(connection, edges, table="file_edges")
+    with _made_anew(path) as partial, connect(partial) as made:
+        store_edges(made, edges, table="file_edges", temporary=False)
+        made.execute("CREATE TABLE state AS SELECT ? AS key", [key])
+
+
+@contextlib.contextmanager
+def _made_anew(path: Path) -> Generator[Path]:
+    """A file that takes the path's name at the end. Raises StorageError."""
+    import duckdb
+
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        with connect(partial) as connection:
-            day = archive.load(connection, lasting=True)
-            build_lineage(connection)
-            connection.execute("CREATE INDEX model_ids ON model_rows (id)")
-            connection.execute(f"CREATE TABLE sizes AS {SIZES_SQL}")
-            if SPACES in load_others(connection, archive, lasting=True):
-                connection.execute(_SPACES_OF)
-            connection.execute("CREATE TABLE prepared AS SELECT ? AS key, ?::DATE AS day", [key, day])
-        partial.replace(archive.folder / _FILE)
+        yield partial
+        partial.replace(path)
     except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as error:
         raise StorageError(
-            f"The snapshots can't be prepared in {str(archive.folder)!r}: {str(error).splitlines()[0][:200]}.",
+            f"The snapshots can't be prepared in {str(path.parent)!r}: {str(error).splitlines()[0][:200]}.",
             next_step="Make room there, or set `home` to another folder. The snapshots are untouched.",
         ) from error
     finally:
@@ -88,22 +121,19 @@ def load_others(connection: DuckDBPyConnection, archive: Archive, *, lasting: bo
     return found
 
 
-def _attach(connection: DuckDBPyConnection, archive: Archive) -> date | None:
-    """The day; None where the file is not there, can't be read, or is of other snapshots."""
+def _attach(connection: DuckDBPyConnection, path: Path, *, key: str) -> bool:
+    """Under its name; False where the file is not there, can't be read, or has another key."""
     import duckdb
 
-    path = archive.folder / _FILE
     if not path.is_file():
-        return None
+        return False
+    name = path.stem
     with contextlib.suppress(duckdb.Error):
-        connection.execute(f"ATTACH {quoted(str(path))} AS prepared (READ_ONLY)")
-        connection.execute("USE prepared")
-        for key, day in connection.execute("SELECT key, day FROM prepared.main.prepared").fetchall():
-            if key == _key(archive):
-                return day
-    connection.execute("USE memory")
-    connection.execute("DETACH DATABASE IF EXISTS prepared")
-    return None
+        connection.execute(f"ATTACH {quoted(str(path))} AS {name} (READ_ONLY)")
+        if connection.execute(f"SELECT key FROM {name}.state").fetchall() == [(key,)]:
+            return True
+    connection.execute(f"DETACH DATABASE IF EXISTS {name}")
+    return False
 
 
 def _key(archive: Archive) -> str:

@@ -83,6 +83,15 @@ class FilesLog:
         self.path = folder / "files.jsonl"
         self._file: Any = None
 
+    @property
+    def stamp(self) -> str:
+        """Differs after every answer; "" where nothing was asked."""
+        try:
+            told = self.path.stat()
+        except OSError:
+            return ""
+        return f"{told.st_size} {told.st_mtime_ns}" if told.st_size else ""
+
     def __enter__(self) -> FilesLog:
         """Raises StorageError."""
         try:
@@ -111,8 +120,7 @@ class FilesLog:
         """Makes the tables `repo_files` (id, asked, found, config, names, stored_bytes) and `weight_files` (id, sha256,
         size_bytes), one row for each different file; empty ones where nothing was asked. A damaged line counts as not
         asked."""
-        there = self.path.is_file() and self.path.stat().st_size > 0
-        lines = _LINES.format(file=paths_list((self.path,))) if there else _NO_LINES
+        lines = _LINES.format(file=paths_list((self.path,))) if self.stamp else _NO_LINES
         connection.execute(_ANSWERS.format(answers=lines))
         connection.execute(_WEIGHTS)
 

@@ -48,10 +48,7 @@ ORDER BY id = $id DESC, downloads DESC NULLS LAST LIMIT 1
 
 _INFERRED = """
 CREATE OR REPLACE TEMP TABLE inferred_edges AS
-SELECT i.*, m.created AS first_seen FROM (
-    SELECT unnest(?::VARCHAR[]) AS child, unnest(?::VARCHAR[]) AS parent, unnest(?::VARCHAR[]) AS kind,
-        unnest(?::VARCHAR[]) AS evidence, unnest(?::DOUBLE[]) AS confidence
-) i LEFT JOIN models m ON m.id = i.child
+SELECT f.*, m.created AS first_seen FROM found_edges f LEFT JOIN models m ON m.id = f.child
 """
 
 
@@ -99,7 +96,7 @@ def add_inferred(connection: DuckDBPyConnection, home: Path, *, learned: bool = 
     from insource.hub.lineage.inferred import infer_edges, infer_told
     from insource.hub.lineage.inferred_files import edges_from_files
     from insource.hub.lineage.inferred_pairs import Declared
-    from insource.hub.lineage.inferred_values import WANTED_PRECISION, facts_of
+    from insource.hub.lineage.inferred_values import WANTED_PRECISION, facts_of, store_edges
 
     connection.execute("CREATE OR REPLACE TEMP TABLE edges AS FROM edges")  # what was prepared stays as it is
     FilesLog(home / "hub").load(connection)
@@ -110,16 +107,8 @@ def add_inferred(connection: DuckDBPyConnection, home: Path, *, learned: bool = 
         found = infer_edges(facts_of(connection), declared, from_files=told)
     else:
         found = infer_told(connection, told)
-    connection.execute(
-        _INFERRED,
-        [
-            [edge.child for edge in found],
-            [edge.parent for edge in found],
-            [edge.kind for edge in found],
-            [edge.evidence for edge in found],
-            [edge.confidence for edge in found],
-        ],
-    )
+    store_edges(connection, found, table="found_edges")
+    connection.execute(_INFERRED)
     merge_edges(connection)
     return Counter(edge.evidence.partition(":")[0] for edge in found)
 

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 _TOP = 10
 _MOST_OFFERS = 200
-_PARENTS = "SELECT parent AS id, kind, evidence, confidence FROM edges WHERE child = $id ORDER BY parent"
+_PARENTS = """
+SELECT child, parent, kind, evidence, confidence, told_by_files FROM (
+    SELECT *, false AS told_by_files FROM edges UNION ALL BY NAME SELECT *, true AS told_by_files FROM file_edges)
+WHERE child IN (SELECT unnest($ids)) ORDER BY child, parent
+"""
+"""Files tell of models that declare none, so nothing is told twice."""
 _LICENCES = "SELECT id, license, license_name FROM models WHERE id IN (SELECT unnest($ids))"
 _ABOVE = """
 WITH RECURSIVE up AS (
@@ -104,7 +109,7 @@ def show(connection: DuckDBPyConnection, model: str, *, as_of: date) -> Page:
     """From a connection with `models` and the tables of `build_lineage`. Raises UnknownModel."""
     id = find_id(connection, model)
     rows = _rows(connection, "SELECT * FROM models WHERE id = $id", {"id": id})
-    parents = tuple(Parent(**row) for row in _rows(connection, _PARENTS, {"id": id}))
+    parents = _rows(connection, _PARENTS, {"ids": [id]})
     kinds = _rows(connection, _BY_KIND, {"id": id})
     top = _rows(connection, _CHILDREN, {"id": id, "kind": "", "most": _TOP})
     counts = _rows(
@@ -115,8 +120,11 @@ def show(connection: DuckDBPyConnection, model: str, *, as_of: date) -> Page:
     return Page(
         facts=facts_of(rows[0] if rows else {"id": id}),
         family=figures["family"] if figures["family"] != id else None,
-        parents=parents,
-        licence=_licence(connection, id, [parent.id for parent in parents]),
+        parents=tuple(
+            Parent(id=one["parent"], kind=one["kind"], evidence=one["evidence"], confidence=one["confidence"])
+            for one in parents
+        ),
+        licence=_licence(connection, id, parents),
         derivatives=Derivatives(direct=figures["direct"], transitive=figures["transitive"], by_tag=figures["by_tag"]),
         by_kind={row["kind"]: row["children"] for row in kinds},
         top=tuple((child["id"], child["kind"], child["downloads"]) for child in top),
@@ -211,18 +219,39 @@ def page_json(page: Page) -> dict[str, Any]:
 
 
 def _link_json(link: Link) -> dict[str, Any]:
-    return {"id": link.id, "steps": link.steps, "license": link.license, "class": link.licence_class}
+    return {
+        "id": link.id,
+        "steps": link.steps,
+        "license": link.license,
+        "class": link.licence_class,
+        "told_by_files": link.told_by_files,
+    }
 
 
-def _licence(connection: DuckDBPyConnection, id: str, own: Sequence[str]) -> EffectiveLicence:
-    near = _rows(connection, _LICENCES, {"ids": [id, *own]})
-    stated = {row["id"]: stated_licence(row["license"], row["license_name"]) for row in near}
-    parents = defaultdict[str, list[str]](list, {id: list(own)})
-    # The way up looks at all of the trunk, which the many models without a parent need not wait for.
-    for edge in _rows(connection, _ABOVE, {"parents": own, "id": id}) if own else ():
-        parents[edge["child"]].append(edge["parent"])
-        stated[edge["parent"]] = stated_licence(edge["license"], edge["license_name"])
-    return chain(id, parents, stated.get)
+def _licence(connection: DuckDBPyConnection, id: str, own: Sequence[Mapping[str, Any]]) -> EffectiveLicence:
+    """Up all declared ways; where they end, on by what files tell, and up again."""
+    parents, told = defaultdict[str, list[str]](list), set[str]()
+    stated = _stated(connection, [id])
+    files_tell = bool(connection.execute("SELECT 1 FROM file_edges LIMIT 1").fetchall())
+    asked, near = {id}, own
+    while near:
+        for edge in near:
+            parents[edge["child"]].append(edge["parent"])
+        told.update(edge["child"] for edge in near if edge["told_by_files"])
+        above = [edge["parent"] for edge in near]
+        stated |= _stated(connection, above)
+        for edge in _rows(connection, _ABOVE, {"parents": above, "id": id}):
+            parents[edge["child"]].append(edge["parent"])
+            stated[edge["parent"]] = stated_licence(edge["license"], edge["license_name"])
+        ends = {one for many in parents.values() for one in many} - parents.keys() - asked if files_tell else set[str]()
+        asked |= ends
+        near = _rows(connection, _PARENTS, {"ids": sorted(ends)}) if ends else ()
+    return chain(id, parents, stated.get, told_by_files=told)
+
+
+def _stated(connection: DuckDBPyConnection, ids: Sequence[str]) -> dict[str, str | None]:
+    rows = _rows(connection, _LICENCES, {"ids": ids})
+    return {row["id"]: stated_licence(row["license"], row["license_name"]) for row in rows}
 
 
 def _spaces(connection: DuckDBPyConnection, id: str) -> Spaces | None:

@@ -204,7 +204,7 @@ def _purpose(purpose: Purpose, needs: Needs) -> _No | None:
 def effective_licence(model: CatalogueModel, ancestry: Ancestry | None) -> EffectiveLicence:
     if ancestry is None:
         return chain(model.id, {}, lambda _: model.license)
-    return chain(model.id, ancestry.parents, ancestry.licences.get)
+    return chain(model.id, ancestry.parents, ancestry.licences.get, told_by_files=ancestry.told_by_files)
 
 
 def _licence(licence: EffectiveLicence, policy: LicencePolicy) -> _No | None:
@@ -217,7 +217,9 @@ def _licence(licence: EffectiveLicence, policy: LicencePolicy) -> _No | None:
     said = "licence not stated" if link.license is None else link.licence_class
     reason = "unknown licence" if said == "unknown" else said
     if link.steps:
-        reason = f"built on {link.id[:_LONGEST_ID]}, whose licence is {'not stated' if link.license is None else said}"
+        by_files = " as files tell" if link.told_by_files else ""
+        whose = "not stated" if link.license is None else said
+        reason = f"built on {link.id[:_LONGEST_ID]}{by_files}, whose licence is {whose}"
     return _No(reason=reason, certain=bool(certain))
 
 

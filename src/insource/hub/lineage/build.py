@@ -11,6 +11,10 @@ from insource.hub.lineage.families import build_families
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+_NO_FILE_EDGES = """
+CREATE OR REPLACE TABLE file_edges
+    (child VARCHAR, parent VARCHAR, kind VARCHAR, evidence VARCHAR, confidence DOUBLE)
+"""
 _NAMES = """
 CREATE OR REPLACE TABLE names AS
 SELECT lower(split_part(id, '/', -1)) AS name, id, downloads FROM (
@@ -38,8 +42,9 @@ def build_lineage(connection: DuckDBPyConnection) -> DeclaredCounts:
     `names`: every id that is listed or named as a parent, by its name without its owner in lower case; `trunk`: the
     edges of models that are parents themselves, a third of all, which every way up keeps to after its first step, each
     with its parent's licence; `children`: the edges from above, each with the child's downloads and a copy's tags,
-    which tell its format."""
+    which tell its format; `file_edges`: what files tell beside them, none of it yet (`prepared.py`)."""
     counts = build_declared(connection)
+    connection.execute(_NO_FILE_EDGES)
     build_counts(connection)
     build_families(connection)
     connection.execute(_NAMES)

@@ -13,6 +13,10 @@ SELECT id, created, coalesce(downloads_all, downloads), likes, library, license,
        coalesce(parameters_stated, gguf_parameters), gguf_parameters IS NOT NULL
 FROM models WHERE $ids IS NULL OR id IN (SELECT unnest($ids::VARCHAR[])) ORDER BY id
 """
+_STORED = """
+CREATE OR REPLACE {temporary} TABLE {table} AS SELECT unnest(?::VARCHAR[]) AS child, unnest(?::VARCHAR[]) AS parent,
+    unnest(?::VARCHAR[]) AS kind, unnest(?::VARCHAR[]) AS evidence, unnest(?::DOUBLE[]) AS confidence
+"""
 WANTED_PRECISION = 0.90
 """Of inferred edges: held on declared children that the scorer never saw, or whose configuration names a parent too."""
 DECLARATIONS: tuple[str, ...] = ("base_model",)
@@ -51,6 +55,18 @@ class Edge:
     evidence: str
     confidence: float
     """Chance that the edge is true, as measured where edges are declared."""
+
+
+def store_edges(connection: Any, edges: Sequence[Edge], *, table: str, temporary: bool = True) -> None:
+    """Makes the table, with the columns of `Edge`."""
+    columns = [
+        [edge.child for edge in edges],
+        [edge.parent for edge in edges],
+        [edge.kind for edge in edges],
+        [edge.evidence for edge in edges],
+        [edge.confidence for edge in edges],
+    ]
+    connection.execute(_STORED.format(table=table, temporary="TEMP" if temporary else ""), columns)
 
 
 def facts_of(connection: Any, *, ids: Sequence[str] | None = None) -> Sequence[ModelFacts]:
