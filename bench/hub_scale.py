@@ -90,6 +90,43 @@ def measure_inference(folder: Path) -> dict[str, float]:
     return {"choosing": choosing, "chosen": chosen, "naming": naming, "edges": len(edges), "peak": _peak_gb()}
 
 
+def measure_files(folder: Path) -> dict[str, float]:
+    """What the Hub's answers about 75,000 repositories cost, in a new process: in 25,000 pairs one is a copy, and the
+    configurations of 25,000 name another model."""
+    from insource.hub.archive import Archive
+    from insource.hub.lineage.inferred_files import SAME_BYTES
+    from insource.hub.prepared import open_prepared
+    from insource.hub.repo_files import MODEL_CONFIG
+    from insource.workflows.hub_show import show
+
+    archive = Archive(folder / "archive")
+    log = archive.folder / "files.jsonl"
+    connection, _ = open_prepared(archive)
+    with connection:
+        connection.execute(f"""
+            COPY (WITH drawn AS (SELECT id, row_number() OVER (ORDER BY hash(id)) AS place FROM models
+                    WHERE id NOT IN (SELECT child FROM edges) ORDER BY place LIMIT 75000)
+                SELECT id, '2026-10-06T00:00:00Z' AS asked, true AS found, 500000000 AS stored_bytes,
+                    [{{'size_bytes': 500000000, 'sha256': sha256((place // 2)::VARCHAR)}}] AS weights,
+                    CASE WHEN place > 50000 THEN '{MODEL_CONFIG}' END AS config,
+                    CASE WHEN place > 50000 THEN lag(id) OVER (ORDER BY place) END AS names FROM drawn)
+            TO '{log}' (FORMAT json)""")
+
+    def page(id: str) -> None:
+        opened, day = open_prepared(archive)
+        with opened:
+            show(opened, id, as_of=day)
+
+    found = {"first": _timed(lambda: open_prepared(archive)[0].close())[0]}
+    connection, _ = open_prepared(archive)
+    with connection:
+        counts = "SELECT count(*), count_if(evidence = ?), any_value(child) FROM file_edges"
+        found["edges"], found["copies"], child = connection.execute(counts, [SAME_BYTES]).fetchall()[0]
+    found["page"] = _timed(lambda: page(child))[0]
+    log.unlink()
+    return {**found, "peak": _peak_gb()}
+
+
 def _peak_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
@@ -169,6 +206,7 @@ def _measured(times: float) -> dict[str, float]:
             found["file_mb"] = (folder / "models.parquet").stat().st_size / 1e6
             if times == 1:
                 found |= {f"told_{key}": value for key, value in _in_new_process("--inference", folder).items()}
+                found |= {f"files_{key}": value for key, value in _in_new_process("--files", folder).items()}
                 _write_next_day(connection, folder)
                 found |= {f"next_{key}": value for key, value in _in_new_process("--next-day", folder).items()}
         return found
@@ -216,9 +254,9 @@ _ROWS = (
 
 def main() -> None:
     found = [_measured(times) for times in _TIMES]
-    day, told = (
+    day, told, files = (
         {key.removeprefix(of): value for key, value in found[0].items() if key.startswith(of)}
-        for of in ("next_", "told_")
+        for of in ("next_", "told_", "files_")
     )
     theirs, ours, edges = peer()
     lines = [
@@ -243,6 +281,10 @@ def main() -> None:
         f" {told['choosing']:.1f} s; {told['edges']:,.0f} copies led to their originals by name in"
         f" {told['naming']:.1f} s; peak {told['peak']:.2f} GB.",
         "",
+        f"The Hub's answers about 75,000 models of 1x: {files['copies']:,.0f} copies and"
+        f" {files['edges'] - files['copies']:,.0f} parents in configurations, worked out in {files['first']:.1f} s at"
+        f" the first question after they came; then a page {files['page']:.3f} s; peak {files['peak']:.2f} GB.",
+        "",
         "Full closure: of every model the exact number of distinct descendants, its generation, family and main root.",
         f"Counts alone, of the same {edges:,} edges from arrays: NetworkX (descendants of every model) {theirs:.1f} s,"
         f" ours {ours:.2f} s: {theirs / ours:,.0f}x faster, and every count is equal.",
@@ -257,6 +299,8 @@ if __name__ == "__main__":
         print(json.dumps(measure(Path(sys.argv[2]))))
     elif sys.argv[1:2] == ["--inference"]:
         print(json.dumps(measure_inference(Path(sys.argv[2]))))
+    elif sys.argv[1:2] == ["--files"]:
+        print(json.dumps(measure_files(Path(sys.argv[2]))))
     elif sys.argv[1:2] == ["--next-day"]:
         print(json.dumps(measure_next_day(Path(sys.argv[2]))))
     else:

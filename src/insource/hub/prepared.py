@@ -29,7 +29,7 @@ from insource.hub.sizes_sql import SIZES_SQL
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_VERSION = 7
+_VERSION = 8
 """To be raised when the same snapshots give other tables."""
 _FILE = "prepared.duckdb"
 _EDGES_FILE = "file_edges.duckdb"

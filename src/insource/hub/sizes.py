@@ -46,8 +46,6 @@ POINT = r"([0-9])_([0-9]+b)"
 SEPARATORS = "-_ /+"
 SIZE = r" (?:jang  [0-9]m|((?:[0-9]+x)?[0-9]+(?:\.[0-9]+)?[bm])) "
 """`8b`, `8x7b`, `135m`, but not the level of quantisation in `JANG_4M`."""
-NEIGHBOURS = r" ([0-9.]+[bm])  ([0-9.]+[bm]) "
-"""`2b-2b`: two equal ones are an encoder and a decoder, of so many each."""
 SMALL = 100e6
 """Fewer are a context or a data set (`7B-Instruct-1M`) where the name states more too: among the 112 real names that
 state millions and billions the models' own millions begin at 124, all others end at 59."""
@@ -110,10 +108,11 @@ def parameters(row: SizeSources, *, use_name: bool = True) -> Size:
 def named_sizes(id: str) -> tuple[float, ...]:
     """The sizes that a name states, smallest first, whether they are its own or those of the model that it serves."""
     words = _words(id)
-    pair = re.search(NEIGHBOURS, words)
-    twin = pair[1] if pair and pair[1] == pair[2] else ""
-    found = {_size(word) * (2 if word == twin else 1) for word in re.findall(SIZE, words) if word}
-    found = {size for size in found if 0 < size < MOST}
+    stated = [word for word in re.findall(SIZE, words) if word]
+    sizes = [_size(word) for word in stated]
+    if stated and f" {stated[0]}  {stated[0]} " in words:  # `2b-2b`: an encoder and a decoder, of so many each
+        sizes = [2 * size if size == sizes[0] else size for size in sizes]
+    found = {size for size in sizes if 0 < size < MOST}
     return tuple(sorted({size for size in found if size >= SMALL} or found))
 
 

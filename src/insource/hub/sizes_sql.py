@@ -9,7 +9,6 @@ from insource.hub.sizes import (
     FAR,
     FORMAT_TAGS,
     MOST,
-    NEIGHBOURS,
     NEVER_UNPACKED,
     PACKED_TYPES,
     POINT,
@@ -63,17 +62,18 @@ WITH named_rows AS (
         CASE WHEN has_size AND NOT serves_another AND NOT regexp_matches(name_words, '{SERVES_ANOTHER}')
              THEN list_filter(regexp_extract_all(name_words, '{SIZE}', 1), lambda word: word <> '')
              ELSE [] END AS size_words,
-        CASE WHEN len(size_words) > 1 AND regexp_extract(name_words, '{NEIGHBOURS}', 1) =
-                regexp_extract(name_words, '{NEIGHBOURS}', 2)
-             THEN regexp_extract(name_words, '{NEIGHBOURS}', 1) ELSE '' END AS twin,
-        list_filter(list_transform(size_words, lambda word: CASE WHEN word = twin THEN 2 ELSE 1 END
-                * CASE WHEN contains(word, 'x')
+        len(size_words) > 1 AND contains(name_words, concat(' ', size_words[1], '  ', size_words[1], ' ')) AS are_twins,
+        list_transform(size_words, lambda word: CASE WHEN contains(word, 'x')
                 THEN split_part({_NUMBER}, 'x', 1)::DOUBLE * split_part({_NUMBER}, 'x', 2)::DOUBLE
-                ELSE {_NUMBER}::DOUBLE END * CASE WHEN ends_with(word, 'b') THEN {UNITS["b"]} ELSE {UNITS["m"]} END),
-            lambda size: size > 0 AND size < {MOST}) AS sizes
+                ELSE {_NUMBER}::DOUBLE END
+            * CASE WHEN ends_with(word, 'b') THEN {UNITS["b"]} ELSE {UNITS["m"]} END) AS all_sizes
     FROM spelled
 ), sized AS (
-    SELECT *, list_filter(sizes, lambda size: size >= {SMALL} OR list_max(sizes) < {SMALL}) AS named,
+    SELECT *,
+        list_filter(CASE WHEN are_twins THEN list_transform(all_sizes, lambda size:
+                CASE WHEN size = all_sizes[1] THEN 2 * size ELSE size END) ELSE all_sizes END,
+            lambda size: size > 0 AND size < {MOST}) AS sizes,
+        list_filter(sizes, lambda size: size >= {SMALL} OR list_max(sizes) < {SMALL}) AS named,
         CASE WHEN quantised AND packed
              THEN total + {_EXTRA} ELSE 0 END AS unpacked
     FROM read

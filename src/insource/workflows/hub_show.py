@@ -25,19 +25,20 @@ if TYPE_CHECKING:
 _TOP = 10
 _MOST_OFFERS = 200
 _PARENTS = """
-SELECT child, parent, kind, evidence, confidence, told_by_files FROM (
-    SELECT *, false AS told_by_files FROM edges UNION ALL BY NAME SELECT *, true AS told_by_files FROM file_edges)
+SELECT child, parent, kind, evidence, confidence, {by_files} AS told_by_files FROM {table}
 WHERE child IN (SELECT unnest($ids)) ORDER BY child, parent
 """
-"""Files tell of models that declare none, so nothing is told twice."""
+_DECLARED = _PARENTS.format(table="edges", by_files="false")
+_BY_FILES = _PARENTS.format(table="file_edges", by_files="true")
 _LICENCES = "SELECT id, license, license_name FROM models WHERE id IN (SELECT unnest($ids))"
+_PLACES = "SELECT DISTINCT place FROM trunk WHERE child IN (SELECT unnest($ids))"
 _ABOVE = """
 WITH RECURSIVE up AS (
-    FROM trunk WHERE child IN (SELECT unnest($parents))
+    SELECT unnest($places::INTEGER[]) AS place
     UNION
-    SELECT e.* FROM trunk e JOIN up ON e.child = up.parent
+    SELECT t.parent_place FROM trunk t JOIN up USING (place) WHERE t.parent_place IS NOT NULL
 )
-FROM up WHERE child <> $id ORDER BY child, parent
+SELECT child, parent, license, license_name FROM trunk WHERE place IN (FROM up) ORDER BY child, parent
 """
 _BY_KIND = "SELECT kind, count(*) AS children FROM children WHERE parent = $id GROUP BY kind ORDER BY 2 DESC, 1"
 _CHILDREN = """
@@ -109,7 +110,7 @@ def show(connection: DuckDBPyConnection, model: str, *, as_of: date) -> Page:
     """From a connection with `models` and the tables of `build_lineage`. Raises UnknownModel."""
     id = find_id(connection, model)
     rows = _rows(connection, "SELECT * FROM models WHERE id = $id", {"id": id})
-    parents = _rows(connection, _PARENTS, {"ids": [id]})
+    parents = _rows(connection, _DECLARED, {"ids": [id]}) or _rows(connection, _BY_FILES, {"ids": [id]})
     kinds = _rows(connection, _BY_KIND, {"id": id})
     top = _rows(connection, _CHILDREN, {"id": id, "kind": "", "most": _TOP})
     counts = _rows(
@@ -230,23 +231,28 @@ def _link_json(link: Link) -> dict[str, Any]:
 
 def _licence(connection: DuckDBPyConnection, id: str, own: Sequence[Mapping[str, Any]]) -> EffectiveLicence:
     """Up all declared ways; where they end, on by what files tell, and up again."""
-    parents, told = defaultdict[str, list[str]](list), set[str]()
     stated = _stated(connection, [id])
-    files_tell = bool(connection.execute("SELECT 1 FROM file_edges LIMIT 1").fetchall())
-    asked, near = {id}, own
+    parents, told = defaultdict[str, set[str]](set), set[str]()
+    near = list(own)
     while near:
-        for edge in near:
-            parents[edge["child"]].append(edge["parent"])
+        copied = [edge["parent"] for edge in near if edge["told_by_files"]]
         told.update(edge["child"] for edge in near if edge["told_by_files"])
-        above = [edge["parent"] for edge in near]
-        stated |= _stated(connection, above)
-        for edge in _rows(connection, _ABOVE, {"parents": above, "id": id}):
-            parents[edge["child"]].append(edge["parent"])
-            stated[edge["parent"]] = stated_licence(edge["license"], edge["license_name"])
-        ends = {one for many in parents.values() for one in many} - parents.keys() - asked if files_tell else set[str]()
-        asked |= ends
-        near = _rows(connection, _PARENTS, {"ids": sorted(ends)}) if ends else ()
-    return chain(id, parents, stated.get, told_by_files=told)
+        # The trunk tells the parents of those alone that others declare as theirs.
+        near += _rows(connection, _DECLARED, {"ids": copied}) if copied else []
+        above = _above(connection, [edge["parent"] for edge in near])
+        for edge in (*near, *above):
+            parents[edge["child"]].add(edge["parent"])
+        stated |= _stated(connection, [edge["parent"] for edge in near])
+        stated |= {edge["parent"]: stated_licence(edge["license"], edge["license_name"]) for edge in above}
+        ends = {edge["parent"] for edge in (*near, *above)} - parents.keys()
+        near = _rows(connection, _BY_FILES, {"ids": sorted(ends)})
+    return chain(id, {child: sorted(found) for child, found in parents.items()}, stated.get, told_by_files=told)
+
+
+def _above(connection: DuckDBPyConnection, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """All edges on the ways up from these, as far as they are declared."""
+    places = [row["place"] for row in _rows(connection, _PLACES, {"ids": ids})]
+    return _rows(connection, _ABOVE, {"places": places}) if places else []
 
 
 def _stated(connection: DuckDBPyConnection, ids: Sequence[str]) -> dict[str, str | None]:
