@@ -148,6 +148,12 @@ def test_the_edges_file_holds_them_beside_the_declared_ones(
     assert edges["said/copy"] == ("maker/model", "quantized", "declared")  # its bytes are those of said/tune
     assert edges["copier/mirror"] == ("maker/model", "derived", "files: all of its weights are in the parent's")
     assert edges["user/lora"] == ("maker/model", "adapter", "files: adapter_config.json names it")
+    assert (tmp_path / "hub" / "file_edges.duckdb").is_file(), (
+        "worked out while the Hub was asked, not by the next page"
+    )
+    page = json.loads(CliRunner().invoke(app, ["hub", "show", "copier/mirror", "--json"]).stdout)
+    told_by_files = {link["id"]: link["told_by_files"] for link in page["license_chain"]}
+    assert told_by_files == {"copier/mirror": False, "maker/model": True}
     quick = CliRunner().invoke(app, ["hub", "edges", "--inferred", "--no-learned", "--out", str(out), "--json"])
     assert json.loads(quick.stdout)["inferred_by"] == {"files": 6}
     assert len(duckdb.read_parquet(str(out)).fetchall()) == len(edges)

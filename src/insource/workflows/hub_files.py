@@ -8,20 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from insource.core.errors import DownloadFailed
 from insource.hub.lineage.files_to_ask import find_files_to_ask, next_to_ask, to_ask_about
-from insource.hub.lineage.inferred_files import edges_from_files
-from insource.hub.lineage.inferred_values import WANTED_PRECISION, Edge
+from insource.hub.lineage.inferred_values import Edge, stored_edges
 from insource.hub.prepared import open_prepared
 from insource.hub.repo_files import FilesLog, RepoFiles
 from insource.workflows.hub_lineage import find_id
 from insource.workflows.hub_sync import HubPlace
 from insource.workflows.services import Progress
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 _REFUSED_IN_A_ROW = 3
 """One more says that the Hub itself refuses, not these repositories."""
@@ -56,8 +51,8 @@ def ask_for_files(place: HubPlace, *, model: str | None, limit: int, progress: P
         find_files_to_ask(connection)
         id = None if model is None else find_id(connection, model)
         wanted = next_to_ask(connection, limit=limit) if id is None else to_ask_about(connection, id, limit=limit)
-        answers = _ask(place, log, wanted, progress=progress)
-        return _report(connection, log, answers, model=id)
+    answers = _ask(place, log, wanted, progress=progress)
+    return _report(place, log, answers, model=id)
 
 
 def _ask(place: HubPlace, log: FilesLog, wanted: Sequence[str], *, progress: Progress) -> Sequence[RepoFiles]:
@@ -89,18 +84,18 @@ def _ask(place: HubPlace, log: FilesLog, wanted: Sequence[str], *, progress: Pro
     return answers
 
 
-def _report(
-    connection: DuckDBPyConnection, log: FilesLog, answers: Sequence[RepoFiles], *, model: str | None
-) -> FilesReport:
-    log.load(connection)
-    known = connection.execute("SELECT count(*) FROM repo_files WHERE found").fetchall()[0][0]
-    return FilesReport(
-        model=model,
-        asked=len(answers),
-        gone=tuple(answer.id for answer in answers if not answer.found),
-        renamed={answer.id: answer.renamed_to for answer in answers if answer.renamed_to},
-        known=int(known),
-        left=find_files_to_ask(connection),
-        edges=edges_from_files(connection, precision=WANTED_PRECISION),
-        declared=bool(connection.execute("SELECT 1 FROM edges WHERE child = ? LIMIT 1", [model]).fetchall()),
-    )
+def _report(place: HubPlace, log: FilesLog, answers: Sequence[RepoFiles], *, model: str | None) -> FilesReport:
+    connection, _ = open_prepared(place.archive)  # anew: it works out what the answers tell
+    with connection:
+        log.load(connection)
+        known = connection.execute("SELECT count(*) FROM repo_files WHERE found").fetchall()[0][0]
+        return FilesReport(
+            model=model,
+            asked=len(answers),
+            gone=tuple(answer.id for answer in answers if not answer.found),
+            renamed={answer.id: answer.renamed_to for answer in answers if answer.renamed_to},
+            known=int(known),
+            left=find_files_to_ask(connection),
+            edges=stored_edges(connection, table="file_edges"),
+            declared=bool(connection.execute("SELECT 1 FROM edges WHERE child = ? LIMIT 1", [model]).fetchall()),
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -57,16 +57,19 @@ class Edge:
     """Chance that the edge is true, as measured where edges are declared."""
 
 
+_EDGE = tuple(field.name for field in fields(Edge))
+
+
 def store_edges(connection: Any, edges: Sequence[Edge], *, table: str, temporary: bool = True) -> None:
     """Makes the table, with the columns of `Edge`."""
-    columns = [
-        [edge.child for edge in edges],
-        [edge.parent for edge in edges],
-        [edge.kind for edge in edges],
-        [edge.evidence for edge in edges],
-        [edge.confidence for edge in edges],
-    ]
+    columns = [[getattr(edge, name) for edge in edges] for name in _EDGE]
     connection.execute(_STORED.format(table=table, temporary="TEMP" if temporary else ""), columns)
+
+
+def stored_edges(connection: Any, *, table: str) -> Sequence[Edge]:
+    """Those of such a table, by child."""
+    rows = connection.execute(f"SELECT {', '.join(_EDGE)} FROM {table} ORDER BY ALL").fetchall()
+    return [Edge(**dict(zip(_EDGE, row, strict=True))) for row in rows]
 
 
 def facts_of(connection: Any, *, ids: Sequence[str] | None = None) -> Sequence[ModelFacts]:
