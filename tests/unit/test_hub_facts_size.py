@@ -81,6 +81,12 @@ def test_rules(row: SizeSources, value: int | None, method: str) -> None:
     assert (size.value, size.method) == (value, method)
 
 
+@pytest.mark.parametrize("word", ["eagle3", "medusa", "dflash", "dflare", "domino", "dspark", "vispec", "for-Qwen3"])
+def test_a_draft_or_a_part_for_another_model_has_not_its_size(word: str) -> None:
+    assert parameters(SizeSources(id=f"a/x-{word}-8B-4bit", stated=400_000_000)).value == 400_000_000
+    assert parameters(SizeSources(id="a/Model-8B-for-b2b-4bit", stated=1_250_000_000)).value == 8_000_000_000
+
+
 def test_names() -> None:
     assert named_sizes("Qwen/Qwen3.6-35B-A3B") == (35e9,)
     assert named_sizes("mistralai/Mixtral-8x7B-Instruct-v0.1") == (56e9,)
@@ -93,6 +99,8 @@ def test_names() -> None:
     assert named_sizes("a/TinyMixtral-4x248M-MoE") == (992e6,)
     assert named_sizes("google/t5gemma-2b-2b-ul2") == (4e9,), "an encoder and a decoder"
     assert named_sizes("google/t5gemma_9b_9b") == (18e9,)
+    assert named_sizes("a/t5-2b-2b-from-7b") == (4e9, 7e9)
+    assert named_sizes("a/2b-base-2b") == (2e9,)
     assert named_sizes("a/rwkv7-380M-15B") == (380e6, 15e9), "either may be its size"
     assert named_sizes("a/Kimi-0.40B-CPT-59M") == (0.4e9,), "so few are a context or a data set"
     assert named_sizes("a/Flash-Next-JANG_4M") == (), "a level of quantisation"

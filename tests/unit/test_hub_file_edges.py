@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from insource.core.catalogue import Wanted
 from insource.hub.archive import Archive
 from insource.hub.bom import ai_bom
 from insource.hub.licence_chain import EffectiveLicence, chain
-from insource.hub.licences import parse_policy
 from insource.hub.lineage.build import build_lineage
 from insource.hub.prepared import open_prepared
 from insource.hub.repo_files import FilesLog, RepoFiles, Weight
@@ -33,9 +32,11 @@ pytest.importorskip("duckdb")
 DAY = date(2026, 6, 1)
 MIB = 1 << 20
 TEXT: Mapping[str, Any] = {"pipeline_tag": "text-generation"}
+SPEECH: Mapping[str, Any] = {"pipeline_tag": "text-to-speech"}
+"""Which no scout for text selects: its licence must be asked for."""
 ROWS = (
-    {"id": "maker/Root", "license": "cc-by-nc-4.0", "created": "2026-01-01"},
-    model("maker/Chat", "maker/Root", license="cc-by-nc-4.0", created="2026-01-02"),
+    {"id": "maker/Root", "license": "cc-by-nc-4.0", "created": "2026-01-01", **SPEECH},
+    model("maker/Chat", "maker/Root", license="cc-by-nc-4.0", created="2026-01-02", **SPEECH),
     {"id": "thief/Free-Chat", "license": "apache-2.0", "created": "2026-02-01", **TEXT},
     model("user/Tuned-Chat", "thief/Free-Chat", license="apache-2.0", created="2026-03-01", **TEXT),
     {"id": "user/Lora", "license": "mit", "created": "2026-03-02", "config_base_model": "maker/Chat"},
@@ -128,7 +129,45 @@ def test_a_scout_is_told(archive: Archive) -> None:
     tuned = next(one for one in selection.models if one.id == "user/Tuned-Chat")
     licence = effective_licence(tuned, selection.ancestry)
     assert links(licence) == links(page(archive, "user/Tuned-Chat").licence)
-    assert [link.id for link in licence.refusals(parse_policy("permissive"))] == ["maker/Chat", "maker/Root"]
+    assert [link.license for link in licence.links] == ["apache-2.0", "apache-2.0", "cc-by-nc-4.0", "cc-by-nc-4.0"]
+
+
+def test_records_that_state_no_parents_have_a_chain_where_files_tell_one() -> None:
+    folder = load_settings().home / "hub"
+    archived(folder, *({**row, "base_models": None, "config_base_model": None} for row in ROWS), day=DAY)
+    with open_catalogue(load_settings()) as catalogue:
+        assert catalogue.select(Wanted(pipelines=frozenset(TEXT.values()))).ancestry is None
+    answers(folder, {"maker/Chat": "a", "thief/Free-Chat": "a"})
+    with open_catalogue(load_settings()) as catalogue:
+        ancestry = catalogue.select(Wanted(pipelines=frozenset(TEXT.values()))).ancestry
+    assert ancestry is not None
+    assert ancestry.parents == {"thief/Free-Chat": ["maker/Chat"]}
+
+
+def test_a_name_that_is_often_wrong_adds_nothing() -> None:
+    wrong = (
+        model(f"other/Wrong-{n}", "maker/Root", kind="adapter", created="2026-03-02", config_base_model="maker/Chat")
+        for n in range(9)
+    )
+    archive = archived(load_settings().home / "hub", *ROWS, *wrong, day=DAY)
+    assert page(archive, "user/Lora").parents == ()
+
+
+def test_what_a_newer_snapshot_declares_is_no_longer_told_by_files(archive: Archive) -> None:
+    assert links(page(archive, "thief/Free-Chat").licence)[1] == ("maker/Chat", 1, True)
+    declared = model("thief/Free-Chat", "maker/Root", license="apache-2.0", created="2026-02-01", **TEXT)
+    rows = [declared if row["id"] == "thief/Free-Chat" else row for row in ROWS]
+    archived(archive.folder, *rows, day=DAY + timedelta(days=1))
+    assert links(page(archive, "thief/Free-Chat").licence)[1:] == [("maker/Root", 1, False)]
+    connection, _ = open_prepared(archive)
+    with connection:
+        assert connection.execute("FROM file_edges SEMI JOIN edges USING (child)").fetchall() == []
+
+
+def test_edges_that_cannot_be_kept_are_told_all_the_same(archive: Archive) -> None:
+    (archive.folder / "file_edges.duckdb").mkdir()
+    assert len(page(archive, "thief/Free-Chat").parents) == 1
+    assert [path.name for path in archive.folder.glob("*.partial")] == []
 
 
 def test_edges_are_worked_out_again_after_an_answer_and_only_then(archive: Archive) -> None:

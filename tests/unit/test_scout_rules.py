@@ -169,6 +169,10 @@ def test_a_parent_that_the_policy_refuses_is_named(
     found, step = look(Ancestry(parents=parents, licences={"a/X-8B": "apache-2.0", **licences}))
     assert (bool(found), step.removed, step.cannot_say) == (reason is None, removed, cannot_say)
     assert [said for said, _ in step.reasons] == ([reason] if reason else [])
+    by_files = Ancestry(parents=parents, licences={"a/X-8B": "mit", **licences}, told_by_files=frozenset({"a/X-8B"}))
+    _, step = look(by_files)
+    marked = reason and reason.replace(", whose", " as files tell, whose")
+    assert [said for said, _ in step.reasons] == ([marked] if marked else [])
     label_only, _ = look(None)
     assert [one.licence.strictest.id for one in label_only] == ["a/X-8B"]
 

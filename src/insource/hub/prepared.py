@@ -89,7 +89,8 @@ def _load_file_edges(connection: DuckDBPyConnection, archive: Archive, log: File
     log.load(connection)
     edges = edges_from_files(connection, precision=WANTED_PRECISION)
     store_edges(connection, edges, table="file_edges")
-    with _made_anew(path) as partial, connect(partial) as made:
+    # They are here now: where they can't be kept, the next command works them out again.
+    with contextlib.suppress(StorageError), _made_anew(path) as partial, connect(partial) as made:
         store_edges(made, edges, table="file_edges", temporary=False)
         made.execute("CREATE TABLE state AS SELECT ? AS key", [key])
 
