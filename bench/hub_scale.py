@@ -91,8 +91,8 @@ def measure_inference(folder: Path) -> dict[str, float]:
 
 
 def measure_files(folder: Path) -> dict[str, float]:
-    """What the Hub's answers about 75,000 repositories cost, in a new process: in 25,000 pairs one is a copy, and the
-    configurations of 25,000 name another model."""
+    """What the answers of the Hub about 75,000 repositories cost, in a new process: they are pairs of the same bytes, and
+    the configurations of 25,000 name another model too, which counts only where bytes tell nothing."""
     from insource.hub.archive import Archive
     from insource.hub.lineage.inferred_files import SAME_BYTES
     from insource.hub.prepared import open_prepared

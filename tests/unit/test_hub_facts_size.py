@@ -49,7 +49,6 @@ from tests.hub_rows import real_models
         (SizeSources(id="a/Llama-8B-lora", adapter=True), None, "none"),
         (SizeSources(id="a/Qwen3.8-27B-DFlash", stated=1_924_404_480, tags=("gptq",)), 1_924_404_480, "safetensors"),
         (SizeSources(id="a/Gpt-oss-20b-dflare", stated=766_896_312), 766_896_312, "safetensors"),
-        (SizeSources(id="a/AHN-for-Qwen-2.5-Instruct-14B"), None, "none"),
         (SizeSources(id="a/t5gemma-2-1b-1b"), 2_000_000_000, "name"),
         (SizeSources(id="a/Mixtral-8x7B", gguf=46_702_792_704), 46_702_792_704, "gguf"),
         (SizeSources(id="a/Mixtral-8x7B"), 56_000_000_000, "name"),
@@ -81,10 +80,10 @@ def test_rules(row: SizeSources, value: int | None, method: str) -> None:
     assert (size.value, size.method) == (value, method)
 
 
-@pytest.mark.parametrize("word", ["eagle3", "medusa", "dflash", "dflare", "domino", "dspark", "vispec", "for-Qwen3"])
+@pytest.mark.parametrize("word", ["eagle3", "dflash", "dflare", "domino", "dspark", "vispec"])
 def test_a_draft_or_a_part_for_another_model_has_not_its_size(word: str) -> None:
     assert parameters(SizeSources(id=f"a/x-{word}-8B-4bit", stated=400_000_000)).value == 400_000_000
-    assert parameters(SizeSources(id="a/Model-8B-for-b2b-4bit", stated=1_250_000_000)).value == 8_000_000_000
+    assert parameters(SizeSources(id="a/VAD_for_Qwen3.5-8B-4bit", stated=1_250_000_000)).value == 8_000_000_000
 
 
 def test_names() -> None:
@@ -141,7 +140,8 @@ _ODD = (
     ("google/t5gemma_2b_2b-it", None, None, None, None, None, None),
     ("a/t5-1_1b-1b-4bit", 900_000_000, None, None, None, None, None),
     ("a/1b-2b-2b", None, None, None, None, None, None),
-    ("a/x-for-Qwen_2.5-14B", None, None, None, None, None, None),
+    ("a/t5-2b-2b-from-7b", None, None, None, None, None, None),
+    ("a/jang-4m 4m-mtp", None, None, None, None, None, None),
     ("a/x-27B-4bit-mtp", 66_000_000, None, None, ["mlx"], [], "mtp_qwen"),
 )
 

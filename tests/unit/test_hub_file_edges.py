@@ -132,18 +132,6 @@ def test_a_scout_is_told(archive: Archive) -> None:
     assert [link.license for link in licence.links] == ["apache-2.0", "apache-2.0", "cc-by-nc-4.0", "cc-by-nc-4.0"]
 
 
-def test_records_that_state_no_parents_have_a_chain_where_files_tell_one() -> None:
-    folder = load_settings().home / "hub"
-    archived(folder, *({**row, "base_models": None, "config_base_model": None} for row in ROWS), day=DAY)
-    with open_catalogue(load_settings()) as catalogue:
-        assert catalogue.select(Wanted(pipelines=frozenset(TEXT.values()))).ancestry is None
-    answers(folder, {"maker/Chat": "a", "thief/Free-Chat": "a"})
-    with open_catalogue(load_settings()) as catalogue:
-        ancestry = catalogue.select(Wanted(pipelines=frozenset(TEXT.values()))).ancestry
-    assert ancestry is not None
-    assert ancestry.parents == {"thief/Free-Chat": ["maker/Chat"]}
-
-
 def test_a_name_that_is_often_wrong_adds_nothing() -> None:
     wrong = (
         model(f"other/Wrong-{n}", "maker/Root", kind="adapter", created="2026-03-02", config_base_model="maker/Chat")
@@ -232,6 +220,27 @@ def test_every_way_up_is_found_whichever_told_it(lineage: tuple[int, list[tuple[
 
 def _licence(n: int) -> str:
     return ("mit", "gemma", "cc-by-nc-4.0")[n % 3]
+
+
+def test_what_is_declared_on_any_way_is_not_marked() -> None:
+    parents = {"mix": ["copy", "tune"], "copy": ["root"], "tune": ["between"], "between": ["root"]}
+    found = chain("mix", parents, lambda _: "mit", told_by_files={"copy"})
+    assert not any(link.told_by_files for link in found.links)
+
+
+def test_a_rename_that_was_learned_counts_at_once() -> None:
+    row = {"id": "user/Lora", "created": "2026-03-02", "config_base_model": "old/Chat"}
+    archive = archived(load_settings().home / "hub", *ROWS[:2], row, *ROWS[5:], day=DAY)
+    assert page(archive, "user/Lora").parents == ()
+    archive.add_renames({"old/Chat": "maker/Chat"})
+    assert [parent.id for parent in page(archive, "user/Lora").parents] == ["maker/Chat"]
+
+
+def test_a_folder_in_the_place_of_the_answers_is_none(archive: Archive) -> None:
+    lines = archive.folder / "files.jsonl"
+    lines.unlink()
+    lines.mkdir()
+    assert page(archive, "thief/Free-Chat").parents == (), "a folder holds no answers"
 
 
 def test_a_step_that_files_tell_marks_all_above_it() -> None:

@@ -33,7 +33,8 @@ def show(
 
     published = read_published(load_settings().home, evidence)
     page = _page(model)
-    copied_from = [parent.id for parent in page.parents if parent.kind == "quantized"]
+    declared = (parent for parent in page.parents if not parent.evidence.startswith("files:"))
+    copied_from = [parent.id for parent in declared if parent.kind == "quantized"]
     scores = published.of(page.facts.id, copied_from=copied_from)
     if bom is not None:
         _write_bom(page, bom)

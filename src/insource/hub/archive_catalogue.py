@@ -130,7 +130,7 @@ class ArchiveCatalogue:
             models=models,
             listed=listed,
             left_out=left_out,
-            ancestry=ancestry if self._has_lineage or ancestry.told_by_files else None,
+            ancestry=ancestry if self._has_lineage else None,
         )
 
     def find(self, id: str) -> CatalogueModel | None:

@@ -34,7 +34,7 @@ class Link:
     license: str | None
     licence_class: LicenceClass
     told_by_files: bool = False
-    """A step of the way to it is declared nowhere: files tell it."""
+    """No way to it is declared from end to end: a step of each is one that files tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,16 +78,9 @@ def chain(
     """Of one model. Guarded by the set of what was seen: self-loops and cycles end, and chains may be of any length.
     `told_by_files`: models whose parents files tell."""
     parents = parents_of if callable(parents_of) else lambda id: parents_of.get(id, ())
-    steps, told = {model_id: 0}, set[str]()
-    queue = [model_id]
-    for id in queue:
-        for parent in parents(id):
-            if parent not in steps:
-                steps[parent] = steps[id] + 1
-                queue.append(parent)
-                if id in told or id in told_by_files:
-                    told.add(parent)
-    links = tuple(_link(id, steps[id], licence_of(id), told_by_files=id in told) for id in queue)
+    steps = _steps(model_id, parents)
+    declared = _steps(model_id, lambda id: () if id in told_by_files else parents(id))
+    links = tuple(_link(id, up, licence_of(id), told_by_files=id not in declared) for id, up in steps.items())
     own = class_rank(links[0].licence_class)
     return EffectiveLicence(
         links=links,
@@ -95,6 +88,18 @@ def chain(
         conflicts=tuple(link for link in links[1:] if UNKNOWN_RANK < own < class_rank(link.licence_class)),
         unstated=tuple(link for link in links if link.licence_class == "unknown"),
     )
+
+
+def _steps(start: str, parents: Callable[[str], Iterable[str]]) -> Mapping[str, int]:
+    """Of the model and all that is above it, nearest first."""
+    steps = {start: 0}
+    queue = [start]
+    for id in queue:
+        for parent in parents(id):
+            if parent not in steps:
+                steps[parent] = steps[id] + 1
+                queue.append(parent)
+    return steps
 
 
 def _link(id: str, steps: int, license: str | None, *, told_by_files: bool) -> Link:

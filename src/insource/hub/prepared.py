@@ -37,6 +37,7 @@ _STATE = """
 CREATE TABLE state AS
 SELECT ? AS key, ?::DATE AS day, (SELECT count(config_base_model) > 0 FROM models) AS configs_name_parents
 """
+_RENAMES = "CREATE TEMP TABLE renames AS SELECT unnest(?::VARCHAR[]) AS old, unnest(?::VARCHAR[]) AS new"
 _SPACES_OF = """
 CREATE TABLE model_spaces AS
 SELECT unnest(models) AS model, id AS space, likes FROM spaces ORDER BY model, likes DESC NULLS LAST, space
@@ -58,10 +59,10 @@ def open_prepared(archive: Archive) -> tuple[DuckDBPyConnection, date]:
                 next_step="Run the command again.",
             )
     connection.execute("USE prepared")
-    day, configs_name_parents = connection.execute("SELECT day, configs_name_parents FROM state").fetchall()[0]
+    key, day, configs_tell = connection.execute("SELECT key, day, configs_name_parents FROM state").fetchall()[0]
     log = FilesLog(archive.folder)
-    if log.stamp or configs_name_parents:
-        _load_file_edges(connection, archive, log)
+    if log.stamp or configs_tell:
+        _load_file_edges(connection, archive, log, prepared_key=key)
     return connection, day
 
 
@@ -80,13 +81,16 @@ def prepare(archive: Archive) -> None:
         connection.execute(_STATE, [key, day])
 
 
-def _load_file_edges(connection: DuckDBPyConnection, archive: Archive, log: FilesLog) -> None:
-    """Fills `file_edges`; worked out only after the Hub answered anew."""
-    path, key = archive.folder / _EDGES_FILE, f"{_key(archive)} {log.stamp}"
+def _load_file_edges(connection: DuckDBPyConnection, archive: Archive, log: FilesLog, *, prepared_key: str) -> None:
+    """Fills `file_edges`; worked out only after the Hub answered anew. The key is that of what is read here: a sync may
+    end at any time."""
+    path, renames = archive.folder / _EDGES_FILE, archive.renames()
+    key = f"{prepared_key} {log.stamp} {sha256(repr(sorted(renames.items())).encode()).hexdigest()}"
     if _attach(connection, path, key=key):
         connection.execute(f"CREATE TEMP VIEW file_edges AS FROM {path.stem}.file_edges")
         return
     log.load(connection)
+    connection.execute(_RENAMES, [list(renames), list(renames.values())])  # those of now, not of the last sync
     edges = edges_from_files(connection, precision=WANTED_PRECISION)
     store_edges(connection, edges, table="file_edges")
     # They are here now: where they can't be kept, the next command works them out again.
@@ -102,6 +106,7 @@ def _made_anew(path: Path) -> Generator[Path]:
 
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
+        partial.unlink(missing_ok=True)  # a killed process of the same number may have left one
         yield partial
         partial.replace(path)
     except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as error:

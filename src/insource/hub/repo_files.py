@@ -90,7 +90,7 @@ class FilesLog:
             told = self.path.stat()
         except OSError:
             return ""
-        return f"{told.st_size} {told.st_mtime_ns}" if told.st_size else ""
+        return f"{told.st_size} {told.st_mtime_ns}" if told.st_size and self.path.is_file() else ""
 
     def __enter__(self) -> FilesLog:
         """Raises StorageError."""
@@ -119,9 +119,17 @@ class FilesLog:
     def load(self, connection: DuckDBPyConnection) -> None:
         """Makes the tables `repo_files` (id, asked, found, config, names, stored_bytes) and `weight_files` (id, sha256,
         size_bytes), one row for each different file; empty ones where nothing was asked. A damaged line counts as not
-        asked."""
+        asked. Raises StorageError."""
+        import duckdb
+
         lines = _LINES.format(file=paths_list((self.path,))) if self.stamp else _NO_LINES
-        connection.execute(_ANSWERS.format(answers=lines))
+        try:
+            connection.execute(_ANSWERS.format(answers=lines))
+        except duckdb.IOException as error:
+            raise StorageError(
+                f"What the Hub told can't be read in {str(self.path)!r}: {str(error).splitlines()[0][:200]}.",
+                next_step="Make it readable, or move it away and ask again with `insource hub files`.",
+            ) from error
         connection.execute(_WEIGHTS)
 
     def _cut_half_line(self) -> None:

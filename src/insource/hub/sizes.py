@@ -57,10 +57,10 @@ QUANTISED = (
 """gpt-oss is published in MXFP4, and its fine-tunes mostly keep that."""
 BITS = r" (?:(?:int|w|o?q|iq|tq|nf|nvfp|mxfp|dwq)([2-8])[a-z0-9]*|([2-8])(?:  )?bits?) "
 SERVES_ANOTHER = (
-    r" (?:lora|loras|qlora|adapter|adapters|draft|drafter|eagle[0-9]*|medusa|dflash[0-9]*|dflare|domino|dspark|vispec"
-    r"|speculator[0-9.a-z]*|mmproj|for  (?:[^ ]+  )*[0-9.]+b|[0-9.]+b  [0-9]+e) "
+    r" (?:lora|loras|qlora|adapter|adapters|draft|drafter|eagle[0-9]*|dflash[0-9]*|dflare|domino|dspark|vispec"
+    r"|speculator[0-9.a-z]*|mmproj|[0-9.]+b  [0-9]+e) "
 )
-"""Named with the size of the model that they serve (`AHN-Mamba2-for-Qwen-2.5-14B`); also Llama 4's `17B-16E`, which
+"""Named with the size of the model that they serve; also Llama 4's `17B-16E`, which
 states the active parameters (a learning rate of `1e-5` does not)."""
 DRAFT_TYPE = r"_(?:assistant|mtp)$"
 """Of model types (`gemma4_assistant`, `qwen3_5_mtp`): so a configuration says what a name does not, for many a chat
@@ -110,7 +110,7 @@ def named_sizes(id: str) -> tuple[float, ...]:
     words = _words(id)
     stated = [word for word in re.findall(SIZE, words) if word]
     sizes = [_size(word) for word in stated]
-    if stated and f" {stated[0]}  {stated[0]} " in words:  # `2b-2b`: an encoder and a decoder, of so many each
+    if len(stated) > 1 and f" {stated[0]}  {stated[0]} " in words:  # `2b-2b`: an encoder and a decoder, of so many each
         sizes = [2 * size if size == sizes[0] else size for size in sizes]
     found = {size for size in sizes if 0 < size < MOST}
     return tuple(sorted({size for size in found if size >= SMALL} or found))

@@ -212,7 +212,7 @@ def _licence(licence: EffectiveLicence, policy: LicencePolicy) -> _No | None:
     refused = licence.refusals(policy)
     if not refused:
         return None
-    certain = [link for link in refused if link.licence_class != "unknown"]
+    certain = [link for link in refused if link.licence_class != "unknown" and not link.told_by_files]
     link = refused[0] if refused[0].steps == 0 else max(certain or refused, key=_strictness)
     said = "licence not stated" if link.license is None else link.licence_class
     reason = "unknown licence" if said == "unknown" else said
