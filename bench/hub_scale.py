@@ -91,7 +91,7 @@ def measure_inference(folder: Path) -> dict[str, float]:
 
 
 def measure_files(folder: Path) -> dict[str, float]:
-    """What the answers of the Hub about 75,000 repositories cost, in a new process: they are pairs of the same bytes, and
+    """What the answers of the Hub about 75,000 models cost, in a new process: they are pairs of the same bytes, and the
     the configurations of 25,000 name another model too, which counts only where bytes tell nothing."""
     from insource.hub.archive import Archive
     from insource.hub.lineage.inferred_files import SAME_BYTES
