@@ -113,12 +113,12 @@ def measure_files(folder: Path) -> dict[str, float]:
             TO '{log}' (FORMAT json)""")
 
     def page(id: str) -> None:
-        opened, day = open_prepared(archive)
+        opened, day = open_prepared(archive, files=True)
         with opened:
             show(opened, id, as_of=day)
 
-    found = {"first": _timed(lambda: open_prepared(archive)[0].close())[0]}
-    connection, _ = open_prepared(archive)
+    found = {"first": _timed(lambda: open_prepared(archive, files=True)[0].close())[0]}
+    connection, _ = open_prepared(archive, files=True)
     with connection:
         counts = "SELECT count(*), count_if(evidence = ?), any_value(child) FROM file_edges"
         found["edges"], found["copies"], child = connection.execute(counts, [SAME_BYTES]).fetchall()[0]
@@ -153,7 +153,7 @@ def _answer(archive: Archive) -> dict[str, float]:
     from insource.workflows.hub_show import show
 
     def page(id: str) -> None:
-        connection, day = open_prepared(archive)
+        connection, day = open_prepared(archive, files=True)
         with connection:
             show(connection, id, as_of=day)
 

@@ -199,15 +199,15 @@ def open_scout(settings: Settings) -> Generator[ScoutParts]:
 def open_catalogue(settings: Settings) -> Generator[Catalogue]:
     """The one that is named; else what `insource hub sync` fetched whole; else the shipped one."""
     shipped = SnapshotCatalogue(Path(settings.catalogue) if settings.catalogue else None)
-    snapshots = Archive(settings.home / "hub").snapshots()
-    if settings.catalogue or not any(one.whole for one in snapshots):
+    archive = Archive(settings.home / "hub")
+    if settings.catalogue or not any(one.whole for one in archive.snapshots()):
         yield shipped
         return
     from insource.hub.archive_catalogue import ArchiveCatalogue  # late, with DuckDB
-    from insource.workflows.hub_lineage import open_lineage
+    from insource.hub.prepared import open_prepared
 
-    as_of = max(one.day for one in snapshots)
-    with open_lineage(settings.home, None) as (connection, _):
+    connection, as_of = open_prepared(archive, files=True)
+    with connection:
         yield ArchiveCatalogue(connection, as_of=as_of, shipped=shipped)
 
 

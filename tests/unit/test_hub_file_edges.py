@@ -57,7 +57,7 @@ def answers(folder: Path, files: Mapping[str, str], *, day: int = 2) -> None:
 
 
 def page(archive: Archive, id: str) -> Page:
-    connection, day = open_prepared(archive)
+    connection, day = open_prepared(archive, files=True)
     with connection:
         return show(connection, id, as_of=day)
 
@@ -147,7 +147,7 @@ def test_what_a_newer_snapshot_declares_is_no_longer_told_by_files(archive: Arch
     rows = [declared if row["id"] == "thief/Free-Chat" else row for row in ROWS]
     archived(archive.folder, *rows, day=DAY + timedelta(days=1))
     assert links(page(archive, "thief/Free-Chat").licence)[1:] == [("maker/Root", 1, False)]
-    connection, _ = open_prepared(archive)
+    connection, _ = open_prepared(archive, files=True)
     with connection:
         assert connection.execute("FROM file_edges SEMI JOIN edges USING (child)").fetchall() == []
 
@@ -175,9 +175,14 @@ def test_edges_are_worked_out_again_after_an_answer_and_only_then(archive: Archi
     assert sorted(path.name for path in archive.folder.glob("*.duckdb*")) == ["file_edges.duckdb", "prepared.duckdb"]
 
 
+def test_who_needs_no_files_does_not_wait_for_them(archive: Archive) -> None:
+    open_prepared(archive)[0].close()
+    assert not (archive.folder / "file_edges.duckdb").exists()
+
+
 def test_whoever_reads_keeps_what_was_told_before(archive: Archive) -> None:
     page(archive, "maker/Root")
-    reader, day = open_prepared(archive)
+    reader, day = open_prepared(archive, files=True)
     with reader:
         answers(archive.folder, {"thief/Free-Chat": "b"}, day=3)
         assert page(archive, "thief/Free-Chat").parents == ()

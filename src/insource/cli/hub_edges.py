@@ -37,9 +37,8 @@ def edges(
         out.say(
             "Inferring parents that nobody declared: about 10 seconds for every 1,000 models; or give --no-learned."
         )
-    home = load_settings().home
-    with open_lineage(home, source) as (connection, counts):
-        added = add_inferred(connection, home, learned=learned) if inferred else {}
+    with open_lineage(load_settings().home, source, files=inferred) as (connection, counts):
+        added = add_inferred(connection, learned=learned) if inferred else {}
         written = export_edges(connection, out_file)
     if as_json:
         by_evidence = {**counts.by_evidence, **({"inferred": sum(added.values())} if inferred else {})}

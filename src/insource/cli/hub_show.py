@@ -33,8 +33,7 @@ def show(
 
     published = read_published(load_settings().home, evidence)
     page = _page(model)
-    declared = (parent for parent in page.parents if not parent.evidence.startswith("files:"))
-    copied_from = [parent.id for parent in declared if parent.kind == "quantized"]
+    copied_from = [one.id for one in page.parents if one.kind == "quantized" and not one.told_by_files]
     scores = published.of(page.facts.id, copied_from=copied_from)
     if bom is not None:
         _write_bom(page, bom)
@@ -56,7 +55,7 @@ def _page(model: str) -> Page:
     archive = Archive(load_settings().home / "hub")
     if not archive.snapshots():
         return hub_show.show_shipped(SnapshotCatalogue(), model)
-    connection, day = open_prepared(archive)
+    connection, day = open_prepared(archive, files=True)
     with connection:
         return hub_show.show(connection, model, as_of=day)
 

@@ -79,7 +79,8 @@ def chain(
     `told_by_files`: models whose parents files tell."""
     parents = parents_of if callable(parents_of) else lambda id: parents_of.get(id, ())
     steps = _steps(model_id, parents)
-    declared = _steps(model_id, lambda id: () if id in told_by_files else parents(id))
+    told = any(id in told_by_files for id in steps)
+    declared = _steps(model_id, lambda id: () if id in told_by_files else parents(id)) if told else steps
     links = tuple(_link(id, up, licence_of(id), told_by_files=id not in declared) for id, up in steps.items())
     own = class_rank(links[0].licence_class)
     return EffectiveLicence(

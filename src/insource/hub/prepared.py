@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +21,7 @@ from insource.hub.archive import Archive, no_snapshot
 from insource.hub.duck import connect, quoted
 from insource.hub.lineage.build import build_lineage
 from insource.hub.lineage.inferred_files import edges_from_files
-from insource.hub.lineage.inferred_values import WANTED_PRECISION, store_edges
+from insource.hub.lineage.inferred_values import WANTED_PRECISION, Edge, store_edges
 from insource.hub.repo_files import FilesLog
 from insource.hub.schema import DATASETS, REPO_TYPES, SPACES, RepoType
 from insource.hub.sizes_sql import SIZES_SQL
@@ -45,11 +45,11 @@ SELECT unnest(models) AS model, id AS space, likes FROM spaces ORDER BY model, l
 """By model, so that one model's are found without a look at the others."""
 
 
-def open_prepared(archive: Archive) -> tuple[DuckDBPyConnection, date]:
+def open_prepared(archive: Archive, *, files: bool = False) -> tuple[DuckDBPyConnection, date]:
     """A connection that reads the archive's newest state (the tables of `build_lineage`, `models`, `sizes`; `datasets`,
     `spaces` and `model_spaces` where those were synced) and the day of its newest snapshot of models; prepared first
-    where that was not done yet. It can hold temporary tables and nothing else. Raises UsageError without a snapshot,
-    StorageError."""
+    where that was not done yet. With `files`, its `file_edges` hold what files tell. It can hold temporary tables and
+    nothing else. Raises UsageError without a snapshot, StorageError."""
     connection = connect()
     if not _attach(connection, archive.folder / _FILE, key=_key(archive)):
         prepare(archive)
@@ -61,8 +61,8 @@ def open_prepared(archive: Archive) -> tuple[DuckDBPyConnection, date]:
     connection.execute("USE prepared")
     key, day, configs_tell = connection.execute("SELECT key, day, configs_name_parents FROM state").fetchall()[0]
     log = FilesLog(archive.folder)
-    if log.stamp or configs_tell:
-        _load_file_edges(connection, archive, log, prepared_key=key)
+    if files and (log.stamp or configs_tell):
+        _attach_file_edges(connection, archive, log, prepared_key=key)
     return connection, day
 
 
@@ -81,18 +81,24 @@ def prepare(archive: Archive) -> None:
         connection.execute(_STATE, [key, day])
 
 
-def _load_file_edges(connection: DuckDBPyConnection, archive: Archive, log: FilesLog, *, prepared_key: str) -> None:
-    """Fills `file_edges`; worked out only after the Hub answered anew. The key is that of what is read here: a sync may
-    end at any time."""
+def load_file_edges(connection: DuckDBPyConnection, log: FilesLog) -> Sequence[Edge]:
+    """Fills the table `file_edges` beside those of `build_lineage`. Raises StorageError."""
+    log.load(connection)
+    edges = edges_from_files(connection, precision=WANTED_PRECISION)
+    store_edges(connection, edges, table="file_edges")
+    return edges
+
+
+def _attach_file_edges(connection: DuckDBPyConnection, archive: Archive, log: FilesLog, *, prepared_key: str) -> None:
+    """The same of the archive, worked out only after a change. The key is that of what is read here: a sync may end at
+    any time."""
     path, renames = archive.folder / _EDGES_FILE, archive.renames()
     key = f"{prepared_key} {log.stamp} {sha256(repr(sorted(renames.items())).encode()).hexdigest()}"
     if _attach(connection, path, key=key):
         connection.execute(f"CREATE TEMP VIEW file_edges AS FROM {path.stem}.file_edges")
         return
-    log.load(connection)
     connection.execute(_RENAMES, [list(renames), list(renames.values())])  # those of now, not of the last sync
-    edges = edges_from_files(connection, precision=WANTED_PRECISION)
-    store_edges(connection, edges, table="file_edges")
+    edges = load_file_edges(connection, log)
     # They are here now: where they can't be kept, the next command works them out again.
     with contextlib.suppress(StorageError), _made_anew(path) as partial, connect(partial) as made:
         store_edges(made, edges, table="file_edges", temporary=False)

@@ -85,7 +85,7 @@ def _ask(place: HubPlace, log: FilesLog, wanted: Sequence[str], *, progress: Pro
 
 
 def _report(place: HubPlace, log: FilesLog, answers: Sequence[RepoFiles], *, model: str | None) -> FilesReport:
-    connection, _ = open_prepared(place.archive)  # anew: it works out what the answers tell
+    connection, _ = open_prepared(place.archive, files=True)
     with connection:
         log.load(connection)
         known = connection.execute("SELECT count(*) FROM repo_files WHERE found").fetchall()[0][0]

@@ -18,7 +18,7 @@ from insource.hub.duck import connect, quoted
 from insource.hub.lineage.build import build_lineage
 from insource.hub.lineage.declared import EDGE_COLUMNS, DeclaredCounts, declared_counts, merge_edges
 from insource.hub.lineage.families import skip_intermediaries
-from insource.hub.prepared import open_prepared
+from insource.hub.prepared import load_file_edges, open_prepared
 from insource.hub.repo_files import FilesLog
 from insource.hub.sources.read import load_file
 
@@ -78,29 +78,33 @@ class _Child:
 
 
 @contextmanager
-def open_lineage(home: Path, source: Path | None) -> Generator[tuple[DuckDBPyConnection, DeclaredCounts]]:
-    """The lineage of the archive's newest models, or of one file's. Raises UsageError without a snapshot, BadInput."""
+def open_lineage(
+    home: Path, source: Path | None, *, files: bool = False
+) -> Generator[tuple[DuckDBPyConnection, DeclaredCounts]]:
+    """The lineage of the archive's newest models, or of one file's; with what `files` tell in the table `file_edges`.
+    Raises UsageError without a snapshot, BadInput, StorageError."""
     if source is None:
-        connection, _ = open_prepared(Archive(home / "hub"))
+        connection, _ = open_prepared(Archive(home / "hub"), files=files)
         with connection:
             yield connection, declared_counts(connection)
         return
     with connect() as connection:
         load_file(connection, source, scratch=home / "hub" / "partial")
-        yield connection, build_lineage(connection)
+        counts = build_lineage(connection)
+        if files:
+            load_file_edges(connection, FilesLog(home / "hub"))
+        yield connection, counts
 
 
-def add_inferred(connection: DuckDBPyConnection, home: Path, *, learned: bool = True) -> Mapping[str, int]:
-    """Adds to `edges` the parents inferred of models that declare none; how many by what told them: `files` (as far as
-    the Hub was asked for them), `name`, `learned`. Counts are those of before."""
+def add_inferred(connection: DuckDBPyConnection, *, learned: bool = True) -> Mapping[str, int]:
+    """Adds to `edges` the parents inferred of models that declare none; how many by what told them: `files` (those in
+    `file_edges`), `name`, `learned`. Counts are those of before."""
     from insource.hub.lineage.inferred import infer_edges, infer_told
-    from insource.hub.lineage.inferred_files import edges_from_files
     from insource.hub.lineage.inferred_pairs import Declared
-    from insource.hub.lineage.inferred_values import WANTED_PRECISION, facts_of, store_edges
+    from insource.hub.lineage.inferred_values import facts_of, store_edges, stored_edges
 
     connection.execute("CREATE OR REPLACE TEMP TABLE edges AS FROM edges")  # what was prepared stays as it is
-    FilesLog(home / "hub").load(connection)
-    told = edges_from_files(connection, precision=WANTED_PRECISION)
+    told = stored_edges(connection, table="file_edges")
     if learned:
         stated = connection.execute("SELECT child, parent, kind FROM edges ORDER BY child, parent").fetchall()
         declared = [Declared(child=child, parent=parent, kind=kind) for child, parent, kind in stated]

@@ -65,6 +65,7 @@ class Parent:
     kind: str
     evidence: str
     confidence: float
+    told_by_files: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +123,13 @@ def show(connection: DuckDBPyConnection, model: str, *, as_of: date) -> Page:
         facts=facts_of(rows[0] if rows else {"id": id}),
         family=figures["family"] if figures["family"] != id else None,
         parents=tuple(
-            Parent(id=one["parent"], kind=one["kind"], evidence=one["evidence"], confidence=one["confidence"])
+            Parent(
+                id=one["parent"],
+                kind=one["kind"],
+                evidence=one["evidence"],
+                confidence=one["confidence"],
+                told_by_files=one["told_by_files"],
+            )
             for one in parents
         ),
         licence=_licence(connection, id, parents),
