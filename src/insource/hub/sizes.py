@@ -60,8 +60,8 @@ SERVES_ANOTHER = (
     r" (?:lora|loras|qlora|adapter|adapters|draft|drafter|eagle[0-9]*|dflash[0-9]*|dflare|domino|dspark|vispec"
     r"|speculator[0-9.a-z]*|mmproj|[0-9.]+b  [0-9]+e) "
 )
-"""Named with the size of the model that they serve; also Llama 4's `17B-16E`, which
-states the active parameters (a learning rate of `1e-5` does not)."""
+"""Named with the size of the model that they serve; also Llama 4's `17B-16E`, which states the active parameters (a
+learning rate of `1e-5` does not)."""
 DRAFT_TYPE = r"_(?:assistant|mtp)$"
 """Of model types (`gemma4_assistant`, `qwen3_5_mtp`): so a configuration says what a name does not, for many a chat
 fine-tune is called an assistant too."""
