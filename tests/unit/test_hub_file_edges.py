@@ -17,8 +17,10 @@ from typer.testing import CliRunner
 from insource.cli.main import app
 from insource.cli.session import load_settings
 from insource.core.catalogue import Wanted
+from insource.core.errors import StorageError
 from insource.hub.archive import Archive
 from insource.hub.bom import ai_bom
+from insource.hub.duck import connect
 from insource.hub.licence_chain import EffectiveLicence, chain
 from insource.hub.lineage.build import build_lineage
 from insource.hub.prepared import open_prepared
@@ -239,6 +241,15 @@ def test_a_rename_that_was_learned_counts_at_once() -> None:
     assert page(archive, "user/Lora").parents == ()
     archive.add_renames({"old/Chat": "maker/Chat"})
     assert [parent.id for parent in page(archive, "user/Lora").parents] == ["maker/Chat"]
+
+
+def test_answers_that_cannot_be_read_are_said_with_the_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FilesLog, "stamp", "1 1")  # they go while they are read
+    with connect() as connection, pytest.raises(StorageError, match="can't be read") as raised:
+        FilesLog(tmp_path).load(connection)
+    assert "hub files" in raised.value.next_step
 
 
 def test_a_folder_in_the_place_of_the_answers_is_none(archive: Archive) -> None:
