@@ -35,7 +35,7 @@ from insource.fit.values import RunSettings
 from insource.fit.work import Load
 from insource.machine.measure import Measurement, measure
 from insource.machine.parse import parse_machine
-from insource.workflows.models import find
+from insource.workflows.files.models import find
 
 OUT = Path(__file__).parent / "results" / "fit_speed_here.txt"
 DEPTHS = (256, 2048, 6144)

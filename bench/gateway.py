@@ -34,13 +34,13 @@ from insource.store.exchanges import SqlExchangeStore
 from insource.store.writer import BatchingWriter
 from insource.traffic.matcher import compile_matchers
 from insource.traffic.privacy import PatternDetector
+from insource.traffic.request_scan import live_scan
 from insource.wire import chat
-from insource.workflows.handle_request import Joints, RequestHandler
-from insource.workflows.live_routing import LiveRouting, RoutingState
-from insource.workflows.price_rates import PriceRates
-from insource.workflows.privacy_scan import live_scan
-from insource.workflows.record_exchange import Recorder
-from insource.workflows.shadow import Shadows
+from insource.workflows.serve.handle_request import Joints, RequestHandler
+from insource.workflows.serve.live_routing import LiveRouting, RoutingState
+from insource.workflows.serve.price_rates import PriceRates
+from insource.workflows.serve.record_exchange import Recorder
+from insource.workflows.serve.shadow import Shadows
 
 OUT = Path(__file__).parent / "results" / "gateway.txt"
 ROUNDS = 12

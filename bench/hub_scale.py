@@ -97,7 +97,7 @@ def measure_files(folder: Path) -> dict[str, float]:
     from insource.hub.lineage.inferred_files import SAME_BYTES
     from insource.hub.prepared import open_prepared
     from insource.hub.repo_files import MODEL_CONFIG
-    from insource.workflows.hub_show import show
+    from insource.workflows.ecosystem.show import show
 
     archive = Archive(folder / "archive")
     log = archive.folder / "files.jsonl"
@@ -149,8 +149,8 @@ def _answer(archive: Archive) -> dict[str, float]:
     from insource.hub.prepared import open_prepared
     from insource.hub.report.figures import FIGURES, take
     from insource.hub.report.prepare import read_organisations
-    from insource.workflows.hub_lineage import tree_of
-    from insource.workflows.hub_show import show
+    from insource.workflows.ecosystem.lineage import tree_of
+    from insource.workflows.ecosystem.show import show
 
     def page(id: str) -> None:
         connection, day = open_prepared(archive, files=True)

@@ -64,9 +64,9 @@ def phases() -> dict[str, float]:
     from insource.hub.activity import group_copies, measure
     from insource.hub.purpose import TEXT_PIPELINES, Purposes
     from insource.wiring import open_scout
-    from insource.workflows import scout as workflow
-    from insource.workflows.scout_fit import make_fits
-    from insource.workflows.scout_json import scout_json
+    from insource.workflows.choose import scout as workflow
+    from insource.workflows.choose.scout_fit import make_fits
+    from insource.workflows.choose.scout_json import scout_json
 
     wanted = Wanted(pipelines=TEXT_PIPELINES, convertible=False)
     with open_scout(load_settings()) as parts:

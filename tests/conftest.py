@@ -13,7 +13,7 @@ from hypothesis import settings
 from insource.cli.session import load_settings
 from insource.core.errors import UnknownModel
 from insource.engines.models.cache import ModelCache
-from insource.workflows.models import find
+from insource.workflows.files.models import find
 
 # A busy core is no failure. CI runs the same examples each time, so that what it says is about the change; every run
 # elsewhere draws new ones.

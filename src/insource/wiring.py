@@ -32,16 +32,16 @@ from insource.hub.archive import Archive
 from insource.hub.snapshot import SnapshotCatalogue
 from insource.providers.replay import Replay
 from insource.store.writer import BatchingWriter, WriterHealth
-from insource.workflows.machine import MachineFolders, find_machine
-from insource.workflows.models import find
-from insource.workflows.scout import ScoutParts
+from insource.workflows.choose.machine import MachineFolders, find_machine
+from insource.workflows.choose.scout import ScoutParts
+from insource.workflows.files.models import find
 from insource.workflows.services import Services
 
 if TYPE_CHECKING:
     from insource.core.remote import RemoteModel
     from insource.engines.llamacpp import LlamaCppEngine
-    from insource.workflows.fit import FitParts
-    from insource.workflows.model_stores import Fits, Models
+    from insource.workflows.choose.fit import FitParts
+    from insource.workflows.files.model_stores import Fits, Models
 
 _LOG = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def open_models(settings: Settings) -> Models:
     """Model files need no database: `insource models` works before anything else does."""
     # Late, with the clients of the Hub and of engines: a scout needs neither.
     from insource.engines.models.hub import HubSource
-    from insource.workflows.model_stores import Models
+    from insource.workflows.files.model_stores import Models
 
     cache = ModelCache(settings.model_cache)
     notes = cache.folder / ".locks"
@@ -215,9 +215,10 @@ def open_catalogue(settings: Settings) -> Generator[Catalogue]:
 def open_fit(settings: Settings) -> Generator[FitParts]:
     """What a fit reads. No store is made where there is none."""
     from insource.fit.values import RunSettings
-    from insource.workflows.fit import FitParts
-    from insource.workflows.stored_header import find_stored, stored_header
-    from insource.workflows.understand_model import ModelFinder
+    from insource.workflows.choose.fit import FitParts
+    from insource.workflows.choose.stored_header import stored_header
+    from insource.workflows.choose.understand_model import ModelFinder
+    from insource.workflows.files.stored import find_stored
 
     models = open_models(settings)
     folders = MachineFolders(home=settings.home, models=settings.model_cache)
@@ -249,7 +250,7 @@ def open_fit(settings: Settings) -> Generator[FitParts]:
 def open_fits(settings: Settings) -> Fits:
     """Whether a model on disk fits this machine as the settings would run it."""
     from insource.fit.values import RunSettings
-    from insource.workflows.fit import fits_of
+    from insource.workflows.choose.fit import fits_of
 
     folders = MachineFolders(home=settings.home, models=settings.model_cache)
     run = RunSettings(context_tokens=settings.context_tokens, slots=settings.slots)

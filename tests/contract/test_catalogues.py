@@ -22,8 +22,8 @@ from insource.hub.purpose import TEXT_PIPELINES
 from insource.hub.snapshot import SnapshotCatalogue, shipped_snapshot
 from insource.hub.sources.read import read_file
 from insource.wiring import open_catalogue
-from insource.workflows.hub_lineage import open_lineage
-from insource.workflows.sift import effective_licence
+from insource.workflows.choose.sift import effective_licence
+from insource.workflows.ecosystem.lineage import open_lineage
 from tests.hub_rows import archived, model, real_models
 
 TEXT = Wanted(pipelines=TEXT_PIPELINES, convertible=False)

@@ -18,10 +18,10 @@ from insource.hub.duck import connect
 from insource.hub.prepared import open_prepared
 from insource.hub.schema import DATASETS, MODELS, SPACES, RepoType
 from insource.hub.sources import hub_api
-from insource.workflows.hub_lineage import open_lineage
-from insource.workflows.hub_report import Question, hub_report
-from insource.workflows.hub_show import show
-from insource.workflows.hub_sync import HubPlace, SyncReport, sync
+from insource.workflows.ecosystem.lineage import open_lineage
+from insource.workflows.ecosystem.report import Question, hub_report
+from insource.workflows.ecosystem.show import show
+from insource.workflows.ecosystem.sync import HubPlace, SyncReport, sync
 from insource.workflows.services import quiet
 from tests.fakes.hub_listing import FakeListing, running_listing
 

@@ -22,7 +22,7 @@ from insource.hub.snapshot import SnapshotCatalogue, shipped_snapshot
 from insource.hub.sources.parquet import load_models
 from insource.hub.sources.read import Read, read_file
 from insource.hub.window import window_downloads
-from insource.workflows.hub_sync import HubPlace, sync
+from insource.workflows.ecosystem.sync import HubPlace, sync
 from insource.workflows.services import quiet
 from tests.fakes.hub_listing import FakeListing, running_listing
 

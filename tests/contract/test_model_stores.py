@@ -25,7 +25,7 @@ from insource.engines.models.stores.llamacpp import LlamaCppStore
 from insource.engines.models.stores.lmstudio import LMStudioStore
 from insource.engines.models.stores.ollama import OllamaStore
 from insource.engines.models.stores.source import StoreSource
-from insource.workflows import models
+from insource.workflows.files import models
 from tests.fakes.gguf_writer import gguf_bytes
 from tests.fakes.stores import LIST, FakeOllama, hub_file, layer, llamacpp_file, sha256, tree, write
 

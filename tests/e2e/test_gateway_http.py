@@ -19,8 +19,8 @@ from insource.gateway.server import bind
 from insource.providers.openai_compatible import OpenAICompatible
 from insource.routing.decide import RoutingTable
 from insource.wire.sse import completion_to_sse, format_event
-from insource.workflows.answer_locally import Local
-from insource.workflows.record_exchange import CLIENT_LEFT
+from insource.workflows.serve.answer_locally import Local
+from insource.workflows.serve.record_exchange import CLIENT_LEFT
 from tests.fakes.serving import Bench, FakeProvider, FixedRecipe, ServerThread, completion, says
 
 MESSAGES: Any = [{"role": "user", "content": "hello"}]

@@ -22,11 +22,11 @@ from insource.gateway.server import bind, make_server
 from insource.routing.decide import RoutingTable
 from insource.wire import chat
 from insource.wire.sse import completion_to_sse
-from insource.workflows.answer_locally import Local
-from insource.workflows.handle_request import Answer, Incoming, Joints, RequestHandler
-from insource.workflows.live_routing import LiveRouting, RoutingState
-from insource.workflows.record_exchange import Recorder
-from insource.workflows.shadow import Shadows
+from insource.workflows.serve.answer_locally import Local
+from insource.workflows.serve.handle_request import Answer, Incoming, Joints, RequestHandler
+from insource.workflows.serve.live_routing import LiveRouting, RoutingState
+from insource.workflows.serve.record_exchange import Recorder
+from insource.workflows.serve.shadow import Shadows
 
 Answerer = Callable[[Call], Reply]
 

@@ -16,16 +16,16 @@ from insource.core.values import Exchange, JsonObject, Move, Route, Stage
 from insource.store.database import open_database
 from insource.store.exchanges import SqlExchangeStore
 from insource.store.registry import SqlRegistry
+from insource.traffic.resolve import resolve_task
 from insource.wire.chat import completion
-from insource.workflows.edit_tasks import (
+from insource.workflows.prove.edit_tasks import (
     label_exchange,
     label_file,
     merge_tasks,
     rename_task,
-    resolve_task,
     split_task,
 )
-from insource.workflows.find_tasks import find_tasks, masker, task_json, write_assignments
+from insource.workflows.prove.find_tasks import find_tasks, masker, task_json, write_assignments
 from insource.workflows.services import Services
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

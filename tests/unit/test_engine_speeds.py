@@ -18,7 +18,7 @@ from insource.fit.work import Load
 from insource.machine.parse import parse_machine
 from insource.store.database import open_database
 from insource.store.exchanges import SqlExchangeStore
-from insource.workflows.engine_speeds import corrections, observed
+from insource.workflows.choose.engine_speeds import corrections, observed
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 RUN = RunSettings()

@@ -12,7 +12,7 @@ from insource.core.fakes import FakeEngine, json_reply
 from insource.core.values import EngineState, Move, Route, Stage
 from insource.routing.decide import RoutingTable
 from insource.wire.sse import DONE
-from insource.workflows.answer_locally import Local
+from insource.workflows.serve.answer_locally import Local
 from tests.fakes.serving import (
     Bench,
     FixedRecipe,

@@ -14,8 +14,8 @@ from insource.core.ports import Call, Reply
 from insource.core.values import JsonObject, Move, Route, Stage
 from insource.routing.decide import RoutingTable
 from insource.wire.sse import read_chat_stream
-from insource.workflows.answer_locally import Local
-from insource.workflows.record_exchange import CLIENT_LEFT
+from insource.workflows.serve.answer_locally import Local
+from insource.workflows.serve.record_exchange import CLIENT_LEFT
 from tests.fakes.serving import (
     Bench,
     FixedRecipe,

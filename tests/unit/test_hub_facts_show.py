@@ -15,7 +15,7 @@ from insource.core.errors import UnknownModel
 from insource.hub.facts import format_in, is_namesake, quantization_in
 from insource.hub.lineage.build import build_lineage
 from insource.hub.snapshot import SnapshotCatalogue
-from insource.workflows.hub_show import page_json, show, show_shipped
+from insource.workflows.ecosystem.show import page_json, show, show_shipped
 from tests.hub_rows import model, real_models, world
 
 _DAY = date(2026, 5, 20)

@@ -26,8 +26,8 @@ from insource.hub.lineage.build import build_lineage
 from insource.hub.prepared import open_prepared
 from insource.hub.repo_files import FilesLog, RepoFiles, Weight
 from insource.wiring import open_catalogue
-from insource.workflows.hub_show import Page, show
-from insource.workflows.sift import effective_licence
+from insource.workflows.choose.sift import effective_licence
+from insource.workflows.ecosystem.show import Page, show
 from tests.hub_rows import archived, model, world
 
 pytest.importorskip("duckdb")

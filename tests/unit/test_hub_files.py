@@ -21,8 +21,8 @@ from insource.hub.archive import Archive
 from insource.hub.duck import connect
 from insource.hub.repo_files import FilesLog, RepoFiles, Weight
 from insource.hub.sources.file_lists import ask_files
-from insource.workflows.hub_files import FilesReport, ask_for_files
-from insource.workflows.hub_sync import HubPlace, sync
+from insource.workflows.ecosystem.files import FilesReport, ask_for_files
+from insource.workflows.ecosystem.sync import HubPlace, sync
 from insource.workflows.services import quiet
 from tests.fakes.hub_listing import FakeListing, running_listing
 

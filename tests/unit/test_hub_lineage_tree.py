@@ -18,7 +18,7 @@ from insource.hub.lineage.build import build_lineage
 from insource.hub.lineage.repair import CONFIDENCE
 from insource.web.tree_page import tree_html
 from insource.web.tree_svg import tree_svg
-from insource.workflows.hub_lineage import TreeNode, export_edges, tree_of
+from insource.workflows.ecosystem.lineage import TreeNode, export_edges, tree_of
 from tests.hub_rows import model, world
 
 _HOSTILE = "evil/<script>alert(1)</script>&\"'\x1b[31m"

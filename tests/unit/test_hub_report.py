@@ -21,7 +21,7 @@ from insource.hub.report.prepare import read_organisations
 from insource.hub.report.reports import REPORTS
 from insource.hub.schema import MODEL_COLUMNS
 from insource.web import hub_figures
-from insource.workflows.hub_report import HubReport, compared, make_report, report_json
+from insource.workflows.ecosystem.report import HubReport, compared, make_report, report_json
 
 HOSTILE = "</text><script>alert('x')</script><img src=http://evil.example/x.png onerror=alert(1)>"
 _SCALARS = {"VARCHAR", "BIGINT", "TIMESTAMP", "DOUBLE"}

@@ -20,7 +20,7 @@ from insource.hub.lineage.declared import build_declared
 from insource.hub.report.figure import Drawn
 from insource.hub.report.prepare import FAMILIES
 from insource.hub.sizes import SizeSources, parameters
-from insource.workflows.hub_report import HubReport, Question, hub_report
+from insource.workflows.ecosystem.report import HubReport, Question, hub_report
 from tests.hub_rows import real_models
 
 pytestmark = pytest.mark.data

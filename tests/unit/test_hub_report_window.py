@@ -12,8 +12,8 @@ import pytest
 
 from insource.core.errors import UsageError
 from insource.hub.report.figure import Drawn
-from insource.workflows.hub_report import Question, hub_report
-from insource.workflows.hub_sync import HubPlace, sync
+from insource.workflows.ecosystem.report import Question, hub_report
+from insource.workflows.ecosystem.sync import HubPlace, sync
 from insource.workflows.services import quiet
 
 FIRST, LAST = date(2026, 1, 1), date(2026, 8, 1)

@@ -14,7 +14,7 @@ from insource.hub.archive import Archive
 from insource.hub.duck import connect
 from insource.hub.prepared import open_prepared
 from insource.hub.sources import hub_api
-from insource.workflows.hub_sync import HubPlace, SyncReport, sync
+from insource.workflows.ecosystem.sync import HubPlace, SyncReport, sync
 from insource.workflows.services import quiet
 from tests.fakes.hub_listing import FakeListing, running_listing
 

@@ -20,8 +20,8 @@ from insource.core.errors import BadInput, UsageError
 from insource.hub.duck import connect
 from insource.hub.sources.api_lines import slim
 from insource.hub.sources.read import Read, read_file
-from insource.workflows.hub_report import Question, hub_report
-from insource.workflows.hub_sync import HubPlace, sync
+from insource.workflows.ecosystem.report import Question, hub_report
+from insource.workflows.ecosystem.sync import HubPlace, sync
 from insource.workflows.services import quiet
 
 

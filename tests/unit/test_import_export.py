@@ -22,8 +22,8 @@ from insource.core.values import Exchange, PrivacySpan
 from insource.providers.prices import price_usd
 from insource.store.database import open_database
 from insource.store.exchanges import SqlExchangeStore
-from insource.workflows.export_log import export_log
-from insource.workflows.import_traffic import import_traffic
+from insource.workflows.prove.export_log import export_log
+from insource.workflows.prove.import_traffic import import_traffic
 from insource.workflows.services import Services
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

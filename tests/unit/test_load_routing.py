@@ -28,7 +28,7 @@ from insource.core.values import (
 )
 from insource.store.database import open_database
 from insource.store.registry import SqlRegistry
-from insource.workflows.load_routing import EnginePool, live_routing, load_routing
+from insource.workflows.serve.load_routing import EnginePool, live_routing, load_routing
 from insource.workflows.services import Services
 from tests.fakes.serving import FixedRecipe, request, says
 

@@ -18,7 +18,7 @@ from insource.machine.measure import Measurement, Spread, buffer_bytes, measure,
 from insource.machine.measured import FILE, Kept, fingerprint, load, save, with_measured
 from insource.machine.probe import Probe
 from insource.machine.read import read_probe
-from insource.workflows.machine import MachineFolders, describe, find_machine
+from insource.workflows.choose.machine import MachineFolders, describe, find_machine
 
 MIB = 1 << 20
 PROBE = Probe(
@@ -146,7 +146,7 @@ def test_describe_measures_when_told_to_and_then_remembers(tmp_path: Path, monke
         calls.append(arguments)
         return MEASUREMENT
 
-    monkeypatch.setattr("insource.workflows.machine.measure", fake)
+    monkeypatch.setattr("insource.workflows.choose.machine.measure", fake)
     folders = MachineFolders(home=tmp_path, models=tmp_path)
     clock = FakeClock()
     assert describe(folders, clock=clock).kept is None

@@ -21,7 +21,7 @@ from insource.engines.models.refs import STORES, ModelRef, parse_ref, pick_file,
 from insource.engines.models.stores.hub_cache import HubCacheStore
 from insource.engines.models.stores.own_files import OwnFilesStore
 from insource.engines.models.wheel import WheelSource
-from insource.workflows import models
+from insource.workflows.files import models
 from tests.fakes.gguf_writer import gguf_bytes
 from tests.fakes.hub import COMMIT, FakeHub, FakeRepo, running_hub
 from tests.fakes.wheels import build_wheel

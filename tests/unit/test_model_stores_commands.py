@@ -19,9 +19,9 @@ from insource.core.errors import BadModelFile, InsourceError, StorageError, Unkn
 from insource.core.stored_models import StoredModel
 from insource.engines.models.stores.trials import Trial, Trials
 from insource.wiring import lmstudio_folders, open_models, open_services
-from insource.workflows import export_model, model_stores, models
-from insource.workflows.import_model import Imported, import_model
-from insource.workflows.model_stores import Models
+from insource.workflows.files import export_model, model_stores, models
+from insource.workflows.files.import_model import Imported, import_model
+from insource.workflows.files.model_stores import Models
 from tests.fakes.gguf_writer import gguf_bytes
 from tests.fakes.stores import FakeOllama, hub_file, llamacpp_file, sha256, tree, write
 

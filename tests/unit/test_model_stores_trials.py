@@ -15,9 +15,9 @@ from insource.core.values import EngineSettings, ModelFile
 from insource.engines.llamacpp import LlamaCppEngine
 from insource.engines.models.gguf import read_header
 from insource.wiring import open_models
-from insource.workflows import models
-from insource.workflows.import_model import import_model
-from insource.workflows.model_stores import list_models, try_model, try_models
+from insource.workflows.files import models
+from insource.workflows.files.import_model import import_model
+from insource.workflows.files.model_stores import list_models, try_model, try_models
 from tests.fakes.gguf_writer import text
 from tests.fakes.stores import FakeOllama, layer, sha256
 

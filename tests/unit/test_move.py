@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from insource.core.values import Candidate, Evaluation, Verdict
-from insource.workflows.move import choose_target
+from insource.workflows.prove.move import choose_target
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
 

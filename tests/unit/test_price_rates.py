@@ -8,7 +8,7 @@ import pytest
 from genai_prices.data_snapshot import get_snapshot
 
 from insource.providers.prices import price_usd
-from insource.workflows.price_rates import PriceRates
+from insource.workflows.serve.price_rates import PriceRates
 
 WHEN = datetime(2026, 11, 3, 14, 30, 59, tzinfo=UTC)
 

@@ -15,8 +15,8 @@ from insource.core.fakes import FakeClock, FakeDetector, FakeEngine, json_reply
 from insource.core.ports import Reply
 from insource.core.values import JsonObject, Move, Stage
 from insource.routing.decide import RoutingTable
-from insource.workflows.answer_locally import Local
-from insource.workflows.privacy_scan import live_scan
+from insource.traffic.request_scan import live_scan
+from insource.workflows.serve.answer_locally import Local
 from tests.fakes.serving import Answerer, Bench, FixedRecipe, cut_stream, fails, request, says, stream_reply
 
 DEAD = EngineFailed("The worker died.", next_step="It is restarted.")

@@ -17,7 +17,7 @@ from insource.core.fakes import FakeClock, FakeDetector
 from insource.core.ports import PrivacyDetector
 from insource.core.values import JsonObject, PrivacySpan
 from insource.traffic.privacy import PatternDetector
-from insource.workflows.privacy_scan import MOST_CHARACTERS, UNSCANNED, request_kinds, scan_file, scan_lines, texts
+from insource.traffic.request_scan import MOST_CHARACTERS, UNSCANNED, request_kinds, scan_file, scan_lines, texts
 
 
 def _kinds(request: JsonObject, detector: PrivacyDetector | None = None) -> tuple[str, ...]:

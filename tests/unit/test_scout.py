@@ -37,9 +37,9 @@ from insource.store.database import open_database
 from insource.store.exchanges import SqlExchangeStore
 from insource.store.registry import SqlRegistry
 from insource.wiring import open_scout
-from insource.workflows.scout import ScoutQuestion, ScoutReport, key_of_candidate, scout
-from insource.workflows.scout_fit import make_fits
-from insource.workflows.scout_json import scout_json
+from insource.workflows.choose.scout import ScoutQuestion, ScoutReport, key_of_candidate, scout
+from insource.workflows.choose.scout_fit import make_fits
+from insource.workflows.choose.scout_json import scout_json
 
 TASK = Task(
     id="task-00000001",

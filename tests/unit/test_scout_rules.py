@@ -17,8 +17,8 @@ from insource.hub.arena import ArenaScore
 from insource.hub.licences import CLASSES, LicencePolicy, licence_class, parse_policy
 from insource.hub.purpose import Purpose, Purposes
 from insource.hub.snapshot import SnapshotCatalogue
-from insource.workflows.shortlist import BANDS, Evidence, Measurement, Ranked, rank, relative_ranks, shortlist
-from insource.workflows.sift import FitSummary, Found, Needs, Removed, effective_licence, sift
+from insource.workflows.choose.shortlist import BANDS, Evidence, Measurement, Ranked, rank, relative_ranks, shortlist
+from insource.workflows.choose.sift import FitSummary, Found, Needs, Removed, effective_licence, sift
 from tests.fakes.models import model
 
 GIB = 2**30

@@ -33,10 +33,10 @@ from insource.evals.answering import ANSWER_TOKENS, Answerer, bounded
 from insource.evals.examples import to_example
 from insource.evals.splits import part_of
 from insource.wiring import open_services
-from insource.workflows.evaluate import TaskEvaluation, evaluate_task, evaluation_json, read_examples
-from insource.workflows.load_routing import engine_settings
+from insource.workflows.prove.evaluate import TaskEvaluation, evaluate_task, evaluation_json, read_examples
+from insource.workflows.prove.verify import VerifyReport, verify
+from insource.workflows.serve.load_routing import engine_settings
 from insource.workflows.services import Services
-from insource.workflows.verify import VerifyReport, verify
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LABELS = ("card", "refund", "transfer")

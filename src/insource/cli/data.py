@@ -21,7 +21,7 @@ def import_log(
     quiet: QuietOption = False,
 ) -> None:
     """Import recorded traffic into the exchange log. Importing the same file again adds nothing."""
-    from insource.workflows.import_traffic import import_traffic
+    from insource.workflows.prove.import_traffic import import_traffic
 
     with session(as_json=as_json, quiet=quiet) as (services, out):
         with out.progress() as progress:
@@ -60,8 +60,8 @@ def export(
     ] = False,
 ) -> None:
     """Write the exchange log as JSON lines. Private exchanges are withheld unless asked for."""
-    from insource.workflows.edit_tasks import resolve_task
-    from insource.workflows.export_log import export_log
+    from insource.traffic.resolve import resolve_task
+    from insource.workflows.prove.export_log import export_log
 
     with session() as (services, out):
         task_id = resolve_task(services.registry.tasks(), task).id if task else None

@@ -13,7 +13,7 @@ from insource.cli.session import session
 from insource.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from insource.workflows.evaluate import TaskEvaluation
+    from insource.workflows.prove.evaluate import TaskEvaluation
 
 
 def evaluate(
@@ -31,8 +31,8 @@ def evaluate(
         return
     if task is None:
         raise UsageError("No task was named.", next_step="`insource tasks` lists them.")
-    from insource.workflows.edit_tasks import resolve_task
-    from insource.workflows.evaluate import evaluate_task, evaluation_json
+    from insource.traffic.resolve import resolve_task
+    from insource.workflows.prove.evaluate import evaluate_task, evaluation_json
 
     with session(as_json=as_json, quiet=quiet) as (services, out):
         named = resolve_task(services.registry.tasks(), task)
@@ -84,7 +84,7 @@ def _show(found: TaskEvaluation, name: str, out: Output) -> None:
 
 
 def _verify(certificate_id: str, *, as_json: bool) -> None:
-    from insource.workflows.verify import verify
+    from insource.workflows.prove.verify import verify
 
     with session(as_json=as_json) as (services, out):
         report = verify(services, certificate_id)

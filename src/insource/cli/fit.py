@@ -14,7 +14,7 @@ from insource.cli.session import load_settings
 
 if TYPE_CHECKING:
     from insource.fit.values import DeviceMemory
-    from insource.workflows.fit import FitReport
+    from insource.workflows.choose.fit import FitReport
 
 _GIB = 2**30
 _BAR_CELLS = 56
@@ -51,8 +51,8 @@ def fit(  # noqa: PLR0913 - a command's parameters are its options
 ) -> None:
     """Say whether a model fits a machine, how fast it is there, and what to change when it does not fit."""
     from insource.wiring import open_fit
-    from insource.workflows.fit import FitQuestion, answer, parse_run
-    from insource.workflows.fit_report import fit_json, sentences
+    from insource.workflows.choose.fit import FitQuestion, answer, parse_run
+    from insource.workflows.choose.fit_report import fit_json, sentences
 
     run = parse_run(context_tokens=context, slots=slots, cache_type=cache_type, gpu_layers=gpu_layers)
     question = FitQuestion(

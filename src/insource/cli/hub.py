@@ -44,7 +44,7 @@ def sync(
     quiet: QuietOption = False,
 ) -> None:
     """Take a snapshot of the Hub's models, datasets or Spaces; one that was interrupted goes on."""
-    from insource.workflows import hub_sync
+    from insource.workflows.ecosystem import sync as hub_sync
 
     settings = load_settings()
     out = Output(as_json=as_json, quiet=quiet)

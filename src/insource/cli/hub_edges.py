@@ -30,7 +30,7 @@ def edges(
     quiet: QuietOption = False,
 ) -> None:
     """Write every edge with its kind, evidence and confidence as Parquet."""
-    from insource.workflows.hub_lineage import add_inferred, export_edges, open_lineage
+    from insource.workflows.ecosystem.lineage import add_inferred, export_edges, open_lineage
 
     out = Output(as_json=as_json, quiet=quiet)
     if inferred and learned:

@@ -19,9 +19,9 @@ def files(
     model: ModelArgument = "", limit: LimitOption = 200, as_json: JsonOption = False, quiet: QuietOption = False
 ) -> None:
     """Ask the Hub for hashes and configurations of models that declare no parent: copies and parents show in them."""
-    from insource.workflows.hub_files import ask_for_files
-    from insource.workflows.hub_lineage import safe_name
-    from insource.workflows.hub_sync import HubPlace
+    from insource.workflows.ecosystem.files import ask_for_files
+    from insource.workflows.ecosystem.lineage import safe_name
+    from insource.workflows.ecosystem.sync import HubPlace
 
     settings = load_settings()
     out = Output(as_json=as_json, quiet=quiet)

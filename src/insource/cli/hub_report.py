@@ -13,7 +13,7 @@ from insource.cli.session import load_settings
 from insource.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from insource.workflows.hub_report import HubReport
+    from insource.workflows.ecosystem.report import HubReport
 
 OutOption = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="For report.html, SVG, PNG and CSV.")]
 FileOption = Annotated[
@@ -44,7 +44,7 @@ def report(  # noqa: PLR0913 - a command's parameters are its options
     quiet: QuietOption = False,
 ) -> None:
     """Figures of the Hub beside the published ones: definitions, pictures, numbers. Nothing is fetched."""
-    from insource.workflows import hub_report as workflow
+    from insource.workflows.ecosystem import report as workflow
 
     sink = Output(as_json=as_json, quiet=quiet)
     question = workflow.Question(
@@ -78,7 +78,7 @@ def _write(made: HubReport, folder: Path) -> Path:
 
 
 def _show(made: HubReport, sink: Output) -> None:
-    from insource.workflows.hub_report import compared
+    from insource.workflows.ecosystem.report import compared
 
     sample = " (a sample of the Hub)" if made.taken.ground.is_sample else ""
     sink.text(f"{made.taken.ground.models:,} models of {made.source}{sample}. Uses: {made.taken.ground.basis}.")

@@ -14,7 +14,7 @@ from insource.cli.session import load_settings
 
 if TYPE_CHECKING:
     from insource.hub.licence_chain import EffectiveLicence, Link
-    from insource.workflows.hub_show import Page
+    from insource.workflows.ecosystem.show import Page
 
 BomOption = Annotated[
     Path | None, typer.Option("--bom", metavar="FILE.json", help="Write an AI bill of materials too (CycloneDX 1.7).")
@@ -29,7 +29,7 @@ def show(
 ) -> None:
     """Show a model's facts, its family, the licence in force over its whole chain, and what was built on it."""
     from insource.hub.published import published_json, published_sentence, read_published
-    from insource.workflows.hub_show import page_json
+    from insource.workflows.ecosystem.show import page_json
 
     published = read_published(load_settings().home, evidence)
     page = _page(model)
@@ -50,7 +50,7 @@ def _page(model: str) -> Page:
     from insource.hub.archive import Archive
     from insource.hub.prepared import open_prepared
     from insource.hub.snapshot import SnapshotCatalogue
-    from insource.workflows import hub_show
+    from insource.workflows.ecosystem import show as hub_show
 
     archive = Archive(load_settings().home / "hub")
     if not archive.snapshots():

@@ -14,7 +14,7 @@ from insource.cli.session import load_settings
 from insource.core.errors import StorageError
 
 if TYPE_CHECKING:
-    from insource.workflows.hub_lineage import TreeNode
+    from insource.workflows.ecosystem.lineage import TreeNode
 
 FileOption = Annotated[
     Path | None,
@@ -36,7 +36,7 @@ def tree(  # noqa: PLR0913 - a command's parameters are its options
     quiet: QuietOption = False,
 ) -> None:
     """Show a model's descendants: fine-tunes, adapters, quantisations and merges, and theirs."""
-    from insource.workflows.hub_lineage import open_lineage, tree_of
+    from insource.workflows.ecosystem.lineage import open_lineage, tree_of
 
     out = Output(as_json=as_json, quiet=quiet)
     with open_lineage(load_settings().home, source) as (connection, counts):
@@ -71,7 +71,7 @@ def _write(path: Path, text: str, out: Output) -> None:
 def _lines(root: TreeNode) -> list[str]:
     """A stack in place of recursion: chains are deep."""
     from insource.web.tree_page import figures, folded
-    from insource.workflows.hub_lineage import safe_name
+    from insource.workflows.ecosystem.lineage import safe_name
 
     lines: list[str] = []
     waiting: list[tuple[TreeNode | str, str, str]] = [(root, "", "")]

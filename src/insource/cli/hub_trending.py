@@ -24,7 +24,7 @@ def trending(
 ) -> None:
     """Rank roots by new derivatives a week, with floods, repeats and unused uploads discounted."""
     from insource.hub.lineage import trending as rule
-    from insource.workflows.hub_lineage import open_lineage, safe_name
+    from insource.workflows.ecosystem.lineage import open_lineage, safe_name
 
     out = Output(as_json=as_json, quiet=quiet)
     with open_lineage(load_settings().home, source) as (connection, _):

@@ -23,7 +23,7 @@ def window(
     from insource.hub.archive import Archive
     from insource.hub.duck import connect
     from insource.hub.window import window_downloads
-    from insource.workflows.hub_lineage import safe_name
+    from insource.workflows.ecosystem.lineage import safe_name
 
     start, end = parse_day(first), parse_day(last)
     if start is None or end is None or start >= end:

@@ -15,7 +15,7 @@ from insource.core.errors import UsageError
 
 if TYPE_CHECKING:
     from insource.core.hardware import Device, Machine, Rate
-    from insource.workflows.machine import Described
+    from insource.workflows.choose.machine import Described
 
 _GIB = 1 << 30
 
@@ -36,7 +36,7 @@ def machine(
 ) -> None:
     """Show what this computer has for models: devices, memory, speed; or what a computer has that you don't."""
     from insource.wiring import SystemClock
-    from insource.workflows.machine import HERE, MachineFolders, describe, find_machine
+    from insource.workflows.choose.machine import HERE, MachineFolders, describe, find_machine
 
     settings, clock, out = load_settings(), SystemClock(), Output(as_json=as_json)
     folders = MachineFolders(home=settings.home, models=settings.model_cache)

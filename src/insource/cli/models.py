@@ -17,7 +17,7 @@ from insource.cli.session import load_settings
 if TYPE_CHECKING:
     from insource.core.stored_models import FoundServer
     from insource.core.values import ModelFile
-    from insource.workflows.model_stores import ListedModel
+    from insource.workflows.files.model_stores import ListedModel
 
 _SAID = 20
 """Sentences about what is no entry of a store; a folder may hold any number of stray files."""
@@ -44,7 +44,7 @@ class Target(StrEnum):
 def pull(ref: RefArgument = "", as_json: JsonOption = False, quiet: QuietOption = False) -> None:
     """Fetch a model file: resumed if it was interrupted, and checked by its sha256."""
     from insource.wiring import open_models
-    from insource.workflows import models
+    from insource.workflows.files import models
 
     store = open_models(load_settings())
     out = Output(as_json=as_json, quiet=quiet)
@@ -62,7 +62,7 @@ def list_files(
 ) -> None:
     """List the model files on this machine: ours, llama.cpp's, Ollama's and LM Studio's."""
     from insource.wiring import open_fits, open_models
-    from insource.workflows import model_stores
+    from insource.workflows.files import model_stores
 
     settings = load_settings()
     models = open_models(settings)
@@ -111,7 +111,7 @@ def import_file(
 ) -> None:
     """Give a model file of another tool a lasting name here, without copying it."""
     from insource.wiring import open_models
-    from insource.workflows.import_model import import_model
+    from insource.workflows.files.import_model import import_model
 
     out = Output(as_json=as_json)
     with out.progress() as progress:
@@ -140,8 +140,8 @@ def export(
 ) -> None:
     """Hand a model to another tool: a Modelfile for Ollama, a linked file for LM Studio or in a folder."""
     from insource.wiring import lmstudio_folders, open_models
-    from insource.workflows import export_model
-    from insource.workflows.models import find
+    from insource.workflows.files import export_model
+    from insource.workflows.files.models import find
 
     settings = load_settings()
     models = open_models(settings)
@@ -172,7 +172,7 @@ def show(
 ) -> None:
     """Show what a model file is, from its own header."""
     from insource.wiring import open_models
-    from insource.workflows import models
+    from insource.workflows.files import models
 
     opened = open_models(load_settings())
     details = models.show(ref, cache=opened.cache, sources=opened.sources, verify=verify)
@@ -198,7 +198,7 @@ def show(
 def remove(ref: RefArgument, as_json: JsonOption = False) -> None:
     """Remove a model file from the cache. A `file:` of your own is only forgotten."""
     from insource.wiring import open_models
-    from insource.workflows import models
+    from insource.workflows.files import models
 
     gone = models.remove(ref, cache=open_models(load_settings()).cache)
     out = Output(as_json=as_json)

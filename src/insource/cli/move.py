@@ -27,7 +27,7 @@ def move(
     as_json: JsonOption = False,
 ) -> None:
     """Move a task to a local candidate. A running gateway follows within a second."""
-    from insource.workflows.move import move_task, pin_task
+    from insource.workflows.prove.move import move_task, pin_task
 
     if stage not in _SETTABLE:
         raise UsageError(
@@ -54,7 +54,7 @@ def move(
 
 def rollback(task: TaskArgument, as_json: JsonOption = False) -> None:
     """Send a task's requests to the provider again, and remove its pin. Takes effect within a second."""
-    from insource.workflows.move import rollback_task
+    from insource.workflows.prove.move import rollback_task
 
     with session(as_json=as_json) as (services, out):
         done = rollback_task(services, task)

@@ -19,7 +19,7 @@ def scan(
     as_json: JsonOption = False,
 ) -> None:
     """Find personal data and secrets in texts, with their places."""
-    from insource.workflows.privacy_scan import scan_file
+    from insource.traffic.request_scan import scan_file
 
     with session(as_json=as_json) as (services, out):
         bad = 0

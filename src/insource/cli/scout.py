@@ -14,9 +14,9 @@ from insource.core.errors import UsageError
 
 if TYPE_CHECKING:
     from insource.fit.values import Estimate
-    from insource.workflows.scout import ScoutReport
-    from insource.workflows.shortlist import Evidence, FactorName, Measurement, Ranked
-    from insource.workflows.sift import Removed
+    from insource.workflows.choose.scout import ScoutReport
+    from insource.workflows.choose.shortlist import Evidence, FactorName, Measurement, Ranked
+    from insource.workflows.choose.sift import Removed
 
 _GIB = 2**30
 _DENSE = 0.9
@@ -77,10 +77,10 @@ def scout(  # noqa: PLR0913 - a command's parameters are its options
 ) -> None:
     """Find the open models that could do a task, or chat in general, on this machine or on another. Asks no network."""
     from insource.wiring import open_scout
-    from insource.workflows.scout import ScoutQuestion
-    from insource.workflows.scout import scout as look
-    from insource.workflows.scout_fit import make_fits
-    from insource.workflows.scout_json import scout_json
+    from insource.workflows.choose.scout import ScoutQuestion
+    from insource.workflows.choose.scout import scout as look
+    from insource.workflows.choose.scout_fit import make_fits
+    from insource.workflows.choose.scout_json import scout_json
 
     question = ScoutQuestion(
         task=task,
@@ -125,7 +125,7 @@ def show(report: ScoutReport, out: Output, *, everything: bool, explain: bool) -
     if explain:
         _explain(chosen, out)
     if not chosen:
-        from insource.workflows.scout import closing_steps
+        from insource.workflows.choose.scout import closing_steps
 
         out.text("No model is left. " + " ".join(closing_steps(report)))
         return
@@ -137,7 +137,7 @@ def show(report: ScoutReport, out: Output, *, everything: bool, explain: bool) -
 
 
 def _intro(report: ScoutReport, out: Output) -> None:
-    from insource.workflows.scout import long_request
+    from insource.workflows.choose.scout import long_request
 
     needs = report.needs
     asks = [f"{needs.context_tokens:,} tokens a request", f"licences {needs.licences}"]
@@ -249,7 +249,7 @@ def _used(count: int | None, percentile: float | None) -> str:
 
 
 def _explain(chosen: tuple[Ranked, ...], out: Output) -> None:
-    from insource.workflows.shortlist import RULE, TIERS
+    from insource.workflows.choose.shortlist import RULE, TIERS
 
     names: list[FactorName] = list(dict.fromkeys(name for item in chosen for name in item.ranks))
     rows = [

@@ -13,7 +13,7 @@ from insource.cli.session import session
 from insource.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from insource.workflows.find_tasks import TaskReport
+    from insource.workflows.prove.find_tasks import TaskReport
 
 app = typer.Typer(help="What the traffic is made of: volume, cost, latency, privacy, kind of answer.")
 
@@ -29,7 +29,7 @@ def tasks(
     """Find the recurring kinds of work in the log. The same log gives the same tasks."""
     if context.invoked_subcommand is not None:
         return
-    from insource.workflows.find_tasks import find_tasks, task_json, write_assignments
+    from insource.workflows.prove.find_tasks import find_tasks, task_json, write_assignments
 
     with session(as_json=as_json) as (services, out):
         with out.progress() as progress:
@@ -66,7 +66,7 @@ def show_tasks(reports: list[TaskReport], out: Output) -> None:
 @app.command("rename")
 def rename(task: TaskArgument, name: Annotated[str, typer.Argument(help="The new name.")]) -> None:
     """Give a task another name."""
-    from insource.workflows.edit_tasks import rename_task
+    from insource.workflows.prove.edit_tasks import rename_task
 
     with session() as (services, out):
         renamed = rename_task(services, task, name)
@@ -76,7 +76,7 @@ def rename(task: TaskArgument, name: Annotated[str, typer.Argument(help="The new
 @app.command("merge")
 def merge(tasks: Annotated[list[str], typer.Argument(metavar="TASK TASK [TASK …]", help="The first stays.")]) -> None:
     """Make one task of several that are the same kind of work."""
-    from insource.workflows.edit_tasks import merge_tasks
+    from insource.workflows.prove.edit_tasks import merge_tasks
 
     with session() as (services, out):
         report = merge_tasks(services, tasks)
@@ -90,7 +90,7 @@ def split(
     name: Annotated[str | None, typer.Option(help="Name of the new task.")] = None,
 ) -> None:
     """Take the requests that contain a text out of a task, as a task of their own."""
-    from insource.workflows.edit_tasks import split_task
+    from insource.workflows.prove.edit_tasks import split_task
 
     with session() as (services, out):
         report = split_task(services, task, contains=contains, name=name)
@@ -106,7 +106,7 @@ def label(
     ] = None,
 ) -> None:
     """Say what the right answer is: of one exchange, or of many from a CSV file."""
-    from insource.workflows.edit_tasks import label_exchange, label_file
+    from insource.workflows.prove.edit_tasks import label_exchange, label_file
 
     with session() as (services, out):
         if file is not None:

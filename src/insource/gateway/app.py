@@ -1,7 +1,7 @@
 """The HTTP surface as one plain ASGI application: no framework on the request path, because each layer costs time.
 
 What it does itself is HTTP: bodies, headers, errors, the client that hangs up. Everything else is
-`workflows/handle_request.py`.
+`workflows/serve/handle_request.py`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from insource.core.ports import Call, Reply, Upstream
 from insource.core.values import JsonObject, Route
 from insource.gateway.errors import body_of, error_body, error_event, status_of
 from insource.gateway.metrics import Metrics
-from insource.workflows.handle_request import Incoming, RequestHandler, forwarded_headers
-from insource.workflows.live_routing import LiveRouting
+from insource.workflows.serve.handle_request import Incoming, RequestHandler, forwarded_headers
+from insource.workflows.serve.live_routing import LiveRouting
 
 _LOG = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]

@@ -19,13 +19,13 @@ from insource.core.values import Exchange, JsonObject
 from insource.gateway.app import Asgi, Surface, build_app
 from insource.gateway.metrics import Metrics
 from insource.providers.prices import price_usd
-from insource.workflows.handle_request import Joints, RequestHandler
-from insource.workflows.load_routing import live_routing
-from insource.workflows.price_rates import PriceRates
-from insource.workflows.privacy_scan import live_scan
-from insource.workflows.record_exchange import Recorder
+from insource.traffic.request_scan import live_scan
+from insource.workflows.serve.handle_request import Joints, RequestHandler
+from insource.workflows.serve.load_routing import live_routing
+from insource.workflows.serve.price_rates import PriceRates
+from insource.workflows.serve.record_exchange import Recorder
+from insource.workflows.serve.shadow import Shadows
 from insource.workflows.services import Services
-from insource.workflows.shadow import Shadows
 
 _SWITCH_SECONDS = 0.0005
 _LINEAR_DETECTOR = "patterns"

@@ -25,7 +25,7 @@ _NAMES: Mapping[str, str] = {"cuda": "CUDA", "rocm": "ROCm", "metal": "MTL", "sy
 
 def parse_machine(text: str) -> Machine:
     """Devices joined by `+`, each with a count before it; a CPU platform of the table may be one of them. `here` and
-    files are not words: see workflows/machine.py. Raises UsageError."""
+    files are not words: see workflows/choose/machine.py. Raises UsageError."""
     chosen = [(count, choose(name)) for count, name in map(_counted, text.split("+"))]
     platforms = [choice for _, choice in chosen if choice.device.kind == "cpu"]
     accelerators = [

@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from insource.hub.report.figure import Cell, Drawn, Figure, Row, Scale
 from insource.hub.report.prepare import BAND_NAMES
-from insource.workflows.hub_report import HubReport, compared, reasons, report_json
+from insource.workflows.ecosystem.report import HubReport, compared, reasons, report_json
 
 Made = alt.Chart | alt.LayerChart | alt.FacetChart
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
-from insource.workflows.hub_lineage import TreeNode, safe_name
+from insource.workflows.ecosystem.lineage import TreeNode, safe_name
 
 KIND_COLOURS: Mapping[str, str] = {
     "finetune": "#1b6ca8",

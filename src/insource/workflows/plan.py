@@ -14,10 +14,9 @@ from datetime import datetime
 from insource.core.ports import Engine
 from insource.core.values import Evaluation, Exchange, JsonObject, Verdict
 from insource.routing.pinning import pin_reason
-from insource.workflows.evaluate import TaskEvaluation, evaluate_task
-from insource.workflows.find_tasks import TaskReport, find_tasks
-from insource.workflows.load_routing import engine_settings
-from insource.workflows.services import Progress, Services, quiet
+from insource.workflows.prove.evaluate import TaskEvaluation, evaluate_task
+from insource.workflows.prove.find_tasks import TaskReport, find_tasks
+from insource.workflows.services import Progress, Services, engine_settings, quiet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

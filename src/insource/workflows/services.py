@@ -48,3 +48,10 @@ class Services:
     record: Callable[[Exchange], None]
     """Hands an exchange to the batching writer; returns at once, never raises."""
     writer_health: Callable[[], WriterHealth]
+
+
+def engine_settings(services: Services) -> EngineSettings:
+    settings = services.settings
+    return EngineSettings(
+        context_tokens=settings.context_tokens, slots=settings.slots, threads=settings.threads or None
+    )

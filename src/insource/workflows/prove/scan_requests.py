@@ -1,6 +1,6 @@
 """Scanning recorded requests in a thread, so that a detector that hangs stops neither an import nor an export.
 
-Not here: what is scanned in a request, and the scan of one that a client waits for (privacy_scan.py).
+Not here: what is scanned in a request, and the scan of one that a client waits for (traffic/request_scan.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Self
 
 from insource.core.ports import Clock, PrivacyDetector
 from insource.core.values import JsonObject
-from insource.workflows.privacy_scan import UNSCANNED, Remembering, request_kinds
+from insource.traffic.request_scan import UNSCANNED, Remembering, request_kinds
 
 _PATIENCE = 40
 """Times the limit for live requests: nobody waits here, and a busy machine must not make more requests private."""

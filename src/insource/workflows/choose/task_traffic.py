@@ -44,7 +44,7 @@ class TaskTraffic:
 def find_traffic(name: str, *, registry: Registry | None, exchanges: ExchangeStore | None) -> tuple[Task, TaskTraffic]:
     """Of the task with this id or name. Raises UnknownTask, and EmptyLog where nothing was recorded of it."""
     # Late: finding tasks loads what a question without a task does not need.
-    from insource.workflows.edit_tasks import resolve_task
+    from insource.traffic.resolve import resolve_task
 
     task = resolve_task(registry.tasks() if registry is not None else [], name)
     where = ExchangeFilter(task_id=task.id, newest=_NEWEST)

@@ -25,9 +25,9 @@ from insource.hub.licences import parse_policy
 from insource.hub.names import model_key
 from insource.hub.published import read_published
 from insource.hub.purpose import TEXT_PIPELINES, Purposes
-from insource.workflows.shortlist import Evidence, Measurement, Ranked, rank, shortlist
-from insource.workflows.sift import FitSummary, Found, Needs, Removed, sift
-from insource.workflows.task_traffic import LONG, TaskTraffic, find_traffic, quantile
+from insource.workflows.choose.shortlist import Evidence, Measurement, Ranked, rank, shortlist
+from insource.workflows.choose.sift import FitSummary, Found, Needs, Removed, sift
+from insource.workflows.choose.task_traffic import LONG, TaskTraffic, find_traffic, quantile
 
 DEFAULT_ROWS = 6
 _PADDING = 256

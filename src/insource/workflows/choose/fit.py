@@ -24,12 +24,12 @@ from insource.fit.quantization import QUANTIZATIONS, canonical_quantization
 from insource.fit.speed import NO_CORRECTIONS, Corrections, predict_speed
 from insource.fit.values import CacheType, MemoryPrediction, RunSettings, SpeedPrediction
 from insource.fit.work import Load
-from insource.workflows.carried_load import Demand, carried_load
-from insource.workflows.engine_speeds import corrections as learned_corrections
-from insource.workflows.machine import HERE
-from insource.workflows.stored_header import stored_header
-from insource.workflows.task_traffic import TaskTraffic, find_traffic
-from insource.workflows.understand_model import ModelFinder, Understood, understand
+from insource.workflows.choose.carried_load import Demand, carried_load
+from insource.workflows.choose.engine_speeds import corrections as learned_corrections
+from insource.workflows.choose.machine import HERE
+from insource.workflows.choose.stored_header import stored_header
+from insource.workflows.choose.task_traffic import TaskTraffic, find_traffic
+from insource.workflows.choose.understand_model import ModelFinder, Understood, understand
 
 if TYPE_CHECKING:
     from insource.fit.capacity import Capacity

@@ -11,7 +11,7 @@ from insource.core.errors import InsourceError
 from insource.core.ports import Clock, Engine
 from insource.core.values import EngineState, JsonObject
 from insource.routing.decide import RoutingTable
-from insource.workflows.answer_locally import Local
+from insource.workflows.serve.answer_locally import Local
 
 _LOG = logging.getLogger(__name__)
 _RESTART_PAUSE_SECONDS = 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from insource.core.values import JsonObject
 from insource.fit.advice import is_whole
 from insource.fit.values import DeviceMemory, Estimate, MemoryPrediction
-from insource.workflows.fit import FitReport, TaskLoad
+from insource.workflows.choose.fit import FitReport, TaskLoad
 
 _GIB = 2**30
 

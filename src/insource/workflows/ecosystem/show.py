@@ -17,7 +17,7 @@ from insource.hub.duck import table_names
 from insource.hub.facts import Facts, Offer, catalogue_row, facts_of, is_namesake, offers
 from insource.hub.licence_chain import EffectiveLicence, Link, chain, stated_licence
 from insource.hub.names import format_of
-from insource.workflows.hub_lineage import find_id
+from insource.workflows.ecosystem.lineage import find_id
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

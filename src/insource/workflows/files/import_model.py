@@ -12,8 +12,8 @@ from insource.core.hashing import file_sha256
 from insource.core.values import ModelFile
 from insource.engines.models.notes import Note
 from insource.engines.models.refs import parse_ref
-from insource.workflows.model_stores import Models, try_model
-from insource.workflows.models import find
+from insource.workflows.files.model_stores import Models, try_model
+from insource.workflows.files.models import find
 
 _OURS = ("hub", "wheel", "imported")
 _NAMED_BY_HASH = ("ollama", "llamacpp")

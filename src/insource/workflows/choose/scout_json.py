@@ -6,9 +6,9 @@ from insource.core.values import JsonObject
 from insource.fit.values import Estimate
 from insource.hub.licences import licence_class
 from insource.hub.published import published_json
-from insource.workflows.scout import ScoutReport, closing_steps, long_request
-from insource.workflows.shortlist import RULE, Measurement, Ranked
-from insource.workflows.sift import Removed
+from insource.workflows.choose.scout import ScoutReport, closing_steps, long_request
+from insource.workflows.choose.shortlist import RULE, Measurement, Ranked
+from insource.workflows.choose.sift import Removed
 
 
 def scout_json(report: ScoutReport, *, everything: bool = False) -> JsonObject:

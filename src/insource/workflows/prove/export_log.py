@@ -12,7 +12,7 @@ from insource.core.errors import StorageError, UsageError
 from insource.core.ports import ExchangeFilter
 from insource.core.values import Exchange, JsonObject
 from insource.traffic.log_line import encode, to_line
-from insource.workflows.scan_requests import RequestScanner
+from insource.workflows.prove.scan_requests import RequestScanner
 from insource.workflows.services import Services
 
 FORMATS = ("insource", "openai")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from insource.core.errors import InsourceError
 from insource.core.values import Route
 from insource.routing.decide import Decision
-from insource.workflows.answer_locally import Local, answer_locally, client_completion
-from insource.workflows.record_exchange import OpenExchange
+from insource.workflows.serve.answer_locally import Local, answer_locally, client_completion
+from insource.workflows.serve.record_exchange import OpenExchange
 
 _LOG = logging.getLogger(__name__)
 

@@ -1,16 +1,14 @@
-"""What a model on this machine is by its header alone: nothing is hashed, and of its data nothing is read."""
+"""The model on this machine that a reference means, whichever tool keeps it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from insource.core.errors import BadModelFile, UnknownModel
-from insource.core.gguf import GgufHeader, joined
+from insource.core.errors import UnknownModel
 from insource.core.stored_models import StoredModel
-from insource.engines.models.gguf import check_gguf
 from insource.engines.models.refs import parse_ref
-from insource.workflows.model_stores import Models
-from insource.workflows.models import find
+from insource.workflows.files.model_stores import Models
+from insource.workflows.files.models import find
 
 
 def find_stored(ref: str, models: Models) -> StoredModel:
@@ -31,16 +29,6 @@ def find_stored(ref: str, models: Models) -> StoredModel:
         sha256=file.sha256,
         license=file.license,
     )
-
-
-def stored_header(model: StoredModel) -> GgufHeader:
-    """Of all shards together. Raises BadModelFile."""
-    if model.kind in ("safetensors", "mlx") or not model.paths:
-        raise BadModelFile(
-            f"{model.ref!r} is no GGUF file: {model.problem or model.kind}.",
-            next_step="Name its original on the Hub as `org/name`, or a GGUF of it.",
-        )
-    return joined([check_gguf(path) for path in model.paths])
 
 
 def _own(path: Path) -> StoredModel:

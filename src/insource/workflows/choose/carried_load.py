@@ -13,7 +13,7 @@ from insource.fit.memory import predict_memory
 from insource.fit.speed import NO_CORRECTIONS, Corrections, predict_speed
 from insource.fit.values import RunSettings
 from insource.fit.work import Load
-from insource.workflows.task_traffic import LONG, quantile
+from insource.workflows.choose.task_traffic import LONG, quantile
 
 if TYPE_CHECKING:
     from insource.fit.capacity import Capacity, Lengths, ServiceSpeed

@@ -13,7 +13,7 @@ from insource.core.errors import UpstreamError
 from insource.core.ports import Reply
 from insource.core.values import JsonObject
 from insource.wire.sse import ChatStream, completion_to_sse, read_chat_stream
-from insource.workflows.record_exchange import CLIENT_LEFT, OpenExchange
+from insource.workflows.serve.record_exchange import CLIENT_LEFT, OpenExchange
 
 _BLANK_LINES = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _LONG_STREAM_BYTES = 64 * 1024

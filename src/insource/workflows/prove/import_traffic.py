@@ -18,7 +18,7 @@ from insource.providers.prices import estimate_tokens, price_usd
 from insource.traffic.lines import LogFile
 from insource.traffic.readers import BadLine, Reader
 from insource.wire import chat
-from insource.workflows.scan_requests import RequestScanner
+from insource.workflows.prove.scan_requests import RequestScanner
 from insource.workflows.services import Progress, Services, quiet
 
 _BATCH = 500

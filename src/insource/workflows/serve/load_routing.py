@@ -13,9 +13,9 @@ from insource.core.ports import Engine
 from insource.core.values import Candidate, EngineSettings, ModelFile, Move, Stage
 from insource.routing.decide import RoutingTable
 from insource.traffic.matcher import compile_matchers
-from insource.workflows.answer_locally import Local
-from insource.workflows.live_routing import LiveRouting, RoutingState
-from insource.workflows.services import Services
+from insource.workflows.serve.answer_locally import Local
+from insource.workflows.serve.live_routing import LiveRouting, RoutingState
+from insource.workflows.services import Services, engine_settings
 
 _LOG = logging.getLogger(__name__)
 _TEXT_AS_IT_COMES = "prompt"
@@ -108,10 +108,3 @@ def _default(services: Services, pool: EnginePool) -> Local | None:
         _LOG.warning("No local model for private requests: they will get a 503. %s", error)
         return None
     return Local(model=file.ref, engine=pool.get(file, engine_settings(services)), streams=True)
-
-
-def engine_settings(services: Services) -> EngineSettings:
-    settings = services.settings
-    return EngineSettings(
-        context_tokens=settings.context_tokens, slots=settings.slots, threads=settings.threads or None
-    )

@@ -19,17 +19,17 @@ from insource.core.ports import Call, Reply, Upstream
 from insource.core.values import JsonObject, LocalAnswer, Route
 from insource.routing.decide import UNSCANNED, Decision, RequestFacts, after_answer, after_failure, decide
 from insource.traffic.matcher import declared_task
-from insource.workflows.answer_locally import (
+from insource.workflows.serve.answer_locally import (
     CHAT_PATH,
     ask_engine,
     client_completion,
     prepare,
     stream_locally,
 )
-from insource.workflows.live_routing import LiveRouting, RoutingState
-from insource.workflows.record_exchange import CLIENT_LEFT, OpenExchange, Recorder
-from insource.workflows.relay import relay_answer, relay_stream, relay_whole
-from insource.workflows.shadow import Shadows
+from insource.workflows.serve.live_routing import LiveRouting, RoutingState
+from insource.workflows.serve.record_exchange import CLIENT_LEFT, OpenExchange, Recorder
+from insource.workflows.serve.relay import relay_answer, relay_stream, relay_whole
+from insource.workflows.serve.shadow import Shadows
 
 _LOG = logging.getLogger(__name__)
 TASK_HEADER = "x-insource-task"

@@ -19,9 +19,9 @@ from insource.fit.memory import predict_memory
 from insource.fit.speed import predict_speed
 from insource.fit.values import MemoryPrediction, RunSettings
 from insource.fit.work import Load
-from insource.workflows.carried_load import Demand, carries
-from insource.workflows.scout import FitQuestion, long_request, slot_tokens
-from insource.workflows.sift import FitSummary
+from insource.workflows.choose.carried_load import Demand, carries
+from insource.workflows.choose.scout import FitQuestion, long_request, slot_tokens
+from insource.workflows.choose.sift import FitSummary
 
 LADDER = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "Q2_K")
 """What is tried, the best first; below 4 bits only when asked for."""

@@ -30,9 +30,8 @@ from insource.evals.comparison import (
 from insource.evals.examples import hosted_loss, self_agreement, to_example
 from insource.evals.scorers import canonical_answer, choose_scorer
 from insource.evals.splits import compared_since, part_of, split, split_warnings
-from insource.workflows.load_routing import engine_settings
-from insource.workflows.services import Progress, Services, quiet
-from insource.workflows.try_recipes import Contest, try_recipes
+from insource.workflows.prove.try_recipes import Contest, try_recipes
+from insource.workflows.services import Progress, Services, engine_settings, quiet
 
 _MANY = 10_000_000
 

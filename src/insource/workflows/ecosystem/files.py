@@ -14,8 +14,8 @@ from insource.hub.lineage.files_to_ask import find_files_to_ask, next_to_ask, to
 from insource.hub.lineage.inferred_values import Edge, stored_edges
 from insource.hub.prepared import open_prepared
 from insource.hub.repo_files import FilesLog, RepoFiles
-from insource.workflows.hub_lineage import find_id
-from insource.workflows.hub_sync import HubPlace
+from insource.workflows.ecosystem.lineage import find_id
+from insource.workflows.ecosystem.sync import HubPlace
 from insource.workflows.services import Progress
 
 _REFUSED_IN_A_ROW = 3

@@ -26,8 +26,7 @@ from insource.evals.comparison import (
 from insource.evals.screening import BATCH, SCREEN_ANSWERS, SCREEN_TOKENS, Screen, Screened
 from insource.stats.multiplicity import bonferroni_alpha
 from insource.stats.power import n_needed_for_zero_loss
-from insource.workflows.load_routing import engine_settings
-from insource.workflows.services import Progress, Services
+from insource.workflows.services import Progress, Services, engine_settings
 
 CALIBRATION_ANSWERS = 400
 """Answers of a model on the calibration part at most, in hash order: enough for 2 % with three losses."""

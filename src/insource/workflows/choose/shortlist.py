@@ -15,7 +15,7 @@ from insource.hub.activity import Activity
 from insource.hub.arena import ArenaScore
 from insource.hub.names import family
 from insource.hub.published import PublishedScore
-from insource.workflows.sift import Found
+from insource.workflows.choose.sift import Found
 
 RULE = """\
 1. Own measurements come first. Certified here for this task (MOVE, MOVE PART): above all others, by the lower end of

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from insource.core.errors import NotCertified, UsageError
 from insource.core.values import Candidate, Evaluation, Move, Pin, Stage, Task
-from insource.workflows.edit_tasks import resolve_task
+from insource.traffic.resolve import resolve_task
 from insource.workflows.services import Services
 
 _ANSWERING = (Stage.CANARY, Stage.LIVE)

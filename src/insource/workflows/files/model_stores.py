@@ -13,7 +13,7 @@ from insource.engines.llamacpp import LlamaCppEngine
 from insource.engines.models.cache import ModelCache
 from insource.engines.models.stores.headers import Headers
 from insource.engines.models.stores.trials import Trial, Trials
-from insource.workflows.models import find
+from insource.workflows.files.models import find
 from insource.workflows.services import Progress, quiet
 
 _TRIAL = EngineSettings(context_tokens=256, slots=1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import lru_cache
 
-from insource.workflows.record_exchange import Price
+from insource.workflows.serve.record_exchange import Price
 
 _ONE_RATE_TOKENS = 32_000
 """No model of the list has another rate below this many input tokens (a test walks the list)."""

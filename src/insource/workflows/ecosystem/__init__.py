@@ -1,0 +1,1 @@
+"""The Hub: sync, show, report."""

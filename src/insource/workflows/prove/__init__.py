@@ -1,0 +1,1 @@
+"""From log to certificate: import, tasks, criterion, evidence, evaluate, verify, move."""

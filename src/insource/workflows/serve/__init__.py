@@ -1,0 +1,1 @@
+"""A request's way: parse, facts, decide, answer, record, watch moves."""
