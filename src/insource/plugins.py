@@ -11,10 +11,21 @@ built-in does, and the other way round.
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from insource.core.errors import UsageError
+
+GROUPS = ("recipes", "scorers", "detectors", "readers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    group: str
+    name: str
+    package: str
+    """Distribution that provides it, with its version; "" where the metadata does not say."""
 
 
 def names(group: str) -> list[str]:
@@ -22,18 +33,48 @@ def names(group: str) -> list[str]:
     return sorted({point.name for point in entry_points(group=f"insource.{group}")})
 
 
+def installed() -> list[Plugin]:
+    """Everything that is registered, the built-ins too, by group and name; a name that is taken twice comes twice."""
+    return [
+        Plugin(group=group, name=point.name, package=_package(point))
+        for group in GROUPS
+        for point in sorted(entry_points(group=f"insource.{group}"), key=lambda point: (point.name, _package(point)))
+    ]
+
+
 def load(group: str, name: str) -> Any:
-    """The registered object; a class is called without arguments. Raises UsageError for an unknown name."""
-    for point in entry_points(group=f"insource.{group}", name=name):
-        found = point.load()
+    """The registered object; a class is called without arguments.
+
+    Raises UsageError for an unknown name, for one that two packages register, and for a package that can't be loaded.
+    """
+    points = list(entry_points(group=f"insource.{group}", name=name))
+    kind = group.rstrip("s")
+    if not points:
+        known = ", ".join(names(group)) or "none"
+        raise UsageError(
+            f"There is no {kind} named {name!r} (known: {known}).",
+            next_step="Choose a known name, or install the package that provides it.",
+        )
+    if len(points) > 1:
+        packages = " and ".join(sorted(_package(point) for point in points))
+        raise UsageError(
+            f"Two {group} are named {name!r}: one of {packages}.",
+            next_step="Uninstall one of the packages, or ask its author to rename it.",
+        )
+    try:
+        found = points[0].load()
         return found() if isinstance(found, type) else found
-    known = ", ".join(names(group)) or "none"
-    raise UsageError(
-        f"There is no {group.rstrip('s')} named {name!r} (known: {known}).",
-        next_step="Choose a known name, or install the package that provides it.",
-    )
+    except Exception as error:
+        raise UsageError(
+            f"The {kind} {name!r} of {_package(points[0])} can't be loaded: {type(error).__name__}: {error}.",
+            next_step="Repair or uninstall that package.",
+        ) from error
 
 
 def load_all(group: str) -> list[Any]:
     """Every registered object of a group, in the order of their names."""
     return [load(group, name) for name in names(group)]
+
+
+def _package(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else ""

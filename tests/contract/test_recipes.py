@@ -98,7 +98,7 @@ def test_preparing_and_reading_change_nothing(recipe: Recipe) -> None:
         assert read.text == "card"
         assert 0 < read.confidence <= 1
     else:
-        assert not recipe.needs_engine
+        assert not recipe.asks_model
 
 
 def test_what_the_client_sent_reaches_the_engine(recipe: Recipe) -> None:

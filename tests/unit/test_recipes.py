@@ -116,7 +116,9 @@ def test_a_label_can_not_leave_its_literal(labels: list[str]) -> None:
 
 def test_head_says_how_many_examples_it_needs() -> None:
     two = profile("a", "b")
-    assert str(MIN_EXAMPLES) in (HeadRecipe().refusal(two, MIN_EXAMPLES - 1) or "")
+    short = HeadRecipe().refusal(two, MIN_EXAMPLES - 1)
+    assert short is not None
+    assert short.examples_needed == MIN_EXAMPLES
     assert HeadRecipe().refusal(two, MIN_EXAMPLES) is None
     assert HeadRecipe().refusal(profile("a"), 1000) is not None
     assert HeadRecipe().refusal(profile(kind=OutputKind.JSON), 1000) is not None

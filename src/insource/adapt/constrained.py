@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from insource.adapt.asking import artifact_header, joint_confidence, read_header, whole_completion
 from insource.core.errors import BadInput
-from insource.core.ports import Ask, Fitted
+from insource.core.ports import Ask, Demand, Fitted, Refusal
 from insource.core.values import Example, JsonObject, LocalAnswer, OutputKind, OutputProfile
 from insource.wire.chat import answer_or_calls
 
@@ -62,13 +62,17 @@ class ConstrainedFitted:
 class ConstrainedRecipe:
     name = "constrained"
     effort = 1
-    needs_engine = True
+    learns = False
+    asks_model = True
+    trains = False
+    streams = False
+    honours: frozenset[Demand] = frozenset()
 
-    def refusal(self, output: OutputProfile, references: int) -> str | None:
+    def refusal(self, output: OutputProfile, examples: int) -> Refusal | None:
         if output.kind in (OutputKind.TEXT, OutputKind.TOOL_CALL):
-            return f"Answers of the kind {output.kind.value!r} have no fixed form to hold the model to."
+            return Refusal(reason=f"Answers of the kind {output.kind.value!r} have no fixed form to hold the model to.")
         if output.kind is OutputKind.LABEL and not output.labels:
-            return "No label has been observed yet."
+            return Refusal(reason="No label has been observed yet.")
         return None
 
     def fit(self, output: OutputProfile, examples: Sequence[Example], *, seed: int) -> Fitted:

@@ -19,7 +19,7 @@ from insource.adapt.asking import artifact_header, read_header
 from insource.adapt.features import Floats, grams, index_of, row, vocabulary
 from insource.core.answers import find_label
 from insource.core.errors import BadInput
-from insource.core.ports import Fitted
+from insource.core.ports import Demand, Fitted, Refusal
 from insource.core.values import Example, JsonObject, LocalAnswer, OutputKind, OutputProfile
 from insource.wire.chat import user_text
 
@@ -80,16 +80,21 @@ class _Arrays:
 class HeadRecipe:
     name = "head"
     effort = 2
-    needs_engine = False
+    learns = True
+    asks_model = False
+    trains = False
+    streams = False
+    honours: frozenset[Demand] = frozenset()
 
-    def refusal(self, output: OutputProfile, references: int) -> str | None:
+    def refusal(self, output: OutputProfile, examples: int) -> Refusal | None:
         if output.kind is not OutputKind.LABEL:
-            return f"Answers of the kind {output.kind.value!r} are no fixed set of labels."
+            return Refusal(reason=f"Answers of the kind {output.kind.value!r} are not a fixed set of labels.")
         if len(output.labels) < 2:
-            return "There is only one label, so there is nothing to tell apart."
+            return Refusal(reason="There is only one label, so there is nothing to tell apart.")
         needed = max(MIN_EXAMPLES, MIN_PER_LABEL * len(output.labels))
-        if references < needed:
-            return f"{references} labelled train examples are too few; {len(output.labels)} labels need {needed}."
+        if examples < needed:
+            reason = f"{examples} labelled train examples are too few; {len(output.labels)} labels need {needed}."
+            return Refusal(reason=reason, examples_needed=needed)
         return None
 
     def fit(self, output: OutputProfile, examples: Sequence[Example], *, seed: int) -> Fitted:

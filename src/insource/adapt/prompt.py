@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from insource.adapt.asking import artifact_header, mean_confidence, read_header, whole_completion
-from insource.core.ports import Ask, Fitted
+from insource.core.ports import Ask, Demand, Fitted, Refusal
 from insource.core.values import Example, JsonObject, LocalAnswer, OutputProfile
 from insource.wire.chat import answer_or_calls
 
@@ -26,9 +26,13 @@ class PromptFitted:
 class PromptRecipe:
     name = "prompt"
     effort = 0
-    needs_engine = True
+    learns = False
+    asks_model = True
+    trains = False
+    streams = True
+    honours: frozenset[Demand] = frozenset({"tools"})
 
-    def refusal(self, output: OutputProfile, references: int) -> str | None:
+    def refusal(self, output: OutputProfile, examples: int) -> Refusal | None:
         return None
 
     def fit(self, output: OutputProfile, examples: Sequence[Example], *, seed: int) -> Fitted:

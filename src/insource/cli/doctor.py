@@ -13,6 +13,7 @@ from insource.cli.options import JsonOption
 from insource.cli.output import Output
 from insource.cli.session import load_settings
 from insource.core.errors import InsourceError
+from insource.plugins import installed
 
 if TYPE_CHECKING:
     from insource.config import Settings
@@ -29,11 +30,14 @@ def doctor(as_json: JsonOption = False) -> None:
     out = Output(as_json=as_json)
     if as_json:
         shown = {name: str(value) for name, value in settings.model_dump().items()}
-        out.data({"checks": [{"name": n, "ok": ok, "detail": detail} for n, ok, detail in checks], "settings": shown})
+        plugins = [{"group": p.group, "name": p.name, "package": p.package} for p in installed()]
+        listed = [{"name": n, "ok": ok, "detail": detail} for n, ok, detail in checks]
+        out.data({"checks": listed, "plugins": plugins, "settings": shown})
     else:
         out.table(
             "Checks", ["check", "", "detail"], [(n, "ok" if ok else "missing", detail) for n, ok, detail in checks]
         )
+        out.table("Plugins", ["group", "name", "package"], [(p.group, p.name, p.package) for p in installed()])
         out.table("Settings", ["setting", "value"], [(n, str(v)) for n, v in settings.model_dump().items()])
     if not all(ok for _, ok, _ in checks):
         raise typer.Exit(1)

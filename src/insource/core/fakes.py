@@ -93,6 +93,8 @@ class FakeEngine(FakeUpstream):
 class FakeDetector:
     """Finds one fixed word, or raises."""
 
+    linear_time = True
+
     def __init__(self, word: str = "secret", *, error: Exception | None = None) -> None:
         self._word = word
         self._error = error

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from insource.core.catalogue import CatalogueModel, Selection, Wanted
 from insource.core.stored_models import StoreListing
@@ -186,8 +186,22 @@ class Fitted(Protocol):
         ...
 
 
+Demand = Literal["tools", "images", "audio", "several choices", "log probabilities"]
+"""What a request may ask for beyond one text: dropping it silently would change the answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a recipe can't serve a task."""
+
+    reason: str
+    """A sentence."""
+    examples_needed: int | None = None
+    """Examples in the train part with which it could; None: examples are not what it lacks."""
+
+
 class Recipe(Protocol):
-    """How a model is fitted to a task."""
+    """How a model is fitted to a task. What a recipe can do is data here; nobody asks for it by its name."""
 
     @property
     def name(self) -> RecipeName: ...
@@ -198,10 +212,32 @@ class Recipe(Protocol):
         ...
 
     @property
-    def needs_engine(self) -> bool: ...
+    def learns(self) -> bool:
+        """What it answers depends on the examples that it was fitted on."""
+        ...
 
-    def refusal(self, output: OutputProfile, references: int) -> str | None:
-        """Why this recipe can't serve such a task (a sentence), or None."""
+    @property
+    def asks_model(self) -> bool:
+        """It needs an engine with a model to answer."""
+        ...
+
+    @property
+    def trains(self) -> bool:
+        """Fitting it makes a model file or an adapter: minutes of work, and libraries of an extra."""
+        ...
+
+    @property
+    def streams(self) -> bool:
+        """`read` gives the engine's text back unchanged, so the engine's own stream may be the answer."""
+        ...
+
+    @property
+    def honours(self) -> frozenset[Demand]:
+        """Demands that it hands on to the engine."""
+        ...
+
+    def refusal(self, output: OutputProfile, examples: int) -> Refusal | None:
+        """Why it can't serve such a task with so many examples in the train part; None: it can."""
         ...
 
     def fit(self, output: OutputProfile, examples: Sequence[Example], *, seed: int) -> Fitted:
@@ -221,6 +257,11 @@ class Scorer(Protocol):
 
 
 class PrivacyDetector(Protocol):
+    @property
+    def linear_time(self) -> bool:
+        """The time of a scan grows no faster than the text: then a scan has a limit in proportion to it."""
+        ...
+
     def scan(self, text: str) -> Sequence[PrivacySpan]:
         """Spans in order of start. May raise: whoever calls treats an exception as "private" (fail closed)."""
         ...

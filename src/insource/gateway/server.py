@@ -28,7 +28,6 @@ from insource.workflows.serve.shadow import Shadows
 from insource.workflows.services import Services
 
 _SWITCH_SECONDS = 0.0005
-_LINEAR_DETECTOR = "patterns"
 _SCAN_HERE_BYTES = 16 * 1024
 """At most some milliseconds of the built-in detector."""
 _GRACE_SECONDS = 10
@@ -139,7 +138,7 @@ def gateway_app(
             recorder=Recorder(clock=services.clock, record=record, price=price, bodies=settings.log_bodies),
             scan=live_scan(services.detector, seconds=settings.privacy_seconds, clock=services.clock),
             scan_seconds=settings.privacy_seconds,
-            scan_here_bytes=_SCAN_HERE_BYTES if settings.privacy_detector == _LINEAR_DETECTOR else 0,
+            scan_here_bytes=_SCAN_HERE_BYTES if services.detector.linear_time else 0,
             forward_key=forward_key,
             shadows=Shadows(most=settings.slots),
         )

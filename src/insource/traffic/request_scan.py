@@ -69,6 +69,7 @@ class Remembering:
     def __init__(self, detector: PrivacyDetector) -> None:
         """The detector must answer equal texts equally."""
         self._detector = detector
+        self.linear_time = detector.linear_time
         self._remembered = lru_cache(maxsize=_REMEMBERED)(detector.scan)
 
     def scan(self, text: str) -> Sequence[PrivacySpan]:

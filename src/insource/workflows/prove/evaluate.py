@@ -33,8 +33,6 @@ from insource.evals.splits import compared_since, part_of, split, split_warnings
 from insource.workflows.prove.try_recipes import Contest, try_recipes
 from insource.workflows.services import Progress, Services, engine_settings, quiet
 
-_MANY = 10_000_000
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskEvaluation:
@@ -96,7 +94,7 @@ async def evaluate_task(
     trials = list(refused)
     evaluations: list[Evaluation] = []
     if len(examples) >= services.settings.min_exchanges:
-        wants_engine = any(recipe.needs_engine for recipe in applicable)
+        wants_engine = any(recipe.asks_model for recipe in applicable)
         async with _engine(services, engine, wanted=wants_engine) as (ready, model):
             contest = Contest(
                 services=services,
@@ -139,27 +137,16 @@ def _sort_recipes(
     refused: list[Trial] = []
     untried: list[str] = []
     for recipe in sorted(services.recipes.values(), key=lambda r: (r.effort, r.name)):
-        why = recipe.refusal(task.output, train)
+        refusal = recipe.refusal(task.output, train)
         if wanted is not None and recipe.name not in wanted:
-            untried.extend([] if why else [recipe.name])
-        elif why is None:
+            untried.extend([] if refusal else [recipe.name])
+        elif refusal is None:
             applicable.append(recipe)
         else:
-            needed = _train_needed(recipe, task)
+            needed = refusal.examples_needed
             n_needed = None if needed is None else references_for_train(needed)
-            refused.append(Trial(recipe=recipe.name, end="refused", reason=why, n_needed=n_needed))
+            refused.append(Trial(recipe=recipe.name, end="refused", reason=refusal.reason, n_needed=n_needed))
     return applicable, refused, untried
-
-
-def _train_needed(recipe: Recipe, task: Task) -> int | None:
-    """The fewest train examples with which the recipe would not refuse; None: examples are not what it lacks."""
-    if recipe.refusal(task.output, _MANY) is not None:
-        return None
-    low, high = 0, _MANY
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if recipe.refusal(task.output, middle) is None else (middle, high)
-    return high
 
 
 @asynccontextmanager

@@ -107,7 +107,7 @@ def _too_few(contest: Contest, recipe: Recipe, delta: float) -> Trial | None:
     """A model is not asked when not even a flawless one could be certified: answers cost time, the sum costs none."""
     margin = contest.services.settings.margin
     n, least = len({e.cluster for e in contest.compared("calibration")}), n_needed_for_zero_loss(margin, delta)
-    if not recipe.needs_engine or n >= least:
+    if not recipe.asks_model or n >= least:
         return None
     reason = f"{n} calibration inputs could not prove a margin of {margin:.1%} even without a loss."
     return Trial(recipe=recipe.name, end="too few", reason=reason, n_needed=_of_the_task(contest, least))
@@ -128,8 +128,8 @@ def _attempt(contest: Contest, recipe: Recipe) -> Attempt:
     services, task = contest.services, contest.task
     contest.progress(f"{task.name}: fitting {recipe.name}", 0, None)
     fitted = recipe.fit(task.output, contest.parts["train"], seed=services.settings.seed)
-    settings = engine_settings(services) if recipe.needs_engine else None
-    model = contest.model if recipe.needs_engine else None
+    settings = engine_settings(services) if recipe.asks_model else None
+    model = contest.model if recipe.asks_model else None
     candidate = Candidate(
         id="",
         task_id=task.id,
@@ -149,7 +149,7 @@ def _attempt(contest: Contest, recipe: Recipe) -> Attempt:
 async def _screen(contest: Contest, attempt: Attempt) -> Screened:
     settings = contest.services.settings
     screen = Screen(margin=settings.margin, alpha=_alpha(contest), min_coverage=settings.min_coverage)
-    if not attempt.recipe.needs_engine:
+    if not attempt.recipe.asks_model:
         attempt.outcomes = await _held_out(contest, attempt)
         for one in _one_a_cluster(attempt.outcomes):
             screen.add(confidence=one.confidence, difference=one.loss_local - one.loss_hosted)
@@ -219,13 +219,13 @@ async def _certify(contest: Contest, attempt: Attempt, delta: float) -> tuple[Tr
     short = _too_few(contest, attempt.recipe, delta)
     if short is not None:
         return short, _evaluation(contest, attempt, short, alpha=delta)
-    if attempt.recipe.needs_engine:
+    if attempt.recipe.asks_model:
         calibration, test = calibration[:CALIBRATION_ANSWERS], test[:TEST_ANSWERS]
     calibrated = await _outcomes(contest, attempt, calibration, part="calibration")
     search = search_gate(calibrated, margin=settings.margin, delta=delta, min_coverage=settings.min_coverage)
     gate = search.gate
     # A test answer of a model costs time, and without a gate there is nothing to audit.
-    wanted = gate is not None or not attempt.recipe.needs_engine
+    wanted = gate is not None or not attempt.recipe.asks_model
     audited = await _outcomes(contest, attempt, test, part="test") if wanted else []
     attempt.outcomes = [*calibrated, *audited]
     n = len(attempt.outcomes)
@@ -280,7 +280,7 @@ def _evaluation(
         overall=figures(attempt.outcomes, **measured),
         self_agreement=contest.ceiling,
         warnings=contest.warnings,
-        answers=attempt.answerer.asked if attempt.recipe.needs_engine or screened is None else screened.n,
+        answers=attempt.answerer.asked if attempt.recipe.asks_model or screened is None else screened.n,
     )
     registry = contest.services.registry
     if certified:

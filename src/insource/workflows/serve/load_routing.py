@@ -18,8 +18,6 @@ from insource.workflows.serve.live_routing import LiveRouting, RoutingState
 from insource.workflows.services import Services, engine_settings
 
 _LOG = logging.getLogger(__name__)
-_TEXT_AS_IT_COMES = "prompt"
-"""The recipe whose `read` gives the engine's text back unchanged, so that the engine's stream may be the answer."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,7 +94,7 @@ def _load(services: Services, pool: EnginePool, candidate: Candidate) -> Local:
         engine=pool.get(file, candidate.settings or engine_settings(services)),
         fitted=fitted,
         recipe=candidate.recipe,
-        streams=candidate.recipe == _TEXT_AS_IT_COMES,
+        streams=recipe.streams,
     )
 
 
