@@ -1,23 +1,22 @@
 """Requests a minute within a latency target, for the lengths of recorded traffic, and how long it takes to find out.
 
-The lengths are those of the shipped demo log (real requests of 2023 and messages of customers), by data set. Speeds are
+The lengths are those of recorded traffic in the shared data (real requests of 2023), by data set. Speeds are
 predicted, so the figures say what the simulation makes of them, not what a machine was seen to carry.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
+import os
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.recorded_log import build
 from tests.fit_models import spec_named
 
 from insource.core.architecture import ModelSpec
 from insource.core.hardware import Machine
-from insource.demo_data import traffic_path
 from insource.fit.capacity import LatencyTarget, Lengths, ServiceSpeed, capacity
 from insource.fit.memory import predict_memory
 from insource.fit.speed import predict_speed
@@ -38,13 +37,11 @@ ASKED = (
 
 def lengths_by_set() -> dict[str, list[Lengths]]:
     found: defaultdict[str, list[Lengths]] = defaultdict(list)
-    with gzip.open(traffic_path(), "rt", encoding="utf-8") as file:
-        for text in file:
-            line = json.loads(text)
-            usage = (line.get("response") or {}).get("usage") or {}
-            prompt, answer = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
-            if prompt + answer:
-                found["-".join(line["id"].split("-")[:-1])].append(Lengths(prompt, answer))
+    for line in build(Path(os.environ.get("INSOURCE_DATA") or "../shared/data")):
+        usage = (line.get("response") or {}).get("usage") or {}
+        prompt, answer = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
+        if prompt + answer:
+            found["-".join(line["id"].split("-")[:-1])].append(Lengths(prompt, answer))
     return dict(found)
 
 

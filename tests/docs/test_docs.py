@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.demo_lines import lines_of, write_lines
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -42,8 +44,7 @@ def test_commands_run_as_written(page: Path, tmp_path: Path, default_model_path:
     commands = [line for line in _commands(page) if not line.startswith(("make ", "git ", "cd "))]
     if not commands:
         return
-    sample = ROOT / "tests" / "docs" / "traffic.jsonl"
-    (tmp_path / "traffic.jsonl").write_bytes(sample.read_bytes())
+    write_lines(tmp_path / "traffic.jsonl", lines_of("policy")[:40] + lines_of("triage")[:80])
     (tmp_path / "texts.jsonl").write_text('{"id": "1", "text": "Write to ada@example.org"}\n')
     environment = {
         **os.environ,

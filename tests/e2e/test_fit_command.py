@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from insource.cli.main import app
 from insource.core.errors import InsourceError, UnknownModel, UsageError
+from tests.demo_lines import lines_of, write_lines
 from tests.fakes.gguf_writer import gguf_bytes
 from tests.fakes.hub import FakeHub, FakeRepo, running_hub
 from tests.oracle.cases import GEMMA_3_27B, QWEN3_8B
@@ -115,8 +116,7 @@ def test_a_projector_counts_beside_the_model(fit: Fit, tmp_path: Path) -> None:
 
 
 def test_the_load_is_that_of_the_tasks_own_lengths(fit: Fit, tmp_path: Path) -> None:
-    log = tmp_path / "traffic.jsonl"
-    log.write_bytes((Path(__file__).parents[1] / "docs" / "traffic.jsonl").read_bytes())
+    log = write_lines(tmp_path / "traffic.jsonl", lines_of("policy")[:60])
     for command in (["import", str(log)], ["tasks"]):
         assert CliRunner().invoke(app, [*command, "--json"]).exit_code == 0
     task = json.loads(CliRunner().invoke(app, ["tasks", "--json"]).stdout)["tasks"][0]

@@ -51,7 +51,7 @@ def _masked(text: str) -> str:
         ("DNI 12345678Z, NIE X1234567L", "DNI [national_id], NIE [national_id]"),
         ("CF RSSMRA85T10A562S", "CF [national_id]"),
         ("passport number X12345678", "passport number [national_id]"),
-        ("My driver's license number is 6940579", "My driver's license number is [national_id]"),
+        ("The number of my driver's license: 7281846", "The number of my driver's license: [national_id]"),
         ("born on 12 March 1985", "born on [birth_date]"),
         ("DOB: 1985-03-12", "DOB: [birth_date]"),
         ("account number 12345678", "account number [bank_account]"),

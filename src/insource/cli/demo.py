@@ -1,4 +1,4 @@
-"""`insource demo`: the whole loop on shipped, recorded traffic, in a store of its own."""
+"""`insource demo`: the whole loop on traffic written for it, or on a log of the user's, in a store of its own."""
 
 from __future__ import annotations
 
@@ -19,25 +19,35 @@ if TYPE_CHECKING:
 
 
 def demo(
+    traffic: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Run on this log instead of the one written for the demo.")
+    ] = None,
     no_serve: Annotated[bool, typer.Option("--no-serve", help="End after the report.")] = False,
     port: PortOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the whole loop on recorded traffic: import, find tasks, evaluate, plan, report; then serve."""
-    from insource.demo_data import traffic_path
-    from insource.workflows.import_traffic import import_traffic
-    from insource.workflows.models import pull_default
+    """Run the whole loop in a store of its own: import, find tasks, evaluate, plan, report; then serve."""
+    from insource.workflows.demo import DemoTraffic, prepare_traffic
     from insource.workflows.plan import make_plan, plan_json
+    from insource.workflows.prove.import_traffic import import_traffic
 
-    home = _fresh_home(load_settings())
+    settings = load_settings()
+    home = _fresh_home(settings)
     # The demo answers from its recording: no hosted API is called, so no key is needed and nothing is spent.
     with session(as_json=as_json, home=home, database_url="", provider_replay=True, port=port) as (services, out):
         with out.progress() as progress:
             if not services.settings.engine_url and not services.settings.model:
-                pull_default(services.sources, cache=services.model_cache, progress=progress)
-            import_traffic(services, traffic_path(), progress=progress)
+                services.pull_default_model(progress)
+            if traffic is not None:
+                prepared = DemoTraffic(files=(traffic,), missing=None)
+            else:
+                prepared = prepare_traffic(home, downloads=settings.home / "downloads", progress=progress)
+            for file in prepared.files:
+                import_traffic(services, file, progress=progress)
             plan = asyncio.run(make_plan(services, progress=progress))
         report = write_report(plan, home / "plan.html")
+        if prepared.missing is not None:
+            out.say(prepared.missing)
         if as_json:
             out.data(plan_json(plan))
         else:

@@ -1,19 +1,23 @@
-"""Builds the demo's traffic from the shared data: real records only, the same bytes on every run.
+"""The recorded traffic of the shared data as one log, for benches: real requests, nothing written for the purpose.
 
-    python bench/build_demo_log.py [DATA_FOLDER]      writes src/insource/demo_data/traffic.jsonl.gz
+`build(DATA)` gives the lines (DESIGN §8) in time order. Nothing of it is committed. What is changed or added:
 
-What is done to the records is written in src/insource/demo_data/README.md; change both together.
+* Requests around bare texts (Banking77, CLINC150, presidio-research, restaurant8k): the system prompt, the settings and
+  the model's name are ours; there is no response, no cost and no latency, and the reference is a human's label.
+* Times. LLMDrift's are real. All others are spread evenly over the same weeks in a shuffled order that depends on their
+  ids alone, and say `"created": "assigned"` in their metadata.
+* LLMDrift: prompt tokens follow from recorded answer tokens and cost by gpt-4's list price of that time, a whole number
+  for every record. GPT-3.5's rows are left out. OpinionQA's `ref_answer` is a dummy and is not used.
+* GSM8K: the reference is the number of an answer that RouteLLM recorded as correct.
+* BFCL: GPT-4's recorded calls are the responses; `reference_correct` is the public checker's verdict on them.
 """
 
 from __future__ import annotations
 
 import csv
 import gzip
-import io
 import json
-import os
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -25,8 +29,6 @@ from insource.core.hashing import unit_interval
 from insource.core.values import JsonObject
 from insource.wire import chat
 
-_ROOT = Path(__file__).parents[1]
-_TARGET = _ROOT / "src" / "insource" / "demo_data" / "traffic.jsonl.gz"
 _HOSTED_MODEL = "gpt-4o-mini"
 """The model that requests without a recorded answer name: something has to stand there."""
 
@@ -69,17 +71,20 @@ _FIELDS = {
     "IP_ADDRESS": "IP address",
     "US_DRIVER_LICENSE": "driver's license number",
 }
+_BOOKINGS = 2_000
 _DRIFT_FILES = ("countahappynumber", "leetcode_easy", "opinionqa", "prime_full")
 _MARKED = re.compile(r"####\s*([^\n]+)")
 # OpenAI's list price of gpt-4 (8k) in July 2023, US dollars for 1,000 tokens.
 _USD_PER_1000_INPUT, _USD_PER_1000_OUTPUT = 0.03, 0.06
 
 
-def build(data: Path) -> bytes:
+def build(data: Path) -> list[JsonObject]:
     """The log's lines, in time order."""
     drift = [line for name in _DRIFT_FILES for line in _drift(data, name)]
     first, last = min(line["created"] for line in drift), max(line["created"] for line in drift)
-    timeless = [*_triage(data), *_maths(data), *_extraction(data)]
+    timeless = [
+        line for read in (_triage, _maths, _extraction, _bookings, _assistant, _tool_calls) for line in read(data)
+    ]
     timeless.sort(key=lambda line: unit_interval("demo order", line["id"]))
     for place, line in enumerate(timeless):
         created = first + (last - first) * ((place + 0.5) / len(timeless))
@@ -90,15 +95,7 @@ def build(data: Path) -> bytes:
     lines = sorted([*drift, *timeless], key=lambda line: (line["created"], line["id"]))
     for line in lines:
         line["created"] = line["created"].strftime("%Y-%m-%dT%H:%M:%SZ")
-    return b"".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n" for line in lines)
-
-
-def compress(lines: bytes) -> bytes:
-    """Without a time or a name inside, so that equal lines give equal bytes."""
-    target = io.BytesIO()
-    with gzip.GzipFile(filename="", fileobj=target, mode="wb", compresslevel=9, mtime=0) as file:
-        file.write(lines)
-    return target.getvalue()
+    return lines
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -228,16 +225,61 @@ def _extraction(data: Path) -> Iterator[JsonObject]:
             yield _line(source=source, row=row, request=request, **reference)
 
 
-def main() -> None:
-    data = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("INSOURCE_DATA") or _ROOT.parent / "shared/data")
-    lines = build(data)
-    packed = compress(lines)
-    _TARGET.write_bytes(packed)
-    sources = Counter(json.loads(line)["metadata"]["source"] for line in lines.splitlines())
-    for source, count in sorted(sources.items()):
-        print(f"{count:6,}  {source}")
-    print(f"{sum(sources.values()):6,}  in all; {len(lines):,} bytes, {len(packed):,} compressed")
+_BOOKING = (
+    "Extract what the guest's message states of a table booking as one JSON object with any of the keys people, date, "
+    "time, first_name and last_name, each value copied from the message. Answer with the JSON object alone."
+)
 
 
-if __name__ == "__main__":
-    main()
+def _bookings(data: Path) -> Iterator[JsonObject]:
+    """restaurant8k, its first messages, with the labelled values as they stand there; an empty object without any."""
+    source = "restaurant8k/train_2.json.gz"
+    with gzip.open(data / source, "rt", encoding="utf-8") as file:
+        records = json.load(file)[:_BOOKINGS]
+    for row, record in enumerate(records):
+        text = record["userInput"]["text"]
+        found = {label["slot"]: _span(text, label["valueSpan"]) for label in record.get("labels", ())}
+        request = _request(_HOSTED_MODEL, text, system=_BOOKING, temperature=0, max_tokens=96)
+        reference = {"reference": json.dumps(found, ensure_ascii=False), "reference_kind": "label"}
+        yield _line(source=source, row=row, request=request, **reference)
+
+
+def _span(text: str, span: JsonObject) -> str:
+    return text[span.get("startIndex", 0) : span["endIndex"]]  # a missing start is 0
+
+
+def _assistant(data: Path) -> Iterator[JsonObject]:
+    """CLINC150, in-scope intents and out-of-scope requests of the training part, every fourth."""
+    source = "clinc150/data_full.json.gz"
+    with gzip.open(data / source, "rt", encoding="utf-8") as file:
+        parts = json.load(file)
+    rows = [*parts["train"], *parts["oos_train"]][::4]
+    labels = sorted({label for _, label in rows})
+    system = "Name the intent of what is said to a voice assistant. Answer with one of: " + ", ".join(labels) + "."
+    for row, (text, label) in enumerate(rows):
+        request = _request(_HOSTED_MODEL, text, system=system, temperature=0, max_tokens=16)
+        yield _line(source=source, row=row, request=request, reference=label, reference_kind="label")
+
+
+def _tool_calls(data: Path) -> Iterator[JsonObject]:
+    source, model = "bfcl/pair_2024-08-11.jsonl.gz", "gpt-4-1106-preview"
+    with gzip.open(data / source, "rt", encoding="utf-8") as file:
+        for row, text in enumerate(file):
+            record = json.loads(text)
+            if record["hosted_calls"] is None:  # what GPT-4 answered was no call that could be read
+                continue
+            calls = [
+                {"id": f"call_{place}", "type": "function", "function": call}
+                for place, call in enumerate(record["hosted_calls"])
+            ]
+            response = chat.completion(id=f"chatcmpl-bfcl-{row}", created=0, model=model, text="")
+            response["choices"][0]["message"] = {"role": "assistant", "content": None, "tool_calls": calls}
+            request = {**_request(model, record["question"], temperature=0), "tools": record["tools"]}
+            yield _line(
+                source=source,
+                row=row,
+                request=request,
+                response=response,
+                reference_kind="hosted",
+                reference_correct=record["hosted_right"],
+            )
