@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from insource.core.errors import EngineFailed
 from insource.core.hashing import canonical_json
-from insource.core.ports import Call, Reply
+from insource.core.headers import JSON
+from insource.core.ports import Call, Demand, Reply
 from insource.core.values import EngineState, JsonObject, PrivacySpan
 
 
@@ -35,7 +36,7 @@ async def _iterate(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
 
 
 def json_reply(body: JsonObject, *, status: int = 200) -> Reply:
-    return Reply(status=status, headers={"content-type": "application/json"}, chunks=_iterate([canonical_json(body)]))
+    return Reply(status=status, headers=JSON, chunks=_iterate([canonical_json(body)]))
 
 
 class FakeUpstream:
@@ -64,6 +65,7 @@ class FakeEngine(FakeUpstream):
 
     def __init__(self, answer: Callable[[Call], Reply], *, fail_start: bool = False) -> None:
         super().__init__(answer, name="engine:fake")
+        self.honours: frozenset[Demand] = frozenset()
         self._fail_start = fail_start
         self._state = EngineState.STOPPED
 

@@ -6,12 +6,13 @@ Each port is as narrow as its use, so that a fake of it is a few lines (`core/fa
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
 from insource.core.catalogue import CatalogueModel, Selection, Wanted
+from insource.core.headers import Headers
 from insource.core.stored_models import StoreListing
 from insource.core.values import (
     Candidate,
@@ -51,10 +52,12 @@ class Call:
     """One HTTP request to an upstream. `body` goes out byte for byte."""
 
     path: str
-    """From the root, as `/v1/chat/completions`."""
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    """To forward; never hop-by-hop headers, never the client's own key unless the provider says so."""
+    """From the root, with its query, percent-encoded as it is sent: `/v1/chat/completions`."""
+    body: bytes = b""
+    stream: AsyncIterator[bytes] | None = None
+    """The body in chunks that go out as they come; then `body` is empty."""
+    headers: Headers = ()
+    """To forward; never those of a connection, never the client's own key unless the provider says so."""
     method: str = "POST"
 
 
@@ -68,8 +71,7 @@ class Reply:
     `chunks`: it never ends as if all were well. Always `close()`, also after an error or a client that went away."""
 
     status: int
-    headers: Mapping[str, str]
-    """Names in lower case."""
+    headers: Headers
     chunks: AsyncIterator[bytes]
     close: Callable[[], Awaitable[None]] = _nothing
 
@@ -99,8 +101,17 @@ class Upstream(Protocol):
     async def close(self) -> None: ...
 
 
+Demand = Literal["tools", "images", "audio", "files", "several choices", "log probabilities"]
+"""What a request may ask for beyond one text: dropping it silently would change the answer."""
+
+
 class Engine(Upstream, Protocol):
     """A local runtime with one model. `send` on an engine that is not ready raises EngineFailed at once."""
+
+    @property
+    def honours(self) -> frozenset[Demand]:
+        """Demands that this model can meet here; known before it is started."""
+        ...
 
     @property
     def state(self) -> EngineState: ...
@@ -186,10 +197,6 @@ class Fitted(Protocol):
         ...
 
 
-Demand = Literal["tools", "images", "audio", "several choices", "log probabilities"]
-"""What a request may ask for beyond one text: dropping it silently would change the answer."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """Why a recipe can't serve a task."""
@@ -267,6 +274,17 @@ class PrivacyDetector(Protocol):
         ...
 
 
+class RequestScan(Protocol):
+    """Scans whole requests, within a limit of processor time. Blocking."""
+
+    def kinds(self, body: bytes) -> tuple[str, ...]:
+        """The kinds of private data in a request's body, sorted; with `unscanned` where it was not read to its end.
+        Never raises."""
+        ...
+
+    def close(self) -> None: ...
+
+
 # --------------------------------------------------------------------------------------------------- storage
 
 
@@ -277,6 +295,8 @@ class ExchangeFilter:
     since: datetime | None = None
     upstream: str | None = None
     """The beginning of the route's upstream, as `engine:`; exchanges without a route (imported ones) never match."""
+    unscanned: bool = False
+    """Only those whose request was not scanned for private data yet."""
     newest: int | None = None
     """Only so many of those that match the rest, the newest; still read in the order of the log."""
 
@@ -292,11 +312,23 @@ class ExchangeStore(Protocol):
 
     def count(self) -> int: ...
 
+    def count_before(self, moment: datetime) -> int:
+        """How many exchanges are older."""
+        ...
+
+    def prune(self, before: datetime) -> int:
+        """Deletes what is older and gives its space back to the disk. Returns how many were deleted."""
+        ...
+
     def assign(self, task_of: Mapping[str, str]) -> None:
         """Replaces all assignments: exchange id -> task id."""
         ...
 
     def assignments(self) -> dict[str, str]: ...
+
+    def set_private_kinds(self, kinds_of: Mapping[str, tuple[str, ...]]) -> None:
+        """Exchange id -> kinds that a later scan found; ids that are not in the log are passed over."""
+        ...
 
     def set_reference(self, exchange_id: str, *, reference: str, kind: str) -> None: ...
 
@@ -349,6 +381,12 @@ class Registry(Protocol):
         ...
 
     def artifact(self, sha256: str) -> bytes: ...
+
+    def fact(self, name: str) -> str | None:
+        """A single value about the store, as the privacy mode that it was begun under."""
+        ...
+
+    def put_fact(self, name: str, value: str) -> None: ...
 
     def revision(self) -> int:
         """Grows with every change of tasks, candidates, moves or pins; a gateway reloads when it sees a new one."""

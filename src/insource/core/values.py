@@ -38,9 +38,27 @@ class Route:
     pinned: bool = False
 
 
+CHAT_ENDPOINT = "/v1/chat/completions"
+CostSource = Literal["recorded", "list price", "estimate"]
+"""Stated by the log or the provider; counted tokens at the list price; estimated tokens at the list price."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """What happened to an exchange on its way through the gateway that its route does not say."""
+
+    escalated: bool = False
+    """The local answer was below the gate, so the provider answered."""
+    fallback: str | None = None
+    """Class of the error for which the provider answered instead of the local side."""
+    shadow_of: str | None = None
+    """Id of the exchange that this one answers a second time; no client saw it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One request and its answer. `request` and `response` are OpenAI chat bodies, kept as they came."""
+    """One request and its answer. `request` and `response` are the bodies as they came, where they are JSON objects;
+    what is no chat (`endpoint`) or can't be read is described in an object instead."""
 
     id: str
     created: datetime
@@ -50,8 +68,8 @@ class Exchange:
     status: int = 200
     latency_seconds: float | None = None
     cost_usd: float | None = None
-    cost_estimated: bool = False
-    """True: priced from a token estimate, because the record held neither a cost nor token counts."""
+    cost_source: CostSource | None = None
+    """None where the cost is None."""
     reference: str | None = None
     reference_kind: ReferenceKind | None = None
     reference_correct: bool | None = None
@@ -60,6 +78,16 @@ class Exchange:
     """Kinds of personal data or secrets found in the request; () none; None: not scanned yet."""
     route: Route | None = None
     metadata: JsonObject = field(default_factory=dict[str, Any])
+    endpoint: str = CHAT_ENDPOINT
+    incomplete: str | None = None
+    """Why the answer is not whole, as the end of a sentence ("its stream was cut"); None: it is, or there is none
+    (see `status`)."""
+    marks: Marks = Marks()
+
+    @property
+    def is_whole(self) -> bool:
+        """Answered in full: what may be shown, priced and compared as an answer."""
+        return self.status == 200 and self.response is not None and self.incomplete is None
 
 
 class OutputKind(StrEnum):

@@ -94,11 +94,19 @@ def answer_or_calls(completion: JsonObject | None) -> str | None:
 
 
 def usage_tokens(completion: JsonObject | None) -> tuple[int, int] | None:
-    """(prompt tokens with cached ones included, completion tokens), as the upstream counted them."""
+    """(prompt tokens with cached ones included, completion tokens), as the upstream counted them in its dialect.
+
+    Anthropic counts tokens that its cache read or wrote apart from `input_tokens`; OpenAI counts them in.
+    """
     usage = (completion or {}).get("usage")
     if not isinstance(usage, dict):
         return None
     prompt, answer = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if prompt is None:
+        prompt, answer = usage.get("input_tokens"), usage.get("output_tokens")
+        cached = [usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens")]
+        prompt = prompt + sum(n for n in cached if isinstance(n, int)) if isinstance(prompt, int) else None
+    answer = 0 if answer is None and isinstance(prompt, int) else answer  # embeddings have none
     return (prompt, answer) if isinstance(prompt, int) and isinstance(answer, int) else None
 
 

@@ -22,6 +22,8 @@ class Event:
     data: str
     event: str = ""
     """The event's type; "" when the stream gave none."""
+    damaged: bool = False
+    """Its bytes are not valid UTF-8; what could not be read is U+FFFD in `data`."""
 
 
 class Parser:
@@ -33,6 +35,7 @@ class Parser:
         self._first_line = True
         self._data: list[str] = []
         self._event = ""
+        self._damaged = False
 
     def feed(self, chunk: bytes) -> list[Event]:
         if self._after_cr and chunk:
@@ -62,11 +65,16 @@ class Parser:
             self._first_line = False
             line = line.removeprefix(b"\xef\xbb\xbf")
         if not line:
-            event = Event(data="\n".join(self._data), event=self._event) if self._data else None
-            self._data, self._event = [], ""
+            data = "\n".join(self._data)
+            event = Event(data=data, event=self._event, damaged=self._damaged) if self._data else None
+            self._data, self._event, self._damaged = [], "", False
             return event
         name, _, value = line.partition(b":")
-        text = value.removeprefix(b" ").decode("utf-8", "replace")
+        value = value.removeprefix(b" ")
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:
+            text, self._damaged = value.decode("utf-8", "replace"), True
         if name == b"data":
             self._data.append(text)
         elif name == b"event":
@@ -80,42 +88,6 @@ def parse(data: bytes) -> list[Event]:
 
 def format_event(body: JsonObject) -> bytes:
     return b"data: " + msgspec.json.encode(body) + b"\n\n"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatStream:
-    """What a chat stream held."""
-
-    completion: JsonObject | None
-    """None when no chunk was read."""
-    complete: bool
-    """`[DONE]` came, or every choice gave its finish reason; and no error."""
-    error: JsonObject | None = None
-
-
-def read_chat_stream(data: bytes) -> ChatStream:
-    """The completion that the bytes of a stream amount to; events that are not JSON objects count as damage."""
-    chunks: list[JsonObject] = []
-    done, damaged = False, False
-    error: JsonObject | None = None
-    for event in parse(data):
-        if event.data.strip() == "[DONE]":
-            done = True
-            continue
-        try:
-            body = msgspec.json.decode(event.data)
-        except msgspec.DecodeError:
-            body = None
-        if not isinstance(body, dict):
-            damaged = True
-        elif body.get("error"):
-            error = body
-        else:
-            chunks.append(body)
-    completion = assemble(chunks) if chunks else None
-    finished = completion is not None and all(c.get("finish_reason") for c in completion["choices"])
-    whole = (done or (finished and bool(completion and completion["choices"]))) and not damaged and error is None
-    return ChatStream(completion=completion, complete=whole, error=error)
 
 
 # ------------------------------------------------------------------------------------- chunks to completion
