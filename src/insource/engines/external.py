@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from insource.core.errors import EngineFailed, UpstreamError
-from insource.core.ports import Call, Reply
+from insource.core.headers import Headers, without
+from insource.core.ports import Call, Demand, Reply
 from insource.core.values import EngineState
 from insource.wire.client import Client
 
@@ -51,12 +52,15 @@ def offered_models(listing: Any) -> list[str]:
 class ExternalEngine:
     """`core.ports.Engine`. We neither start nor stop the server; `start` checks that it answers and has the model."""
 
+    honours: frozenset[Demand] = frozenset({"tools", "images"})
+    """Handed on; what its model can't do it refuses itself."""
+
     def __init__(self, base_url: str, *, model: str | None = None, key: str | None = None) -> None:
         """`base_url` with or without the `/v1` at its end; `model` None: the first that the server offers."""
         self._base_url = base_url.rstrip("/").removesuffix("/v1")
         self._wanted = model
         self._model = model or ""
-        self._headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._headers: Headers = (("authorization", f"Bearer {key}"),) if key else ()
         self._client: Client | None = None
         self._state = EngineState.STOPPED
         self._orders = asyncio.Lock()
@@ -111,9 +115,9 @@ class ExternalEngine:
                 f"The engine at {self._base_url} is {self._state}, not ready.",
                 next_step="Start it first." if self._state is EngineState.STOPPED else "Check that its server runs.",
             )
-        headers = {name: value for name, value in call.headers.items() if name.lower() not in self._headers}
+        headers = (*without(call.headers, (name for name, _ in self._headers)), *self._headers)
         body = with_model(call.body, self._model) if call.body else call.body
-        return await client.send(replace(call, body=body, headers={**headers, **self._headers}))
+        return await client.send(replace(call, body=body, headers=headers))
 
     async def _pick(self, client: Client) -> str:
         status, body = await self._get(client, "/v1/models")
@@ -137,7 +141,7 @@ class ExternalEngine:
     async def _get(self, client: Client, path: str) -> tuple[int, bytes]:
         try:
             async with asyncio.timeout(_CHECK_SECONDS):
-                reply = await client.send(Call(path=path, body=b"", headers=self._headers, method="GET"))
+                reply = await client.send(Call(path=path, headers=self._headers, method="GET"))
                 return reply.status, await reply.read()
         except UpstreamError as error:
             raise self._failed(f"does not answer: {error.message}", "Start its server, or correct the URL.") from error

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from insource.config import child_environment
-from insource.core.errors import ContextOverflow, EngineFailed
-from insource.core.ports import Call, Reply
+from insource.core.errors import BadModelFile, ContextOverflow, EngineFailed
+from insource.core.headers import with_header
+from insource.core.ports import Call, Demand, Reply
 from insource.core.values import EngineSettings, EngineState, ModelFile
+from insource.engines.models.gguf import read_header
 from insource.engines.process import Command, WorkerLimits, WorkerProcess
 from insource.engines.worker import CANNOT_LOAD, WorkerParameters
-from insource.wire.client import Client
+from insource.wire.client import Client, Timeouts
 
 _SPINS = "2000"
 """Rounds that an OpenMP thread waits by spinning before it sleeps. The default (300,000) assumes that no other process
@@ -78,6 +80,7 @@ class LlamaCppEngine:
             limits=WorkerLimits(start_seconds=start_seconds, restarts=restarts),
         )
         self._client: Client | None = None
+        self._honours: frozenset[Demand] | None = None
 
     @property
     def name(self) -> str:
@@ -90,6 +93,19 @@ class LlamaCppEngine:
     @property
     def model(self) -> str:
         return self._model.ref
+
+    @property
+    def honours(self) -> frozenset[Demand]:
+        """Tools where the model's own chat template has a place for them: without one llama.cpp leaves them out of the
+        prompt and answers all the same."""
+        if self._honours is None:
+            try:
+                template = read_header(self._model.path).metadata.get("tokenizer.chat_template")
+            except BadModelFile:  # it won't start either, and then says why
+                template = None
+            takes_tools = isinstance(template, str) and "tools" in template
+            self._honours = frozenset[Demand]({"tools"}) if takes_tools else frozenset[Demand]()
+        return self._honours
 
     @property
     def pid(self) -> int | None:
@@ -133,9 +149,8 @@ class LlamaCppEngine:
         if url is None:
             raise self._not_ready()
         client = await self._client_of(url)
-        ours = {"authorization": f"Bearer {self._key}"}
-        headers = {name: value for name, value in call.headers.items() if name.lower() not in ours}
-        return await client.send(replace(call, headers={**headers, **ours}))
+        headers = with_header(call.headers, "authorization", f"Bearer {self._key}")
+        return await client.send(replace(call, headers=headers))
 
     async def _client_of(self, url: str) -> Client:
         """The client of the worker that runs now; that of a former one is closed."""
@@ -146,7 +161,7 @@ class LlamaCppEngine:
         if self._client is None or self._client.base_url != url:
             # llama.cpp hangs up right after a stream although it announces keep-alive, and an idle connection occupies
             # one of its few HTTP threads; a new one on loopback costs next to nothing beside an answer.
-            self._client = Client(url, connect_seconds=2.0, keep_alive=False)
+            self._client = Client(url, timeouts=Timeouts(connect_seconds=2.0), keep_alive=False)
         return self._client
 
     async def _drop_client(self) -> None:

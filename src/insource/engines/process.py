@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from insource.core.errors import EngineFailed, UpstreamError
 from insource.core.ports import Call
 from insource.core.values import EngineState
-from insource.wire.client import Client
+from insource.wire.client import Client, Timeouts
 
 _POLL_SECONDS = 0.05
 _LAST_WORDS_SECONDS = 1.0
@@ -97,7 +97,7 @@ def how_it_ended(code: int | None) -> str:
 
 async def answers_health(url: str) -> bool:
     """Whether GET /health answers 200."""
-    client = Client(url, connect_seconds=2.0, idle_seconds=5.0)
+    client = Client(url, timeouts=Timeouts(connect_seconds=2.0, first_byte_seconds=5.0, between_chunks_seconds=5.0))
     try:
         reply = await client.send(Call(path="/health", body=b"", method="GET"))
         await reply.read()

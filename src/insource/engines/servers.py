@@ -15,7 +15,7 @@ from insource.core.errors import UpstreamError
 from insource.core.ports import Call, Reply
 from insource.core.stored_models import FoundServer
 from insource.engines.external import offered_models
-from insource.wire.client import Client
+from insource.wire.client import Client, Timeouts
 
 USUAL_PORTS: Mapping[int, str] = {11434: "Ollama", 1234: "LM Studio", 8080: "llama-server", 8000: "vLLM"}
 _PATHS = ("/api/version", "/api/tags", "/api/v0/models", "/props", "/version", "/v1/models")
@@ -32,7 +32,7 @@ async def find_servers(ports: Sequence[int] = tuple(USUAL_PORTS)) -> tuple[Found
 
 
 async def _look(url: str) -> FoundServer | None:
-    client = Client(url, connect_seconds=_CONNECT_SECONDS, idle_seconds=_SECONDS, keep_alive=False)
+    client = Client(url, timeouts=Timeouts(connect_seconds=_CONNECT_SECONDS), keep_alive=False)
     try:
         answers = await asyncio.gather(*(_get(client, path) for path in _PATHS))
     finally:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from insource.core.values import JsonObject
+from insource.wire import chat
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, Provider
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 _LONGEST_NAME = 200
 """Model names come from clients; no model of the snapshot has a longer one."""
 _BYTES_PER_TOKEN = 4
+_ASKED = ("messages", "tools", "functions", "input", "instructions", "system", "prompt")
+"""Where the dialects put what costs tokens."""
 
 
 def estimate_tokens(text_bytes: int) -> int:
@@ -24,6 +29,33 @@ def estimate_tokens(text_bytes: int) -> int:
     scripts take more tokens. Whoever uses it marks the cost as estimated.
     """
     return -(-max(text_bytes, 0) // _BYTES_PER_TOKEN)
+
+
+def estimated_tokens(request: JsonObject, response: JsonObject | None, reference: str | None) -> tuple[int, int] | None:
+    """(input, output) of a request and its answer, or of what stands for it; None where nothing was answered.
+
+    Keys and roles of the messages stand for the tokens that the chat format adds. Pictures and sound are not counted.
+    """
+    asked = [request.get(key) for key in _ASKED]
+    out = _text_bytes(reference if response is None else _answered(response))
+    return (estimate_tokens(_text_bytes(asked)), estimate_tokens(out)) if out else None
+
+
+def _answered(response: JsonObject) -> list[Any]:
+    """What was said, without what only frames it."""
+    choices: list[Any] = response.get("choices") or []
+    said: list[Any] = [response.get("output"), response.get("content")]
+    for choice in choices if isinstance(response.get("choices"), list) else []:
+        message = choice.get("message") if isinstance(choice, dict) else None
+        message = message if isinstance(message, dict) else {}
+        said += [message.get(key) for key in ("content", "tool_calls", "function_call", "refusal")]
+        said.append(choice.get("text") if isinstance(choice, dict) else None)
+    return said
+
+
+def _text_bytes(value: Any) -> int:
+    texts = chat.strings(value)
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts if ";base64," not in text)
 
 
 def price_usd(model: str, *, input_tokens: int, output_tokens: int, when: datetime) -> float | None:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import msgspec
 
 from insource.core.hashing import canonical_json, content_address
+from insource.core.headers import EVENT_STREAM, JSON
 from insource.core.ports import Call, Reply
 from insource.core.values import Exchange, JsonObject
+from insource.wire import json_text
 from insource.wire.sse import completion_to_sse
 
 _VOLATILE = frozenset(
@@ -52,10 +54,10 @@ class Replay:
         self._latency = latency
         self._sleep = sleep
         for exchange in exchanges:
-            if exchange.response is None or exchange.status != 200:
+            if not exchange.is_whole:
                 continue
             recorded = _Recorded(
-                response=msgspec.json.encode(exchange.response), latency_seconds=exchange.latency_seconds or 0.0
+                response=json_text.encode(exchange.response), latency_seconds=exchange.latency_seconds or 0.0
             )
             self._answers.setdefault(replay_key(exchange.request), recorded)
             self._models[str(exchange.request.get("model", ""))] = None
@@ -89,7 +91,7 @@ class Replay:
         options = request.get("stream_options")
         include_usage = isinstance(options, dict) and options.get("include_usage") is True
         chunks = completion_to_sse(msgspec.json.decode(recorded.response), include_usage=include_usage)
-        return Reply(status=200, headers={"content-type": "text/event-stream"}, chunks=_iterate(chunks))
+        return Reply(status=200, headers=EVENT_STREAM, chunks=_iterate(chunks))
 
     async def close(self) -> None:
         return None
@@ -101,7 +103,7 @@ async def _iterate(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
 
 
 def _json(status: int, body: bytes) -> Reply:
-    return Reply(status=status, headers={"content-type": "application/json"}, chunks=_iterate([body]))
+    return Reply(status=status, headers=JSON, chunks=_iterate([body]))
 
 
 def _error(status: int, message: str, code: str) -> Reply:

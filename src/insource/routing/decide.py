@@ -1,20 +1,23 @@
-"""Where a request goes: a pure function of what is known of the request and of the table of moves and pins.
+"""Where a request goes: a pure function of what is known of the request and of the table of moves, pins and policy.
 
 Three questions, three functions: `decide` before anything is asked, `after_answer` when a local answer has its
-confidence, `after_failure` when the local side did not answer. No other code chooses an upstream.
+confidence, `otherwise` when the local side did not answer. No other code chooses an upstream.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from insource.core.hashing import unit_interval
+from insource.core.ports import Demand
 from insource.core.values import Move, Stage
 
 UNSCANNED = "unscanned"
-"""The private kind of a request that the detector could not scan: it counts as private (promise 1)."""
+"""The private kind of a request that the detector could not read to its end: a policy treats it as private."""
+LOCAL_PREFIX = "local/"
+"""`local/NAME` as a request's model asks for a model on this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,22 +27,32 @@ class RequestFacts:
     exchange_id: str
     model: str = ""
     """What the client asked for; "" when it named none."""
+    is_chat: bool = True
+    """A chat completion whose body could be read: nothing else can be answered on this machine."""
     task_id: str | None = None
     task_known: bool = True
     """False: the matching itself failed, so the request may belong to a pinned task."""
-    private_kinds: tuple[str, ...] = ()
-    demands: tuple[str, ...] = ()
-    """What a recipe can't give (see `workflows/handle_request.demands`): such a request is not moved."""
+    private_kinds: tuple[str, ...] | None = None
+    """What the scan found before the decision; None: no policy asks for a scan, so there was none."""
+    demands: frozenset[Demand] = frozenset()
+    """What the request asks for beyond one text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingTable:
-    """Moves and pins in force."""
+    """Moves, pins and policy in force."""
 
     moves: Mapping[str, Move] = field(default_factory=dict[str, Move])
     pinned_tasks: frozenset[str] = frozenset()
-    local_default: str | None = None
-    """Name of the local model that answers without a recipe; None: there is none."""
+    private_model: str | None = None
+    """Name of the model that the user chose for requests that must stay here; None: none."""
+    local_models: frozenset[str] = frozenset()
+    """Names that `local/NAME` may ask for."""
+    honours: Mapping[str, frozenset[Demand]] = field(default_factory=dict[str, frozenset[Demand]])
+    """Demands that a candidate (by id) or a model (by name) can meet; absent: none."""
+
+
+Otherwise = Literal["provider", "private model", "refuse"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,42 +61,68 @@ class Decision:
     reason: str
     task_id: str | None = None
     candidate_id: str | None = None
-    """With route `local`: None is the default local model without a recipe."""
+    """With route `local`: the candidate that answers; None: `model` does, without a recipe."""
+    model: str | None = None
     gate: float = 0.0
+    otherwise: Otherwise = "provider"
+    """With route `local`: what happens where the candidate does not answer, or not surely enough."""
     shadow_candidate_id: str | None = None
     """Answers too, after the client has its answer."""
-    pinned: bool = False
-    local_only: bool = False
-    """The provider may not answer instead: pinned, or the client asked for the local model by its name."""
+    stays_here: bool = False
+    """No byte of it may leave this machine."""
+    by_name: bool = False
+    """The client itself asked for a local model."""
     certificate_id: str | None = None
 
 
 def decide(facts: RequestFacts, table: RoutingTable) -> Decision:
-    """Pins first, then the client's own wish, then the task's move; everything else goes where it always went."""
-    pin = _pin_reason(facts, table)
+    """The client's own wish, then what must stay here, then the task's move; all else goes where it always went."""
+    if facts.is_chat and facts.model.startswith(LOCAL_PREFIX):
+        return _by_name(facts, table)
+    reason = _stay_reason(facts, table)
+    if reason is not None:
+        return _stay_here(facts, table, reason)
     move = table.moves.get(facts.task_id) if facts.task_id is not None else None
-    if pin is not None:
-        return _stay_local(facts, table, move=move, reason=pin)
-    if table.local_default is not None and facts.model == table.local_default:
-        return Decision(route="local", reason="the local model was asked for", task_id=facts.task_id, local_only=True)
-    if move is None:
+    if move is None or not facts.is_chat:
         return Decision(route="provider", reason="no move", task_id=facts.task_id)
-    return _by_stage(facts, move)
+    return _by_stage(facts, move, table)
 
 
-def after_answer(decision: Decision, confidence: float) -> Literal["keep", "escalate"]:
-    """Below the gate (or with a confidence that is no number) a request escalates, unless it must stay."""
-    if decision.local_only or confidence >= decision.gate:
-        return "keep"
-    return "escalate"
+def after_answer(decision: Decision, confidence: float) -> Literal["keep", "otherwise"]:
+    """Below the gate (or with a confidence that is not a number) the candidate does not answer."""
+    return "keep" if confidence >= decision.gate else "otherwise"
 
 
-def after_failure(decision: Decision) -> Literal["provider", "refuse"]:
-    """The local side did not answer."""
-    return "refuse" if decision.local_only else "provider"
+def otherwise(decision: Decision, facts: RequestFacts, table: RoutingTable) -> Decision:
+    """The decision after the local candidate did not answer."""
+    if decision.otherwise == "private model":
+        return _private_model(facts, table, decision.reason)
+    route: Literal["provider", "refuse"] = "refuse" if decision.otherwise == "refuse" else "provider"
+    return replace(decision, route=route, candidate_id=None, model=None, certificate_id=None)
 
 
-def _pin_reason(facts: RequestFacts, table: RoutingTable) -> str | None:
+def _by_name(facts: RequestFacts, table: RoutingTable) -> Decision:
+    name = facts.model.removeprefix(LOCAL_PREFIX)
+    if name not in table.local_models:
+        known = ", ".join(LOCAL_PREFIX + each for each in sorted(table.local_models)) or "none"
+        reason = f"there is no model {facts.model!r} on this machine (known: {known})"
+        return replace(_refused(facts, reason), by_name=True)
+    missing = facts.demands - table.honours.get(name, frozenset())
+    if missing:
+        reason = f"{facts.model!r} can't give {', '.join(sorted(missing))}"
+        return replace(_refused(facts, reason), by_name=True, model=name)
+    return Decision(
+        route="local",
+        reason="the local model was asked for",
+        task_id=facts.task_id,
+        model=name,
+        otherwise="refuse",
+        stays_here=True,
+        by_name=True,
+    )
+
+
+def _stay_reason(facts: RequestFacts, table: RoutingTable) -> str | None:
     if facts.private_kinds:
         return "private: " + ", ".join(facts.private_kinds)
     if facts.task_id in table.pinned_tasks:
@@ -93,31 +132,57 @@ def _pin_reason(facts: RequestFacts, table: RoutingTable) -> str | None:
     return None
 
 
-def _stay_local(facts: RequestFacts, table: RoutingTable, *, move: Move | None, reason: str) -> Decision:
-    """The task's candidate answers whatever its stage, since the other choice is a model without a recipe; not a
-    candidate that was rolled back, because that one was measured to be bad."""
-    usable = move is not None and move.stage is not Stage.ROLLED_BACK and not facts.demands
-    if not usable and table.local_default is None:
-        return Decision(route="refuse", reason=reason, task_id=facts.task_id, pinned=True, local_only=True)
+def _stay_here(facts: RequestFacts, table: RoutingTable, reason: str) -> Decision:
+    """By a candidate with a certificate, or one that the user moved the task to by hand; else by the model that the
+    user chose for such requests; else not at all."""
+    if not facts.is_chat:
+        return _refused(facts, f"{reason}; only chat completions can be answered here")
+    move = table.moves.get(facts.task_id) if facts.task_id is not None else None
+    if move is None or not _vouched_for(move):
+        return _private_model(facts, table, reason)
+    if facts.demands - table.honours.get(move.candidate_id, frozenset()):
+        return _private_model(facts, table, reason)
     return Decision(
         route="local",
         reason=reason,
         task_id=facts.task_id,
-        candidate_id=move.candidate_id if usable and move is not None else None,
-        certificate_id=move.certificate_id if usable and move is not None else None,
-        pinned=True,
-        local_only=True,
+        candidate_id=move.candidate_id,
+        gate=move.gate,
+        certificate_id=move.certificate_id,
+        otherwise="private model",
+        stays_here=True,
     )
 
 
-def _by_stage(facts: RequestFacts, move: Move) -> Decision:
+def _vouched_for(move: Move) -> bool:
+    if move.stage is Stage.ROLLED_BACK:
+        return False
+    return move.certificate_id is not None or move.stage is Stage.LIVE
+
+
+def _private_model(facts: RequestFacts, table: RoutingTable, reason: str) -> Decision:
+    name = table.private_model
+    if name is None:
+        return _refused(facts, f"{reason}; no certified candidate answers it, and no model was named for such requests")
+    missing = facts.demands - table.honours.get(name, frozenset())
+    if missing:
+        return _refused(facts, f"{reason}; {name} can't give {', '.join(sorted(missing))}")
+    return Decision(
+        route="local", reason=reason, task_id=facts.task_id, model=name, otherwise="refuse", stays_here=True
+    )
+
+
+def _refused(facts: RequestFacts, reason: str) -> Decision:
+    return Decision(route="refuse", reason=reason, task_id=facts.task_id, stays_here=True)
+
+
+def _by_stage(facts: RequestFacts, move: Move, table: RoutingTable) -> Decision:
     hosted = Decision(route="provider", reason=f"stage {move.stage}", task_id=move.task_id)
-    if facts.demands:
-        return Decision(route="provider", reason="asks for " + ", ".join(facts.demands), task_id=move.task_id)
+    missing = facts.demands - table.honours.get(move.candidate_id, frozenset())
+    if missing:
+        return replace(hosted, reason="asks for " + ", ".join(sorted(missing)))
     if move.stage is Stage.SHADOW:
-        return Decision(
-            route="provider", reason="stage shadow", task_id=move.task_id, shadow_candidate_id=move.candidate_id
-        )
+        return replace(hosted, shadow_candidate_id=move.candidate_id)
     drawn = unit_interval("canary", move.task_id, facts.exchange_id) < move.canary_share
     if move.stage is Stage.LIVE or (move.stage is Stage.CANARY and drawn):
         return Decision(

@@ -1,8 +1,7 @@
 """Values to JSON text and back: the only place of the store that knows how.
 
-Two ways, because their needs differ. Bodies of exchanges are JSON already and come by the thousand: msgspec, with the
-standard library for the one thing that it refuses (lone surrogates, which JSON can spell and UTF-8 can't). Values of
-the registry are few and may hold an infinite bound (`Infinity`), which the standard library keeps and msgspec turns to
+Two ways, because their needs differ. Bodies of exchanges are JSON already and come by the thousand. Values of the
+registry are few and may hold an infinite bound (`Infinity`), which the standard library keeps and msgspec turns to
 null. Either way the text is free of NUL characters and surrogates, which databases can't store.
 """
 
@@ -13,22 +12,18 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from insource.wire import json_text
+
 T = TypeVar("T")
 
 
 def encode(value: Any) -> str:
-    """A JSON body as text. Numbers keep their kind (1 and 1.0 stay apart) and integers their length."""
-    try:
-        return msgspec.json.encode(value).decode()
-    except UnicodeEncodeError:
-        return json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
+    """A JSON body as text."""
+    return json_text.encode(value).decode()
 
 
 def decode(text: str) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return json.loads(text)
+    return json_text.decode(text)
 
 
 def to_document(value: object) -> str:

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, Text, delete, func, insert, select, tuple_, type_coerce, update
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    Text,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    tuple_,
+    type_coerce,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from insource.core.errors import StorageError, UsageError
 from insource.core.ports import ExchangeFilter
-from insource.core.values import Exchange, Route
+from insource.core.values import Exchange, Marks, Route
 from insource.store import tables
 from insource.store.database import Database
 from insource.store.tables import from_microseconds, to_microseconds
@@ -22,7 +35,9 @@ _PAGE = 500
 """Rows read at once. Between pages no connection is held: a slow reader keeps neither a lock nor an old snapshot."""
 _MAX_LISTED = 500
 """Ids written into a statement; of a larger set, the pages are sifted here (databases limit the parameters)."""
+_PRUNED_AT_ONCE = 1_000
 _EVERYTHING = ExchangeFilter()
+_NO_MARKS = Marks()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +59,8 @@ class SqlExchangeStore:
         with self._database.writing() as connection:
             if connection.dialect.name == "sqlite":
                 return sum(_insert_at_once(connection, rows[at : at + _PAGE]) for at in range(0, len(rows), _PAGE))
+            from sqlalchemy.dialects import postgresql  # late: most stores are SQLite files
+
             statement = postgresql.insert(tables.exchanges).on_conflict_do_nothing(index_elements=["id"])
             return connection.execute(statement, rows, execution_options={"preserve_rowcount": True}).rowcount
 
@@ -72,6 +89,27 @@ class SqlExchangeStore:
         with self._database.reading() as connection:
             return connection.execute(select(func.count()).select_from(tables.exchanges)).scalar_one()
 
+    def count_before(self, moment: datetime) -> int:
+        older = tables.exchanges.c.created_us < to_microseconds(moment)
+        with self._database.reading() as connection:
+            return connection.execute(select(func.count()).select_from(tables.exchanges).where(older)).scalar_one()
+
+    def prune(self, before: datetime) -> int:
+        """In pieces, so that a gateway that writes at the same time never waits for long."""
+        table, deleted = tables.exchanges, 0
+        oldest = select(table.c.id).where(table.c.created_us < to_microseconds(before)).limit(_PRUNED_AT_ONCE)
+        while True:
+            with self._database.writing() as connection:
+                ids = connection.execute(oldest).scalars().all()
+                if ids:
+                    connection.execute(delete(table).where(table.c.id.in_(ids)))
+            deleted += len(ids)
+            if len(ids) < _PRUNED_AT_ONCE:
+                break
+        if deleted:
+            self._database.shrink()
+        return deleted
+
     def assign(self, task_of: Mapping[str, str]) -> None:
         rows = [{"exchange_id": exchange_id, "task_id": task_id} for exchange_id, task_id in task_of.items()]
         try:
@@ -93,6 +131,15 @@ class SqlExchangeStore:
         )
         with self._database.reading() as connection:
             return {row.exchange_id: row.task_id for row in connection.execute(statement)}
+
+    def set_private_kinds(self, kinds_of: Mapping[str, tuple[str, ...]]) -> None:
+        """What a later scan found; ids that are not in the log are passed over."""
+        table = tables.exchanges
+        statement = update(table).where(table.c.id == bindparam("exchange")).values(private_kinds=bindparam("kinds"))
+        rows = [{"exchange": exchange_id, "kinds": kinds} for exchange_id, kinds in kinds_of.items()]
+        if rows:
+            with self._database.writing() as connection:
+                connection.execute(statement, rows)
 
     def set_reference(self, exchange_id: str, *, reference: str, kind: str) -> None:
         statement = (
@@ -118,6 +165,8 @@ def _select(where: ExchangeFilter) -> Select[Any]:
         statement = statement.where(tables.exchanges.c.id.in_(sorted(where.ids)))
     if where.since is not None:
         statement = statement.where(tables.exchanges.c.created_us >= to_microseconds(where.since))
+    if where.unscanned:
+        statement = statement.where(tables.exchanges.c.private_kinds.is_(None))
     if where.upstream is not None:
         # The text as `documents.encode` writes it; no other writer of this column exists.
         route = type_coerce(tables.exchanges.c.route, Text)
@@ -157,13 +206,16 @@ def _row(exchange: Exchange) -> dict[str, Any]:
         "status": exchange.status,
         "latency_seconds": exchange.latency_seconds,
         "cost_usd": exchange.cost_usd,
-        "cost_estimated": exchange.cost_estimated,
         "reference": exchange.reference,
         "reference_kind": exchange.reference_kind,
         "reference_correct": exchange.reference_correct,
         "private_kinds": exchange.private_kinds,
         "route": exchange.route,
         "metadata": exchange.metadata,
+        "endpoint": exchange.endpoint,
+        "incomplete": exchange.incomplete,
+        "cost_source": exchange.cost_source,
+        "marks": exchange.marks if exchange.marks != _NO_MARKS else None,
     }
 
 
@@ -176,11 +228,14 @@ def _exchange(row: Row[Any]) -> Exchange:
         status=row.status,
         latency_seconds=row.latency_seconds,
         cost_usd=row.cost_usd,
-        cost_estimated=row.cost_estimated,
         reference=row.reference,
         reference_kind=row.reference_kind,
         reference_correct=row.reference_correct,
         private_kinds=None if row.private_kinds is None else tuple(row.private_kinds),
         route=None if row.route is None else msgspec.convert(row.route, Route),
         metadata=row.metadata,
+        endpoint=row.endpoint,
+        incomplete=row.incomplete,
+        cost_source=row.cost_source,
+        marks=_NO_MARKS if row.marks is None else msgspec.convert(row.marks, Marks),
     )

@@ -144,6 +144,16 @@ class SqlRegistry:
             )
         return data
 
+    def fact(self, name: str) -> str | None:
+        statement = select(tables.store_facts.c.value).where(tables.store_facts.c.name == name)
+        with self._database.reading() as connection:
+            return connection.execute(statement).scalar()
+
+    def put_fact(self, name: str, value: str) -> None:
+        with self._database.writing() as connection:
+            _replace(connection, tables.store_facts, {"name": name, "value": value})
+            _next_revision(connection)
+
     def revision(self) -> int:
         with self._database.reading() as connection:
             return connection.execute(select(tables.registry_revision.c.value)).scalar_one()

@@ -67,13 +67,16 @@ exchanges = Table(
     Column("status", Integer, nullable=False),
     Column("latency_seconds", Float),
     Column("cost_usd", Float),
-    Column("cost_estimated", Boolean, nullable=False),
     Column("reference", JsonText),
     Column("reference_kind", Text),
     Column("reference_correct", Boolean),
     Column("private_kinds", JsonText),
     Column("route", JsonText),
     Column("metadata", JsonText, nullable=False),
+    Column("endpoint", Text, nullable=False, server_default="/v1/chat/completions"),
+    Column("incomplete", Text),
+    Column("cost_source", Text),
+    Column("marks", JsonText),
     Index("ix_exchanges_created", "created_us", "id"),
 )
 
@@ -150,6 +153,13 @@ artifacts = Table(
     metadata,
     Column("sha256", Key, primary_key=True),
     Column("data", LargeBinary, nullable=False),
+)
+
+store_facts = Table(
+    "store_facts",
+    metadata,
+    Column("name", Key, primary_key=True),
+    Column("value", Text, nullable=False),
 )
 
 registry_revision = Table(

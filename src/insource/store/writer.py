@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from insource.core.errors import StorageError
@@ -33,9 +33,19 @@ _UNMEASURED = 256
 
 
 class Appends(Protocol):
-    """The one method of the ExchangeStore that is used here."""
+    """What is used of the ExchangeStore here."""
 
     def append(self, exchanges: Sequence[Exchange]) -> int: ...
+
+    def set_private_kinds(self, kinds_of: Mapping[str, tuple[str, ...]]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Scanned:
+    """What a scan found in a request after its exchange was recorded."""
+
+    exchange_id: str
+    kinds: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +79,7 @@ class BatchingWriter:
         self._max_waiting = max_waiting
         self._max_waiting_bytes = max_waiting_bytes
         self._changed = threading.Condition()
-        self._waiting: list[Exchange] = []
+        self._waiting: list[Exchange | _Scanned] = []
         self._waiting_bytes = 0
         self._taken = 0  # in the batch being written
         self._recorded = 0
@@ -94,6 +104,16 @@ class BatchingWriter:
             self._waiting.append(exchange)
             self._waiting_bytes += size
             if len(self._waiting) in (1, _MAX_BATCH):  # what the thread waits for
+                self._changed.notify_all()
+
+    def note_scan(self, exchange_id: str, kinds: tuple[str, ...]) -> None:
+        """What a scan found in the request of an exchange that was recorded before. Where nobody has room for it, the
+        exchange stays unscanned. Returns at once, never raises."""
+        with self._changed:
+            if len(self._waiting) + self._taken >= self._max_waiting or self._give_up_at is not None:
+                return
+            self._waiting.append(_Scanned(exchange_id, kinds))
+            if len(self._waiting) in (1, _MAX_BATCH):
                 self._changed.notify_all()
 
     def flush(self, timeout_seconds: float = 10.0) -> bool:
@@ -132,7 +152,7 @@ class BatchingWriter:
             self._tell_drops()
         self._tell_drops()
 
-    def _next_batch(self) -> list[Exchange]:
+    def _next_batch(self) -> list[Exchange | _Scanned]:
         """Blocks until there is something to write; empty: closed, and nothing is left."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._give_up_at is not None)
@@ -143,14 +163,16 @@ class BatchingWriter:
             batch, self._waiting = self._waiting[:_MAX_BATCH], self._waiting[_MAX_BATCH:]
             if not self._waiting:
                 self._waiting_bytes = 0
-            self._taken = len(batch)
+            self._taken = sum(isinstance(item, Exchange) for item in batch)
             return batch
 
-    def _write_until_done(self, batch: list[Exchange]) -> None:
+    def _write_until_done(self, items: list[Exchange | _Scanned]) -> None:
+        batch, later = _joined(items)
         pause_seconds = _FIRST_PAUSE_SECONDS
         while True:
             try:
                 self._store.append(batch)
+                self._store.set_private_kinds(later)
             except StorageError as error:
                 with self._changed:
                     self._error = error
@@ -160,12 +182,13 @@ class BatchingWriter:
                     return
                 pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
             except Exception as error:  # an exchange that no store can hold; the thread must outlive it
-                if len(batch) == 1:
+                if len(batch) <= 1:
                     self._tell(error)
-                    self._done(written=0, dropped=1)
+                    self._done(written=0, dropped=len(batch))
                     return
                 for exchange in batch:
                     self._write_until_done([exchange])
+                self._write_until_done([_Scanned(exchange_id, kinds) for exchange_id, kinds in later.items()])
                 return
             else:
                 with self._changed:
@@ -206,6 +229,17 @@ class BatchingWriter:
     def _tell(self, error: Exception) -> None:
         with suppress(Exception):  # a listener's own failure must not end the thread that writes the log
             self._on_error(error)
+
+
+def _joined(items: Sequence[Exchange | _Scanned]) -> tuple[list[Exchange], dict[str, tuple[str, ...]]]:
+    """The exchanges, with what scans found of them meanwhile; and what they found of exchanges written before."""
+    found = {item.exchange_id: item.kinds for item in items if isinstance(item, _Scanned)}
+    batch = [
+        replace(item, private_kinds=found.pop(item.id)) if item.id in found else item
+        for item in items
+        if isinstance(item, Exchange)
+    ]
+    return batch, found
 
 
 def _size_bytes(exchange: Exchange) -> int:

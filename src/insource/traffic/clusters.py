@@ -66,9 +66,9 @@ def answer_shapes(answers: Mapping[str, str | None], *, tool_calls: frozenset[st
     return shapes
 
 
-def cluster(shapes: Mapping[str, str], *, least: int) -> list[Cluster]:
+def cluster(shapes: Mapping[str, str], *, least: int, private: frozenset[str] = frozenset()) -> list[Cluster]:
     """Clusters of the distinct texts, largest first. A shape or a cluster with fewer than `least` texts is no kind of
-    work of its own: it stays with the largest."""
+    work of its own: it stays with the largest. Words are taken from texts that are not `private`."""
     by_shape: defaultdict[str, list[str]] = defaultdict(list)
     for text, shape in sorted(shapes.items()):
         by_shape[shape].append(text)
@@ -80,7 +80,9 @@ def cluster(shapes: Mapping[str, str], *, least: int) -> list[Cluster]:
         parts = _by_form(sorted(texts), least)
         for number, part in enumerate(parts):
             others = [text for other in parts[:number] + parts[number + 1 :] for text in other]
-            words = frequent_words(part, others)
+            words = frequent_words(
+                [text for text in part if text not in private], [text for text in others if text not in private]
+            )
             found.append(Cluster(shape=shape, words=words, alone=not others, texts=frozenset(part)))
     return sorted(found, key=lambda item: (-len(item.texts), item.shape, item.words))
 

@@ -12,7 +12,7 @@ cluster that holds most of the exchanges it had."""
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median_low
 
@@ -34,6 +34,10 @@ SAME_PROMPT = 0.7
 """Share of their words that such prompts have in common. Prompts with a user's name have over 0.9, different
 instructions below a shared preamble less."""
 
+NAMED_BY = 200
+"""Texts of a template that its name is made of."""
+Mask = Callable[[str], str]
+
 _NO_OUTPUT = OutputProfile(kind=OutputKind.TEXT)
 
 
@@ -47,17 +51,21 @@ class DiscoveryInput:
     answer: str | None = None
     reference: str | None = None
     tool_call: bool = False
+    private: bool = False
+    """The request holds private data: no word of it may end up in a name."""
 
     @classmethod
     def of(cls, exchange: Exchange) -> DiscoveryInput:
-        message = answer_message(exchange.response) or {}
+        response = exchange.response if exchange.incomplete is None else None
+        message = answer_message(response) or {}
         return cls(
             id=exchange.id,
             request=exchange.request,
             declared=declared_task(exchange.request, exchange.metadata),
-            answer=answer_text(exchange.response),
+            answer=answer_text(response),
             reference=exchange.reference,
             tool_call=bool(message.get("tool_calls") or message.get("function_call")),
+            private=bool(exchange.private_kinds),
         )
 
 
@@ -81,12 +89,14 @@ def discover(
     existing: Sequence[Task] = (),
     assigned: Mapping[str, str] | None = None,
     keep: Collection[str] = (),
+    mask: Mask = str,
 ) -> Discovery:
-    """`assigned` are the former assignments; `keep` are tasks that stay though no exchange is theirs any more."""
+    """`assigned` are the former assignments; `keep` are tasks that stay though no exchange is theirs any more; `mask`
+    replaces the private spans of a text, so that names and matchers hold none."""
     match = compile_matchers(existing)
     views = {item.id: view(item.request) for item in requests}
     unknown = [item for item in requests if match(item.request, item.declared) is None]
-    tasks = _with_matchers(existing, _new_matchers(unknown, views))
+    tasks = _with_matchers(existing, _new_matchers(unknown, views, mask))
     match = compile_matchers(tasks)
     task_of = {item.id: found for item in requests if (found := match(item.request, item.declared)) is not None}
     rest = [item for item in requests if item.id not in task_of]
@@ -152,18 +162,24 @@ def _narrower(existing: Sequence[Task], matcher: Matcher) -> Task | None:
 # ---------------------------------------------------------------------------------- matchers from requests alone
 
 
-def _new_matchers(items: Sequence[DiscoveryInput], views: Mapping[str, View]) -> list[_Found]:
+def _new_matchers(items: Sequence[DiscoveryInput], views: Mapping[str, View], mask: Mask) -> list[_Found]:
     declared = sorted({item.declared for item in items if item.declared is not None})
     found = [_Found(matcher=Matcher(kind="declared", value=name), name=clean(name)) for name in declared]
     seen = [views[item.id] for item in items if item.declared is None]
     least = least_texts(len({(one.system, one.user) for one in seen}))
-    prompts, left = _system_tasks(seen, least)
+    prompts, left = _system_tasks(seen, least, mask)
     users = {one.user for one in left if one.user}
-    templates = [
-        _Found(matcher=Matcher(kind="prefix", value=template.encode()), name=_template_name(template, texts))
-        for template, texts in find_templates(users, least=least)
-    ]
-    return found + prompts + templates
+    return found + prompts + _by_templates(find_templates(users, least=least), mask)
+
+
+def _by_templates(templates: Iterable[tuple[Template, list[str]]], mask: Mask) -> list[_Found]:
+    found: list[_Found] = []
+    for template, texts in templates:
+        public = template.without_private(mask)
+        if public is not None:
+            name = _template_name(public, [mask(text) for text in sorted(texts)[:NAMED_BY]])
+            found.append(_Found(matcher=Matcher(kind="prefix", value=public.encode()), name=name))
+    return found
 
 
 def _template_name(template: Template, texts: Sequence[str]) -> str:
@@ -172,7 +188,7 @@ def _template_name(template: Template, texts: Sequence[str]) -> str:
     return name_from_system(template.middle) if template.middle else name_from_template(texts)
 
 
-def _system_tasks(seen: Sequence[View], least: int) -> tuple[list[_Found], list[View]]:
+def _system_tasks(seen: Sequence[View], least: int, mask: Mask) -> tuple[list[_Found], list[View]]:
     """Tasks by system prompt and tool set, and the requests that these do not explain."""
     groups: defaultdict[str, list[View]] = defaultdict(list)
     left: list[View] = []
@@ -180,7 +196,7 @@ def _system_tasks(seen: Sequence[View], least: int) -> tuple[list[_Found], list[
         key = system_key(one)
         (left if key is None else groups[key]).append(one)
     variable = _variable_prompts([one for group in groups.values() for one in group], SAME_PROMPT)
-    found = [_by_prompt(template, texts) for template, texts in variable]
+    found = _by_templates(variable, mask)
     pooled: list[View] = []
     for key, group in sorted(groups.items()):
         if any(template.matches(group[0].system) for template, _ in variable):
@@ -191,16 +207,12 @@ def _system_tasks(seen: Sequence[View], least: int) -> tuple[list[_Found], list[
             left += group
         else:
             first = min(group, key=lambda one: (one.system, one.user))
-            name = name_from_system(first.system) or name_from_words("tool_call", first.tools[:3])
+            name = name_from_system(mask(first.system)) or name_from_words("tool_call", first.tools[:3])
             found.append(_Found(matcher=Matcher(kind="system", value=key), name=name))
     rare = _variable_prompts(pooled, 0.0)
-    found += [_by_prompt(template, texts) for template, texts in rare]
+    found += _by_templates(rare, mask)
     left += [one for one in pooled if not any(template.matches(one.system) for template, _ in rare)]
     return found, left
-
-
-def _by_prompt(template: Template, texts: Sequence[str]) -> _Found:
-    return _Found(matcher=Matcher(kind="prefix", value=template.encode()), name=_template_name(template, texts))
 
 
 def _variable_prompts(seen: Iterable[View], same: float) -> list[tuple[Template, list[str]]]:
@@ -240,12 +252,13 @@ def _clustered(
         text = views[item.id].user or views[item.id].system
         ids[text].append(item.id)
         answers[text] = answers.get(text) or item.answer or item.reference
+    private = frozenset(views[item.id].user or views[item.id].system for item in rest if item.private)
     called = {views[item.id].user or views[item.id].system for item in rest if item.tool_call}
     shapes = answer_shapes(answers, tool_calls=frozenset(called))
     found = {task.id: task for task in tasks}
     shaped = {task.id for task in tasks if any(matcher.kind == "shape" for matcher in task.matchers)}
     task_of: dict[str, str] = {}
-    for group in cluster(shapes, least=least_texts(len(ids))):
+    for group in cluster(shapes, least=least_texts(len(ids)), private=private):
         members = [id for text in group.texts for id in ids[text]]
         former = Counter(owner for id in members if (owner := assigned.get(id)) in shaped)
         task_id, votes = min(former.items(), key=lambda item: (-item[1], item[0]), default=("", 0))

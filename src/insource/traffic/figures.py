@@ -33,7 +33,7 @@ def task_figures(exchanges: Sequence[Exchange], *, mask: Callable[[str], str]) -
         first_created=min(created),
         last_created=max(created),
         cost_usd=sum(item.cost_usd or 0.0 for item in exchanges),
-        cost_estimated_share=sum(item.cost_estimated for item in exchanges) / count,
+        cost_estimated_share=sum(item.cost_source == "estimate" for item in exchanges) / count,
         latency_p50_seconds=median(latencies) if latencies else None,
         private_share=sum(bool(item.private_kinds) for item in exchanges) / count,
         examples=_examples(exchanges, mask),

@@ -1,7 +1,9 @@
 """insource's own log line (DESIGN §8), both ways: `parse(write(x)) == x` for every exchange.
 
 Beside the fields of DESIGN §8 a line carries what an exchange needs to come back whole, each only where it says
-something: `status` (absent: 200), `cost_estimated` (absent: false), `private_kinds`, `route`.
+something: `status` (absent: 200), `cost_source` (absent beside a cost: recorded), `private_kinds`, `route`, `endpoint`
+(absent: chat completions), `incomplete` and `marks`. `cost_estimated` says of older readers' lines that the tokens were
+estimated, and is written for them.
 
 Reading is generous with what strangers leave out and loses nothing of what they add:
 * no `id`: one made of the line's content and of how often the same content came before it in the file, so that a
@@ -17,18 +19,27 @@ from __future__ import annotations
 import json
 import math
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any, TypeVar, cast, get_args
 
 import msgspec
 
 from insource.core.hashing import canonical_json, sha256_hex
-from insource.core.values import Exchange, JsonObject, ReferenceKind, Route
+from insource.core.values import (
+    CHAT_ENDPOINT,
+    CostSource,
+    Exchange,
+    JsonObject,
+    Marks,
+    ReferenceKind,
+    Route,
+)
+from insource.wire import json_text
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_ID = 200
 _REFERENCE_KINDS = ("hosted", "label", "feedback")
-_ASKED_AND_ANSWERED = frozenset({"id", "created", "request", "response", "status", "route"})
-_MEASURED = frozenset({"latency_seconds", "cost_usd", "cost_estimated"})
+_ASKED_AND_ANSWERED = frozenset({"id", "created", "request", "response", "status", "route", "endpoint"})
+_MEASURED = frozenset({"latency_seconds", "cost_usd", "cost_estimated", "cost_source", "incomplete", "marks"})
 _JUDGED = frozenset({"reference", "reference_kind", "reference_correct", "private_kinds"})
 _FIELDS = _ASKED_AND_ANSWERED | _MEASURED | _JUDGED | {"metadata"}
 
@@ -56,8 +67,16 @@ def to_line(exchange: Exchange) -> JsonObject:
         line["reference_correct"] = exchange.reference_correct
     if exchange.status != 200:
         line["status"] = exchange.status
-    if exchange.cost_estimated:
+    if exchange.cost_source is not None and exchange.cost_source != "recorded":
+        line["cost_source"] = exchange.cost_source
+    if exchange.cost_source == "estimate":
         line["cost_estimated"] = True
+    if exchange.endpoint != CHAT_ENDPOINT:
+        line["endpoint"] = exchange.endpoint
+    if exchange.incomplete is not None:
+        line["incomplete"] = exchange.incomplete
+    if exchange.marks != Marks():
+        line["marks"] = msgspec.to_builtins(exchange.marks)
     if exchange.private_kinds is not None:
         line["private_kinds"] = list(exchange.private_kinds)
     if exchange.route is not None:
@@ -68,10 +87,7 @@ def to_line(exchange: Exchange) -> JsonObject:
 
 def encode(line: JsonObject) -> str:
     """One line of JSON without its end; UTF-8 safe whatever the strings hold."""
-    try:
-        return msgspec.json.encode(line).decode()
-    except UnicodeEncodeError:  # lone surrogates: JSON can spell them, UTF-8 can't
-        return json.dumps(line, separators=(",", ":"))
+    return json_text.encode(line).decode()
 
 
 # --------------------------------------------------------------------------------------------------- reading
@@ -130,13 +146,16 @@ class LineParser:
             status=_status(line),
             latency_seconds=_amount(line, "latency_seconds"),
             cost_usd=_amount(line, "cost_usd"),
-            cost_estimated=_flag(line, "cost_estimated") or False,
+            cost_source=_cost_source(line),
             reference=reference,
             reference_kind=_reference_kind(line, reference),
             reference_correct=_flag(line, "reference_correct"),
             private_kinds=_private_kinds(line),
-            route=_route(line),
+            route=_value(line, "route", Route),
             metadata=_metadata(line),
+            endpoint=_text(line, "endpoint") or CHAT_ENDPOINT,
+            incomplete=_text(line, "incomplete"),
+            marks=_value(line, "marks", Marks) or Marks(),
         )
 
     def _content_id(self, line: JsonObject) -> str:
@@ -225,14 +244,35 @@ def _private_kinds(line: JsonObject) -> tuple[str, ...] | None:
     raise BadField(f"its private_kinds is {_kind(value)}, not a list of texts")
 
 
-def _route(line: JsonObject) -> Route | None:
-    value = line.get("route")
+T = TypeVar("T")
+
+
+def _value(line: JsonObject, name: str, kind: type[T]) -> T | None:
+    """A value of insource's own; None where it is absent."""
+    value = line.get(name)
     if value is None:
         return None
     try:
-        return msgspec.convert(value, Route)
+        return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise BadField(f"its route can't be read ({error})") from None
+        raise BadField(f"its {name} can't be read ({error})") from None
+
+
+def _text(line: JsonObject, name: str) -> str | None:
+    value = line.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise BadField(f"its {name} is {_kind(value)}, not a text")
+
+
+def _cost_source(line: JsonObject) -> CostSource | None:
+    """A line with a cost and no source states what was paid."""
+    if line.get("cost_usd") is None:
+        return None
+    stated = line.get("cost_source", "estimate" if _flag(line, "cost_estimated") else "recorded")
+    if stated not in get_args(CostSource):
+        raise BadField(f"its cost_source is {_short(stated)}, not one of {', '.join(get_args(CostSource))}")
+    return cast("CostSource", stated)
 
 
 def _object(line: JsonObject, name: str) -> JsonObject | None:

@@ -1,29 +1,28 @@
 """Scanning whole requests, and files of texts, for personal data and secrets. Fails closed: what was not read to its
-end, for whatever reason, is `unscanned`, and whoever sees that treats it as private.
+end, for whatever reason, is `unscanned`, and a policy that asks for privacy treats that as private.
 
-Not here: what a request with findings may do (routing/), and how spans are found (the detector).
+Not here: what a request with findings may do (routing/), how spans are found (the detector), and how long a scan may
+take (scan_process.py).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache, partial
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from insource.core.ports import Clock, PrivacyDetector
+from insource.core.ports import PrivacyDetector
 from insource.core.values import JsonObject, PrivacySpan
 from insource.traffic.lines import LogFile
 from insource.wire import chat
 
 UNSCANNED = "unscanned"
-MOST_CHARACTERS = 2_000_000
-"""Of a request; a longer one is not scanned. No hosted model takes a longer text."""
 _PIECE, _OVERLAP = 20_000, 512
-"""A long string is scanned in pieces, so that the time is looked at between them; no span that matters is longer than
-the overlap (of a longer one, a key block, its beginning is enough)."""
+"""A long string is scanned in pieces that are remembered one by one; no span that matters is longer than the overlap
+(of a longer one, a key block, its beginning is enough)."""
 _REMEMBERED, _LONGEST_REMEMBERED = 512, 8192
 """Texts, and characters of each: at most 4 M characters in memory."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/_=\r\n-]{512,}+")
@@ -36,27 +35,33 @@ _DIALECT = frozenset(
 """Keys of the dialects whose value stands for itself: the key gives it no meaning."""
 
 
-def request_kinds(request: JsonObject, detector: PrivacyDetector, *, seconds: float, clock: Clock) -> tuple[str, ...]:
-    """The kinds of private data in a request, sorted; with `unscanned` where the detector raised, `seconds` ran out,
-    the request is too large or holds something that is not text (images, audio). () only after everything was read.
+def body_kinds(body: bytes, detector: PrivacyDetector) -> tuple[str, ...]:
+    """`request_kinds` of a request's bytes; what is not a JSON object is not read and so `unscanned`."""
+    try:
+        request = json.loads(body, object_pairs_hook=_every_pair)
+    except (ValueError, RecursionError):
+        request = None
+    return request_kinds(request, detector) if isinstance(request, dict) else (UNSCANNED,)
 
-    A detector that never returns can't be ended from here: run this where waiting for it may be given up.
-    """
+
+def _every_pair(pairs: list[tuple[str, Any]]) -> Any:
+    """A JSON object; where a key comes twice a list of its pairs, because all of them are sent and readers differ in
+    which one they take."""
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else [{key: value} for key, value in pairs]
+
+
+def request_kinds(request: JsonObject, detector: PrivacyDetector) -> tuple[str, ...]:
+    """The kinds of private data in a request, sorted; with `unscanned` where the detector raised, or where the request
+    holds something that is not text (images, audio). () only after everything was read."""
     kinds: set[str] = set()
-    started, characters = clock.monotonic(), 0
     try:
         for text in texts(request):
-            characters += len(text)
-            if characters > MOST_CHARACTERS:
-                kinds.add(UNSCANNED)
-                break
             if is_opaque(text):
                 kinds.add(UNSCANNED)
                 continue
             for piece in _pieces(text):
                 kinds.update(span.kind for span in detector.scan(piece))
-                if clock.monotonic() - started > seconds:
-                    return tuple(sorted({*kinds, UNSCANNED}))
     except Exception:  # whatever went wrong, the request was not read to its end
         kinds.add(UNSCANNED)
     return tuple(sorted(kinds))
@@ -74,11 +79,6 @@ class Remembering:
 
     def scan(self, text: str) -> Sequence[PrivacySpan]:
         return (self._remembered if len(text) <= _LONGEST_REMEMBERED else self._detector.scan)(text)
-
-
-def live_scan(detector: PrivacyDetector, *, seconds: float, clock: Clock) -> Callable[[JsonObject], tuple[str, ...]]:
-    """`request_kinds` for the requests that clients wait for."""
-    return partial(request_kinds, detector=Remembering(detector), seconds=seconds, clock=clock)
 
 
 def is_opaque(text: str) -> bool:
@@ -137,7 +137,7 @@ def _decoded(text: str) -> list[Any]:
     if "\\" not in text or text.lstrip()[:1] not in ("{", "[", '"'):
         return []
     try:
-        return [json.loads(text)]
+        return [json.loads(text, object_pairs_hook=_every_pair)]
     except ValueError:
         return []
 

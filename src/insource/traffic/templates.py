@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from insource.core.hashing import canonical_json, sha256_hex
@@ -16,6 +17,8 @@ from insource.wire.chat import content_text, messages
 
 Scope = Literal["user", "system"]
 
+LEAST_CHARACTERS = 24
+"""Of a template from which private spans were cut: shorter beginnings are common to unrelated requests."""
 _DIGITS = re.compile(r"\d+")
 _GENERIC = re.compile(
     r"\s*you are (?:a|an|the) [\w ,'-]{0,60}(?:assistant|chatbot|ai|model)(?: [\w ,'-]{0,40})?[.!]?\s*", re.I
@@ -107,6 +110,17 @@ class Template:
             and any(self.middle in part for part in (other.prefix, other.middle, other.suffix))
         )
 
+    def without_private(self, mask: Callable[[str], str]) -> Template | None:
+        """The widest template inside this one whose text `mask` leaves as it is; None: too little of it is left to tell
+        anything. A constant text may hold somebody's address as well as a variable one."""
+        kept = {
+            "prefix": _common_start(self.prefix, mask(self.prefix)),
+            "suffix": _common_start(self.suffix[::-1], mask(self.suffix)[::-1])[::-1],
+            "middle": self.middle if mask(self.middle) == self.middle else "",
+        }
+        public = replace(self, **kept)
+        return public if public == self or public.specificity >= LEAST_CHARACTERS else None
+
     def encode(self) -> str:
         """The value of a `prefix` matcher: the bare prefix where that is all, else an object with what there is."""
         if self == Template(prefix=self.prefix) and not self.prefix.startswith('{"'):
@@ -146,6 +160,13 @@ class Contained:
         if isinstance(text, str) and "of" in fields:
             return cls(text=text, of=of if isinstance(of, str) else None)
         return cls(text=value)
+
+
+def _common_start(text: str, other: str) -> str:
+    length = next(
+        (at for at, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), min(len(text), len(other))
+    )
+    return text[:length]
 
 
 def _object(value: str) -> JsonObject:

@@ -1,0 +1,112 @@
+"""The scanner's own process: reads request bodies on stdin, answers with the kinds of private data in each.
+
+A process of its own, because a scan must neither hold up a gateway's answers nor be able to stop them. Its limit is
+processor time, in proportion to the body: how busy the machine is changes no finding.
+
+    python -m insource.traffic.scan_process DETECTOR CPU_SECONDS
+
+Frames, both ways: four bytes of length (big-endian) and so many bytes; a body in, a JSON list of kinds out.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+import time
+from typing import BinaryIO
+
+import msgspec
+
+from insource import plugins
+from insource.core.ports import PrivacyDetector
+from insource.traffic.request_scan import UNSCANNED, Remembering, body_kinds
+
+if sys.platform != "win32":
+    import resource
+
+LENGTH_BYTES = 4
+_LOWER_PRIORITY = 10
+"""Of the process: answers to clients come first."""
+_BYTES_PER_ALLOWANCE = 1 << 20
+_GRACE_SECONDS = 1.0
+"""Of processor time beyond the limit, until the kernel ends the process."""
+
+
+class OutOfTime(Exception):
+    """The scan used up its processor time."""
+
+
+def write_frame(stream: BinaryIO, data: bytes) -> None:
+    stream.write(len(data).to_bytes(LENGTH_BYTES))
+    stream.write(data)
+    stream.flush()
+
+
+def read_frame(stream: BinaryIO) -> bytes | None:
+    """None at the end of the stream."""
+    head = stream.read(LENGTH_BYTES)
+    if len(head) < LENGTH_BYTES:
+        return None
+    size = int.from_bytes(head)
+    data = stream.read(size)
+    return data if len(data) == size else None
+
+
+def allowance_seconds(size_bytes: int, cpu_seconds: float, *, linear_time: bool) -> float:
+    """Processor time for a body: `cpu_seconds`, and as much again for each MiB where the detector's time is linear."""
+    return cpu_seconds * (1 + size_bytes / _BYTES_PER_ALLOWANCE) if linear_time else cpu_seconds
+
+
+def scan(body: bytes, detector: PrivacyDetector, cpu_seconds: float) -> tuple[str, ...]:
+    """With a limit where the system has timers of processor time (all but Windows)."""
+    if sys.platform == "win32":
+        return body_kinds(body, detector)
+    allowed = allowance_seconds(len(body), cpu_seconds, linear_time=detector.linear_time)
+    _end_after(allowed + _GRACE_SECONDS)
+    # Again and again, because a detector may catch the first.
+    signal.setitimer(signal.ITIMER_PROF, allowed, 0.1)
+    try:
+        return body_kinds(body, detector)
+    except OutOfTime:  # between two texts, where nobody catches it
+        return (UNSCANNED,)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _end_after(seconds: float) -> None:
+    """The process ends once it has used so much more processor time: a detector may catch every exception, or never
+    come back from its C code to where one is raised."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    wanted = math.ceil(time.process_time() + seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+
+
+def _stop(number: int, frame: object) -> None:
+    raise OutOfTime
+
+
+def _own_stdout() -> BinaryIO:
+    """Where the answers go. What a detector prints goes nowhere: it would break the frames, and may be what it
+    found."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return answers
+
+
+def main() -> None:
+    answers = _own_stdout()
+    if sys.platform != "win32":
+        signal.signal(signal.SIGPROF, _stop)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold what was being scanned
+        os.nice(_LOWER_PRIORITY)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and the end of stdin ends this
+    detector = Remembering(plugins.load("detectors", sys.argv[1]))
+    cpu_seconds = float(sys.argv[2])
+    while (body := read_frame(sys.stdin.buffer)) is not None:
+        write_frame(answers, msgspec.json.encode(scan(body, detector, cpu_seconds)))
+
+
+if __name__ == "__main__":
+    main()
