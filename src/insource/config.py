@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 from platformdirs import user_data_path
 from pydantic import Field
@@ -21,6 +22,20 @@ def _data_folder() -> Path:
 def _hub_cache() -> Path:
     home = os.environ.get("HF_HOME")
     return Path(os.environ.get("HF_HUB_CACHE") or (Path(home) if home else Path.home() / ".cache/huggingface") / "hub")
+
+
+RETIRED: Mapping[str, str] = {
+    "privacy_seconds": "a scan's limit is processor time now: scan_cpu_seconds",
+    "privacy_pin_share": "only you pin a task now: insource move TASK --pin",
+}
+"""Settings of older versions that a file may still hold, and what became of them. They change nothing."""
+
+
+class _File(TomlConfigSettingsSource):
+    """The TOML file, without what is retired."""
+
+    def __call__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__call__().items() if name not in RETIRED}
 
 
 class Settings(BaseSettings):
@@ -46,7 +61,15 @@ class Settings(BaseSettings):
     provider_key_env: str = Field("OPENAI_API_KEY", description="Environment variable with the hosted API's key.")
     provider_replay: bool = Field(False, description="Answer from recorded exchanges; call no hosted API.")
     replay_latency: bool = Field(False, description="Replay with the recorded latency.")
+    connect_seconds: float = Field(10.0, gt=0, description="Longest wait for a connection to the hosted API.")
+    first_byte_seconds: float = Field(600.0, gt=0, description="Longest wait for the hosted API to begin its answer.")
+    between_chunks_seconds: float = Field(
+        600.0, gt=0, description="Longest silence within an answer of the hosted API."
+    )
     host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
+    allow_network: bool = Field(False, description="Allow an address that other machines can reach.")
+    allow_hosts: str = Field("", description="Host names, separated by commas, that requests may name beside loopback.")
+    allow_origins: str = Field("", description="Origins of web pages, separated by commas, that may use the gateway.")
     port: int = Field(8787, ge=0, le=65535, description="Port that the gateway listens on; 0: any free one.")
     log_bodies: bool = Field(True, description="Keep requests and answers in the log; off: figures only.")
     flush_seconds: float = Field(0.05, gt=0, le=0.05, description="Longest wait of an exchange before it is written.")
@@ -54,10 +77,22 @@ class Settings(BaseSettings):
     licenses: str = Field(
         "permissive,open-model", description="Licence classes, and ids, of models that scout may propose."
     )
-    privacy_detector: str = Field("patterns", description="Which privacy detector pins requests.")
-    privacy_seconds: float = Field(0.25, gt=0, description="Longest scan; a request not scanned by then is pinned.")
-    privacy_pin_share: float = Field(
-        0.05, ge=0, le=1, description="A task with surely more private requests is pinned."
+    privacy: Literal["", "observe", "enforce"] = Field(
+        "",
+        description="observe: change nothing, record what is private; enforce: keep private requests on this machine; "
+        "empty: observe, or enforce in a store that an older insource began.",
+    )
+    private_model: str = Field(
+        "", description="Reference of the local model that answers private requests where no candidate is certified."
+    )
+    privacy_detector: str = Field("patterns", description="Name of the detector of personal data and secrets.")
+    scan_cpu_seconds: float = Field(
+        5.0,
+        gt=0,
+        description="Processor time that a scan may take, and again for each MB; then a request is unscanned.",
+    )
+    scan_processes: int = Field(
+        0, ge=0, le=64, description="Processes that scan live requests; 0: as many as cores, at most 4."
     )
     margin: float = Field(0.02, gt=0, lt=1, description="Non-inferiority margin: the loss of quality accepted.")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of every stated bound.")
@@ -78,7 +113,7 @@ class Settings(BaseSettings):
         named = os.environ.get("INSOURCE_CONFIG")
         home = os.environ.get("INSOURCE_HOME")
         file = Path(named) if named else (Path(home) if home else _data_folder()) / "insource.toml"
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+        return init_settings, env_settings, _File(settings_cls, toml_file=file)
 
     @property
     def ollama_folders(self) -> tuple[Path, ...]:

@@ -5,42 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from insource import plugins
 from insource.config import Settings, secret, user_home
-from insource.core.ports import Call, Catalogue, Engine, ExchangeStore, Registry, Reply, Upstream
-from insource.core.values import EngineSettings, Exchange, ModelFile
-from insource.engines.models.cache import ModelCache
-from insource.engines.models.local import FileSource
-from insource.engines.models.notes import Notes
-from insource.engines.models.stores.headers import Headers
-from insource.engines.models.stores.hub_cache import HubCacheStore
-from insource.engines.models.stores.llamacpp import LlamaCppStore
-from insource.engines.models.stores.lmstudio import LMStudioStore, usual_folders
-from insource.engines.models.stores.ollama import OllamaStore
-from insource.engines.models.stores.own_files import OwnFilesStore
-from insource.engines.models.stores.source import StoreSource
-from insource.engines.models.stores.trials import Trials
-from insource.engines.models.wheel import WheelSource
-from insource.hub.archive import Archive
-from insource.hub.snapshot import SnapshotCatalogue
-from insource.providers.replay import Replay
+from insource.core.ports import Call, Catalogue, Engine, ExchangeStore, PrivacyDetector, Registry, Reply, Upstream
+from insource.core.values import EngineSettings, Exchange, ModelFile, PrivacySpan
 from insource.store.writer import BatchingWriter, WriterHealth
-from insource.workflows.choose.machine import MachineFolders, find_machine
-from insource.workflows.choose.scout import ScoutParts
-from insource.workflows.files.models import find
-from insource.workflows.services import Services
+from insource.workflows.services import Progress, Services
 
+# What takes long to load is imported where it is used: `insource moves` needs a database and nothing else.
 if TYPE_CHECKING:
     from insource.core.remote import RemoteModel
     from insource.engines.llamacpp import LlamaCppEngine
+    from insource.traffic.scan_client import ScanProcess
     from insource.workflows.choose.fit import FitParts
+    from insource.workflows.choose.machine import MachineFolders
+    from insource.workflows.choose.scout import ScoutParts
     from insource.workflows.files.model_stores import Fits, Models
 
 _LOG = logging.getLogger(__name__)
@@ -56,8 +43,19 @@ class SystemClock:
 
 def open_models(settings: Settings) -> Models:
     """Model files need no database: `insource models` works before anything else does."""
-    # Late, with the clients of the Hub and of engines: a scout needs neither.
+    from insource.engines.models.cache import ModelCache
     from insource.engines.models.hub import HubSource
+    from insource.engines.models.local import FileSource
+    from insource.engines.models.notes import Notes
+    from insource.engines.models.stores.headers import Headers
+    from insource.engines.models.stores.hub_cache import HubCacheStore
+    from insource.engines.models.stores.llamacpp import LlamaCppStore
+    from insource.engines.models.stores.lmstudio import LMStudioStore
+    from insource.engines.models.stores.ollama import OllamaStore
+    from insource.engines.models.stores.own_files import OwnFilesStore
+    from insource.engines.models.stores.source import StoreSource
+    from insource.engines.models.stores.trials import Trials
+    from insource.engines.models.wheel import WheelSource
     from insource.workflows.files.model_stores import Models
 
     cache = ModelCache(settings.model_cache)
@@ -92,6 +90,8 @@ def _trial_engine(model: ModelFile, wanted: EngineSettings) -> LlamaCppEngine:
 
 def lmstudio_folders(settings: Settings) -> tuple[Path, ...]:
     """LM Studio's model folders, the one that it uses first."""
+    from insource.engines.models.stores.lmstudio import usual_folders
+
     return (Path(settings.lmstudio_models),) if settings.lmstudio_models else usual_folders(user_home())
 
 
@@ -112,6 +112,10 @@ class _Writer:
             self._writer = BatchingWriter(self._store, flush_seconds=self._flush_seconds, on_error=_tell)
         self._writer.record(exchange)
 
+    def note_scan(self, exchange_id: str, kinds: tuple[str, ...]) -> None:
+        if self._writer is not None:
+            self._writer.note_scan(exchange_id, kinds)
+
     def health(self) -> WriterHealth:
         if self._writer is None:
             return WriterHealth(written=0, waiting=0, dropped=0, error=None)
@@ -122,35 +126,78 @@ class _Writer:
             self._writer.close()
 
 
-class _DeferredReplay:
-    """A replay reads the whole log, so it waits for the first call; most commands make none."""
+class _Provider:
+    """The hosted service, or the replay of what it said; made with the first call, which most commands never make."""
 
-    name = "provider:replay"
-
-    def __init__(self, exchanges: ExchangeStore, *, latency: bool) -> None:
+    def __init__(self, settings: Settings, exchanges: ExchangeStore) -> None:
+        self._settings = settings
         self._exchanges = exchanges
-        self._latency = latency
-        self._opening: asyncio.Task[Replay] | None = None
+        self._opening: asyncio.Task[Upstream] | None = None
+
+    @property
+    def name(self) -> str:
+        return "provider:replay" if self._settings.provider_replay else "provider:openai"
 
     async def send(self, call: Call) -> Reply:
         if self._opening is None:
-            self._opening = asyncio.create_task(asyncio.to_thread(self._open))
-        return await (await asyncio.shield(self._opening)).send(call)
+            self._opening = asyncio.create_task(self._open())
+        opened = self._opening.result() if self._opening.done() else await asyncio.shield(self._opening)
+        return await opened.send(call)
 
-    def _open(self) -> Replay:
-        return Replay(self._exchanges.read(), latency=self._latency)
+    async def _open(self) -> Upstream:
+        settings = self._settings
+        if settings.provider_replay:
+            from insource.providers.replay import Replay
+
+            return await asyncio.to_thread(lambda: Replay(self._exchanges.read(), latency=settings.replay_latency))
+        from insource.providers.openai_compatible import OpenAICompatible
+        from insource.wire.client import Timeouts
+
+        timeouts = Timeouts(
+            connect_seconds=settings.connect_seconds,
+            first_byte_seconds=settings.first_byte_seconds,
+            between_chunks_seconds=settings.between_chunks_seconds,
+        )
+        return OpenAICompatible(settings.provider_url, key=secret(settings.provider_key_env), timeouts=timeouts)
 
     async def close(self) -> None:
         if self._opening is not None:
             await (await self._opening).close()
 
 
-def _provider(settings: Settings, exchanges: ExchangeStore) -> Upstream:
-    if settings.provider_replay:
-        return _DeferredReplay(exchanges, latency=settings.replay_latency)
-    from insource.providers.openai_compatible import OpenAICompatible
+class _Detector:
+    """The configured detector, loaded with the first scan."""
 
-    return OpenAICompatible(settings.provider_url, key=secret(settings.provider_key_env))
+    def __init__(self, name: str) -> None:
+        self._load = cache(lambda: plugins.load("detectors", name))
+
+    @property
+    def linear_time(self) -> bool:
+        detector: PrivacyDetector = self._load()
+        return detector.linear_time
+
+    def scan(self, text: str) -> Sequence[PrivacySpan]:
+        return self._load().scan(text)
+
+
+class _Plugins(Mapping[str, Any]):
+    """The registered objects of a group by name, each loaded when it is asked for."""
+
+    def __init__(self, group: str) -> None:
+        self._group = group
+        self._names = cache(lambda: plugins.names(group))
+        self._load = cache(lambda name: plugins.load(group, name))
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names():
+            raise KeyError(name)
+        return self._load(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return len(self._names())
 
 
 def _engine(settings: Settings, model: ModelFile, wanted: EngineSettings) -> Engine:
@@ -176,10 +223,19 @@ def _store(settings: Settings) -> Generator[tuple[ExchangeStore, Registry]]:
         database.close()
 
 
+def _machine_folders(settings: Settings) -> MachineFolders:
+    from insource.workflows.choose.machine import MachineFolders
+
+    return MachineFolders(home=settings.home, models=settings.model_cache)
+
+
 @contextmanager
 def open_scout(settings: Settings) -> Generator[ScoutParts]:
     """What a scout reads. Where no store was made yet none is made: then nothing was recorded or measured here."""
-    folders = MachineFolders(home=settings.home, models=settings.model_cache)
+    from insource.workflows.choose.machine import find_machine
+    from insource.workflows.choose.scout import ScoutParts
+
+    folders = _machine_folders(settings)
     with open_catalogue(settings) as catalogue:
         parts = ScoutParts(
             settings=settings,
@@ -198,6 +254,9 @@ def open_scout(settings: Settings) -> Generator[ScoutParts]:
 @contextmanager
 def open_catalogue(settings: Settings) -> Generator[Catalogue]:
     """The one that is named; else what `insource hub sync` fetched whole; else the shipped one."""
+    from insource.hub.archive import Archive
+    from insource.hub.snapshot import SnapshotCatalogue
+
     shipped = SnapshotCatalogue(Path(settings.catalogue) if settings.catalogue else None)
     archive = Archive(settings.home / "hub")
     if settings.catalogue or not any(one.whole for one in archive.snapshots()):
@@ -215,13 +274,15 @@ def open_catalogue(settings: Settings) -> Generator[Catalogue]:
 def open_fit(settings: Settings) -> Generator[FitParts]:
     """What a fit reads. No store is made where there is none."""
     from insource.fit.values import RunSettings
+    from insource.hub.snapshot import SnapshotCatalogue
     from insource.workflows.choose.fit import FitParts
+    from insource.workflows.choose.machine import find_machine
     from insource.workflows.choose.stored_header import stored_header
     from insource.workflows.choose.understand_model import ModelFinder
     from insource.workflows.files.stored import find_stored
 
     models = open_models(settings)
-    folders = MachineFolders(home=settings.home, models=settings.model_cache)
+    folders = _machine_folders(settings)
 
     def read_remote(ref: str) -> RemoteModel:
         from insource.engines.models.remote import read_remote  # late, with the Hub's client
@@ -251,30 +312,49 @@ def open_fits(settings: Settings) -> Fits:
     """Whether a model on disk fits this machine as the settings would run it."""
     from insource.fit.values import RunSettings
     from insource.workflows.choose.fit import fits_of
+    from insource.workflows.choose.machine import find_machine
 
-    folders = MachineFolders(home=settings.home, models=settings.model_cache)
+    folders = _machine_folders(settings)
     run = RunSettings(context_tokens=settings.context_tokens, slots=settings.slots)
     return fits_of(find_machine("here", folders, clock=SystemClock()), run)
+
+
+def _scan_process(settings: Settings) -> ScanProcess:
+    from insource.traffic.scan_client import ScanProcess
+
+    return ScanProcess(settings.privacy_detector, cpu_seconds=settings.scan_cpu_seconds)
 
 
 @contextmanager
 def open_services(settings: Settings) -> Generator[Services]:
     """Everything a command needs; at the end what was recorded is written and the store is closed."""
+    models = cache(lambda: open_models(settings))
+
+    def find_model(ref: str) -> ModelFile:
+        from insource.workflows.files.models import find
+
+        return find(ref, cache=models().cache, sources=models().sources)
+
+    def pull_default_model(progress: Progress) -> ModelFile:
+        from insource.workflows.files.models import pull_default
+
+        return pull_default(models().sources, cache=models().cache, progress=progress)
+
     with _store(settings) as (exchanges, registry), closing(_Writer(exchanges, settings.flush_seconds)) as writer:
-        models = open_models(settings)
         yield Services(
             settings=settings,
             clock=SystemClock(),
             exchanges=exchanges,
             registry=registry,
-            detector=plugins.load("detectors", settings.privacy_detector),
-            provider=_provider(settings, exchanges),
-            recipes={name: plugins.load("recipes", name) for name in plugins.names("recipes")},
-            scorers={name: plugins.load("scorers", name) for name in plugins.names("scorers")},
-            sources=models.sources,
-            model_cache=models.cache,
-            find_model=lambda ref: find(ref, cache=models.cache, sources=models.sources),
+            detector=_Detector(settings.privacy_detector),
+            make_scan=lambda: _scan_process(settings),
+            provider=_Provider(settings, exchanges),
+            recipes=_Plugins("recipes"),
+            scorers=_Plugins("scorers"),
+            find_model=find_model,
+            pull_default_model=pull_default_model,
             make_engine=lambda model, wanted: _engine(settings, model, wanted),
             record=writer.record,
+            note_scan=writer.note_scan,
             writer_health=writer.health,
         )

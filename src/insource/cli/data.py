@@ -1,8 +1,9 @@
-"""`insource import` and `insource log export`."""
+"""`insource import`, `insource log export` and `insource log prune`."""
 
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -48,6 +49,27 @@ def import_log(
             # What could be read is in the log; the exit code says that not everything was.
             raise typer.Exit(3)
         out.say("Next: insource tasks")
+
+
+@log_app.command("prune")
+def prune(
+    older_than: Annotated[
+        int, typer.Option("--older-than", metavar="DAYS", min=1, help="Delete exchanges older than this many days.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete old exchanges from the log. Tasks, moves and certificates stay."""
+    with session(as_json=as_json) as (services, out):
+        before = services.clock.now() - timedelta(days=older_than)
+        count = services.exchanges.count_before(before)
+        if count and not yes and not typer.confirm(f"Delete {count:,} exchanges from before {before:%Y-%m-%d}?"):
+            raise typer.Exit(1)
+        deleted = services.exchanges.prune(before) if count else 0
+        if as_json:
+            out.data({"deleted": deleted, "before": before.isoformat()})
+        else:
+            out.text(f"{deleted:,} exchanges from before {before:%Y-%m-%d} deleted.")
 
 
 @log_app.command("export")

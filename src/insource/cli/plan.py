@@ -42,6 +42,9 @@ def write_report(made: Plan, path: Path) -> Path:
     from insource.web.report import render
 
     try:
+        # For its owner's eyes: the report quotes requests.
+        path.touch()
+        path.chmod(0o600)
         path.write_text(render(made), "utf-8")
     except OSError as error:
         raise StorageError(
@@ -57,13 +60,16 @@ def show_plan(made: Plan, out: Output) -> None:
     estimated = f" (${made.spend_estimated_usd:,.2f} of it at list price)" if made.spend_estimated_usd else ""
     out.text(
         f"Spent on hosted calls ${made.spend_usd:,.2f}{estimated}; after the moves ${made.spend_after_usd:,.2f}. "
-        f"{made.moved_share:.1%} of the requests answered here by certificate, {made.private_share:.1%} stay private."
+        f"{made.moved_share:.1%} of the requests can be answered here with a certificate."
     )
+    if made.private_share > 0:
+        out.text(
+            f"{made.private_share:.1%} of the requests hold private data. They go where all others go; "
+            "INSOURCE_PRIVACY=enforce would keep them on this machine."
+        )
     for row in made.rows:
         if row.coverage > 0:
             out.say(f"Next: insource move {row.report.task.id}")
-        elif row.verdict.value == "PIN":
-            out.say(f"Next: insource move {row.report.task.id} --pin")
 
 
 def _cells(row: PlanRow) -> tuple[str, ...]:
@@ -79,5 +85,7 @@ def _cells(row: PlanRow) -> tuple[str, ...]:
         f"{row.coverage:.1%}" if row.coverage else "–",
         f"{shown.quality:.1%} ({shown.n})" if shown else "–",
         f"{bound:.2%}" if bound is not None else "–",
-        row.reason + (" Compared with labels, not with hosted answers." if labels and shown else ""),
+        row.reason
+        + (" Compared with labels, not with hosted answers." if labels and shown else "")
+        + (f" {row.share_private:.0%} of its requests hold private data." if row.private else ""),
     )

@@ -1,4 +1,4 @@
-"""`insource serve`: the gateway and the report page on loopback."""
+"""`insource serve`: the gateway and the report page, on loopback unless told otherwise."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
 PortOption = Annotated[int | None, typer.Option(help="Port to listen on; 0: any free one.")]
 HostOption = Annotated[str | None, typer.Option(help="Address to listen on; default: loopback.")]
+AllowNetworkOption = Annotated[
+    bool, typer.Option("--allow-network", help="Allow an address that other machines can reach.")
+]
 
 
-def serve(host: HostOption = None, port: PortOption = None) -> None:
-    """Serve the gateway: point your application's OpenAI base URL at it."""
-    with session(host=host, port=port) as (services, out):
+def serve(host: HostOption = None, port: PortOption = None, allow_network: AllowNetworkOption = False) -> None:
+    """Serve the gateway: point your application's base URL at it."""
+    with session(host=host, port=port, allow_network=allow_network or None) as (services, out):
         run(services, out, page=latest_page(services))
 
 
@@ -35,7 +38,7 @@ def _example(services: Services) -> JsonObject:
     """A request to try: a replay knows only what was recorded, so there it is a recorded one."""
     if services.settings.provider_replay:
         for exchange in services.exchanges.read():
-            if exchange.response is not None and exchange.private_kinds == ():
+            if exchange.is_whole and exchange.private_kinds == ():
                 return exchange.request
     return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Say hello."}]}
 
@@ -46,7 +49,28 @@ def run(services: Services, out: Output, *, page: str | None) -> None:
 
     def ready(url: str) -> None:
         out.say(f"Gateway: {url}/v1   Report: {url}/   Metrics: {url}/metrics   (Ctrl-C ends)")
+        out.say(_mode_line(services))
+        if services.settings.allow_network:
+            out.say("Other machines may reach it, and nothing here asks who they are (docs/operate.md).")
         data = shlex.quote(json.dumps(_example(services), ensure_ascii=False))
         out.say(f"Try: curl -i {url}/v1/chat/completions -H 'content-type: application/json' -d {data}")
 
     serve_until_stopped(services, page=page, on_ready=ready)
+
+
+def _mode_line(services: Services) -> str:
+    """What the gateway does now, and what would change it."""
+    from insource.workflows.services import privacy_mode
+
+    settings = services.settings
+    if privacy_mode(services) == "observe":
+        return (
+            "Mode: observe. Every request goes to the provider unchanged; moves (`insource move`) and "
+            "INSOURCE_PRIVACY=enforce change that."
+        )
+    why = "" if settings.privacy else " because this store was begun by an older insource"
+    who = f" or {settings.private_model}" if settings.private_model else ""
+    return (
+        f"Mode: enforce{why}. Private requests are answered by a certified candidate{who}, or refused; "
+        "INSOURCE_PRIVACY=observe lets them pass."
+    )

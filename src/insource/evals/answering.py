@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 
 from insource.core.errors import BadInput, EngineFailed, UpstreamError
 from insource.core.hashing import canonical_json
+from insource.core.headers import JSON
 from insource.core.ports import Ask, Call, Engine, Fitted, Scorer
-from insource.core.values import Example, JsonObject, LocalAnswer, Outcome, OutputProfile, Part
+from insource.core.values import CHAT_ENDPOINT, Example, JsonObject, LocalAnswer, Outcome, OutputProfile, Part
 from insource.evals.examples import hosted_loss, loss_of
 from insource.wire.chat import usage_tokens
 
@@ -63,7 +64,7 @@ class Answerer:
             raise EngineFailed("This recipe needs an engine, and none is there.", next_step="Run `insource doctor`.")
         body, capped = bounded(prepared)
         try:
-            reply = await self._engine.send(Call(path="/v1/chat/completions", body=canonical_json(body)))
+            reply = await self._engine.send(Call(path=CHAT_ENDPOINT, body=canonical_json(body), headers=JSON))
         except BadInput:
             return _REFUSED
         data = await reply.read()

@@ -20,7 +20,8 @@ def to_example(exchange: Exchange) -> Example | str:
     if not messages(exchange.request):
         return "The request holds no messages (bodies are not logged?)."
     answered_here = exchange.route is not None and not exchange.route.upstream.startswith("provider:")
-    completion = exchange.response if exchange.status < 400 and not answered_here else None
+    whole = exchange.status < 400 and exchange.incomplete is None
+    completion = exchange.response if whole and not answered_here else None
     hosted = answer_or_calls(completion)
     correct = exchange.reference_correct if hosted is not None else None
     reference, kind = exchange.reference, exchange.reference_kind or "label"

@@ -59,7 +59,7 @@ def split_warnings(
     order = sorted(range(len(examples)), key=lambda i: (examples[i].created, examples[i].exchange_id))
     references = {example.reference.strip() for example in examples}
     if len(references) == 1 and len(examples) > 1:
-        said.append(f"All {len(examples)} references are {next(iter(references))[:60]!r}: a constant or a dummy.")
+        said.append(f"All {len(examples)} references are the same: a constant or a dummy.")
     if categories and len(set(categories)) > 1:
         said.extend(_category_warnings(examples, [categories[i] for i in order], categories))
     losses = [hosted_losses[i] for i in order]

@@ -41,16 +41,26 @@ def status_of(error: InsourceError) -> int:
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
-def body_of(error: InsourceError) -> JsonObject:
+def body_of(error: InsourceError, *, path: str = "") -> JsonObject:
+    """In the dialect of the request's path."""
     code = _CODES.get(type(error)) or re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
-    return error_body(f"{error.message} {error.next_step}", status=status_of(error), code=code)
+    message = f"{error.message} {error.next_step}"
+    if path.rstrip("/").endswith("/messages"):
+        return {"type": "error", "error": {"type": _anthropic_kind(status_of(error)), "message": message}}
+    return error_body(message, status=status_of(error), code=code)
+
+
+def _anthropic_kind(status: int) -> str:
+    known = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
+    return known.get(status, "invalid_request_error" if status < 500 else "api_error")
 
 
 def error_body(message: str, *, status: int, code: str) -> JsonObject:
+    """In OpenAI's dialect."""
     kind = "invalid_request_error" if status < 500 else "server_error" if status == 500 else "upstream_error"
     return {"error": {"message": message, "type": kind, "code": code, "param": None}}
 
 
 def error_event(error: InsourceError) -> bytes:
-    """The last event of a stream that was cut; no `[DONE]` follows it."""
+    """The last event of a stream of ours that was cut; no `[DONE]` follows it."""
     return b"data: " + canonical_json(body_of(error)) + b"\n\n"

@@ -40,6 +40,10 @@ class Metrics:
         self._fallbacks = Counter("insource_fallbacks", "Requests that a failing local side passed on.", registry=r)
         self._pinned = Counter("insource_pinned", "Requests that had to stay on this machine.", registry=r)
         self._shadows = Counter("insource_shadow_answers", "Answers that no client saw.", registry=r)
+        self._incomplete = Counter("insource_incomplete", "Answers that were cut or broken.", registry=r)
+        self._private = Counter(
+            "insource_private_requests", "Requests with private data, by kind.", ("kind",), registry=r
+        )
         self._rejected = Counter("insource_rejected", "Requests refused unread.", ("status",), registry=r)
         Gauge("insource_writer_waiting", "Exchanges not written yet.", registry=r).set_function(waiting)
         self._children: dict[tuple[str, int], _Children] = {}
@@ -48,7 +52,7 @@ class Metrics:
     def observe(self, exchange: Exchange) -> None:
         route = exchange.route
         upstream = "none" if route is None else route.upstream
-        if "shadow_of" in exchange.metadata:
+        if exchange.marks.shadow_of is not None:
             self._shadows.inc()
             return
         self.exchanges += 1
@@ -68,12 +72,19 @@ class Metrics:
             children.prompt.inc(tokens[0])
             children.completion.inc(tokens[1])
         self._cost.inc(exchange.cost_usd or 0.0)
-        if exchange.metadata.get("escalated"):
+        if exchange.incomplete is not None:
+            self._incomplete.inc()
+        if exchange.marks.escalated:
             self._escalations.inc()
-        if "fallback" in exchange.metadata:
+        if exchange.marks.fallback is not None:
             self._fallbacks.inc()
         if route is not None and route.pinned:
             self._pinned.inc()
+
+    def count_private(self, kinds: tuple[str, ...]) -> None:
+        """Of a request, once its scan is done."""
+        for kind in kinds:
+            self._private.labels(kind[:40]).inc()
 
     def reject(self, status: int) -> None:
         self._rejected.labels(str(status)).inc()

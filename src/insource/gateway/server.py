@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import ipaddress
 import signal
 import socket
 import sys
@@ -14,22 +15,24 @@ from contextlib import contextmanager
 import uvicorn
 
 from insource.config import secret
+from insource.core.cores import usable_cores
 from insource.core.errors import UsageError
 from insource.core.values import Exchange, JsonObject
-from insource.gateway.app import Asgi, Surface, build_app
+from insource.gateway.app import Surface, build_app
+from insource.gateway.guard import Guard, listed
+from insource.gateway.http import Asgi
 from insource.gateway.metrics import Metrics
+from insource.gateway.own_pages import OwnPages
 from insource.providers.prices import price_usd
-from insource.traffic.request_scan import live_scan
 from insource.workflows.serve.handle_request import Joints, RequestHandler
 from insource.workflows.serve.load_routing import live_routing
 from insource.workflows.serve.price_rates import PriceRates
 from insource.workflows.serve.record_exchange import Recorder
+from insource.workflows.serve.scans import Scans
 from insource.workflows.serve.shadow import Shadows
-from insource.workflows.services import Services
+from insource.workflows.services import Services, privacy_mode
 
 _SWITCH_SECONDS = 0.0005
-_SCAN_HERE_BYTES = 16 * 1024
-"""At most some milliseconds of the built-in detector."""
 _GRACE_SECONDS = 10
 """How long answers under way may take after the signal to end."""
 
@@ -107,41 +110,29 @@ def serve(app: Asgi, *, host: str, port: int, on_ready: Callable[[str], None]) -
     make_server(app, on_ready=lambda: on_ready(url)).run(sockets=[listener])
 
 
-def gateway_app(
-    services: Services,
-    *,
-    page: Callable[[], str | None] = lambda: None,
-    extra: Asgi | None = None,
-) -> Asgi:
-    """The gateway over a set of services; `extra` gets the paths that are not the gateway's own."""
-    settings = services.settings
+def gateway_app(services: Services, *, page: Callable[[], str | None] = lambda: None) -> Asgi:
+    """The gateway over a set of services."""
+    settings, mode = services.settings, privacy_mode(services)
     metrics = Metrics(waiting=lambda: services.writer_health().waiting)
-
-    def log_health() -> JsonObject:
-        health = services.writer_health()
-        error = None if health.error is None else health.error.message
-        return {"written": health.written, "waiting": health.waiting, "dropped": health.dropped, "error": error}
-
-    def record(exchange: Exchange) -> None:
-        services.record(exchange)
-        metrics.observe(exchange)
-
+    scans = Scans(services.make_scan, processes=settings.scan_processes or min(usable_cores(), 4))
     routing = live_routing(services)
     forward_key = secret(settings.provider_key_env) is None
-    price = PriceRates(price_usd)
-    # The first price loads 1.6 MB of tables, which no request shall wait for.
-    price("gpt-4o", input_tokens=0, output_tokens=0, when=services.clock.now())
     handler = RequestHandler(
         Joints(
             provider=services.provider,
+            provider_url=settings.provider_url.rstrip("/").removesuffix("/v1"),
             routing=routing,
-            recorder=Recorder(clock=services.clock, record=record, price=price, bodies=settings.log_bodies),
-            scan=live_scan(services.detector, seconds=settings.privacy_seconds, clock=services.clock),
-            scan_seconds=settings.privacy_seconds,
-            scan_here_bytes=_SCAN_HERE_BYTES if services.detector.linear_time else 0,
+            recorder=Recorder(
+                clock=services.clock,
+                record=_recording(services, metrics, scans if mode == "observe" else None),
+                price=PriceRates(price_usd),
+                bodies=settings.log_bodies,
+            ),
+            scan=scans.kinds if mode == "enforce" else None,
             forward_key=forward_key,
             shadows=Shadows(most=settings.slots),
-        )
+        ),
+        scans=scans,
     )
     return build_app(
         Surface(
@@ -149,15 +140,60 @@ def gateway_app(
             routing=routing,
             provider=services.provider,
             metrics=metrics,
-            log_health=log_health,
-            page=page,
-            extra=extra,
-            forward_key=forward_key,
+            own=OwnPages(
+                routing=routing, metrics=metrics, mode=mode, log_health=lambda: _log_health(services), page=page
+            ),
+            guard=Guard(
+                allow_hosts=listed(settings.allow_hosts),
+                allow_origins=listed(settings.allow_origins),
+                network=settings.allow_network,
+            ),
         )
     )
+
+
+def _recording(services: Services, metrics: Metrics, scans: Scans | None) -> Callable[[Exchange, bytes], None]:
+    """Records an exchange; with `scans`, what is private in its request is found out afterwards, off the way."""
+
+    def record(exchange: Exchange, body: bytes) -> None:
+        services.record(exchange)
+        metrics.observe(exchange)
+        if exchange.private_kinds is not None:
+            metrics.count_private(exchange.private_kinds)
+        elif scans is not None and body and exchange.marks.shadow_of is None:
+
+            def found(kinds: tuple[str, ...]) -> None:
+                services.note_scan(exchange.id, kinds)
+                metrics.count_private(kinds)
+
+            scans.offer(body, found)
+
+    return record
+
+
+def _log_health(services: Services) -> JsonObject:
+    health = services.writer_health()
+    error = None if health.error is None else health.error.message
+    return {"written": health.written, "waiting": health.waiting, "dropped": health.dropped, "error": error}
 
 
 def serve_until_stopped(services: Services, *, page: str | None, on_ready: Callable[[str], None]) -> None:
     """The gateway and one page at `/`, until interrupted. Closing the services then writes what was recorded."""
     settings = services.settings
+    require_loopback(settings.host, allow_network=settings.allow_network)
     serve(gateway_app(services, page=lambda: page), host=settings.host, port=settings.port, on_ready=on_ready)
+
+
+def require_loopback(host: str, *, allow_network: bool) -> None:
+    """Raises UsageError for an address that other machines can reach, unless the user said that they may."""
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if loopback or allow_network:
+        return
+    raise UsageError(
+        f"{host!r} can be reached from other machines: whoever reaches it can spend your API key and ask your models. "
+        "Nothing here asks for a password.",
+        next_step="Keep 127.0.0.1, or say `--allow-network` behind a proxy that checks who asks (docs/operate.md).",
+    )

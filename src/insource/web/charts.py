@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import altair as alt
 import vl_convert
 
+from insource.core.values import Verdict
 from insource.workflows.plan import Plan, PlanRow
 
 Row = dict[str, str | float]
@@ -16,7 +17,7 @@ Row = dict[str, str | float]
 _WIDTH_PX = 620
 _ROW_PX = 30
 _GROUND = "transparent"
-WHERE = ("answered here, certified", "stays here, private", "hosted")
+WHERE = ("answered here, certified", "answered here, pinned", "hosted")
 _WHERE_COLOURS = ("#1b7f5c", "#5b4b9a", "#b9bec7")
 
 
@@ -36,8 +37,9 @@ def requests_chart(plan: Plan) -> str:
     """Where each task's requests go after the plan, as shares of all exchanges."""
     data: list[Row] = []
     for row in plan.rows:
-        here, private = row.share_moved, row.share_private
-        for where, share in zip(WHERE, (here, private, 1 - here - private), strict=True):
+        pinned = float(row.verdict is Verdict.PIN)
+        here = row.coverage
+        for where, share in zip(WHERE, (here, pinned, 1 - here - pinned), strict=True):
             data.append({"task": _label(row), "where": where, "exchanges": share * row.exchanges})
     chart = (
         alt.Chart(alt.Data(values=data))

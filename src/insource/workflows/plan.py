@@ -1,6 +1,7 @@
 """The plan: every task of the log with its verdict, what is spent now, and what would be spent after the moves.
 
-Privacy comes before quality: a pinned task is not a question of figures. Everything else is evaluated.
+Measuring sends nothing anywhere, so tasks with private data are measured like all others. PIN is said of tasks that the
+user pinned, with what answers them here.
 """
 
 from __future__ import annotations
@@ -8,12 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from insource.core.ports import Engine
 from insource.core.values import Evaluation, Exchange, JsonObject, Verdict
-from insource.routing.pinning import pin_reason
 from insource.workflows.prove.evaluate import TaskEvaluation, evaluate_task
 from insource.workflows.prove.find_tasks import TaskReport, find_tasks
 from insource.workflows.services import Progress, Services, engine_settings, quiet
@@ -25,9 +25,7 @@ class Spend:
 
     total_usd: float = 0.0
     estimated_usd: float = 0.0
-    """Part of the total: priced from the list, because the record held no cost."""
-    private_usd: float = 0.0
-    """Part of the total: of requests that must not leave the machine."""
+    """Part of the total: from list prices, because the log states no cost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +35,7 @@ class PlanRow:
     report: TaskReport
     spend: Spend
     private: int
-    """Exchanges whose request holds personal data or secrets, or could not be scanned."""
+    """Exchanges whose request holds personal data or secrets, or could not be read to its end."""
     verdict: Verdict
     reason: str
     recipe: str | None = None
@@ -57,17 +55,11 @@ class PlanRow:
 
     @property
     def share_private(self) -> float:
-        return 1.0 if self.verdict is Verdict.PIN else self.private / self.exchanges
-
-    @property
-    def share_moved(self) -> float:
-        return self.coverage * (1 - self.share_private)
+        return self.private / self.exchanges
 
     @property
     def spend_after_usd(self) -> float:
-        if self.verdict is Verdict.PIN:
-            return 0.0
-        return (self.spend.total_usd - self.spend.private_usd) * (1 - self.coverage)
+        return 0.0 if self.verdict is Verdict.PIN else self.spend.total_usd * (1 - self.coverage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,51 +86,34 @@ class Plan:
 
     @property
     def private_share(self) -> float:
-        """Share of the exchanges that stay on this machine because they, or their task, are private."""
+        """Share of the exchanges whose request holds private data: what a privacy policy would act on."""
         return sum(row.share_private * row.exchanges for row in self.rows) / max(self.exchanges, 1)
 
     @property
     def moved_share(self) -> float:
         """Share of the exchanges that a certified candidate answers here."""
-        return sum(row.share_moved * row.exchanges for row in self.rows) / max(self.exchanges, 1)
+        return sum(row.coverage * row.exchanges for row in self.rows) / max(self.exchanges, 1)
 
 
 async def make_plan(services: Services, *, progress: Progress = quiet) -> Plan:
-    """Finds the tasks, evaluates those that privacy does not decide. Raises EmptyLog, UnknownModel."""
+    """Finds the tasks and evaluates them. Raises EmptyLog, UnknownModel."""
     reports = find_tasks(services, progress=progress)
     spend, private = _sums(services)
     model = services.find_model(services.settings.model)
+    pins = {pin.task_id for pin in services.registry.pins()}
     rows: list[PlanRow] = []
     async with _shared_engine(services) as engine:
         for done, report in enumerate(reports):
             progress("Evaluating tasks", done, len(reports))
             task_id = report.task.id
-            row = await _row(
-                services,
-                report,
-                engine=engine,
-                private=private[task_id],
-                spend=spend[task_id],
-                progress=progress,
-            )
-            rows.append(row)
+            found = await evaluate_task(services, report.task, engine=engine, progress=progress)
+            row = _row(report, found, private=private[task_id], spend=spend[task_id])
+            rows.append(_pinned(row) if task_id in pins else row)
     progress("Evaluating tasks", len(reports), len(reports))
     return Plan(created=services.clock.now(), model=model.ref, rows=tuple(rows))
 
 
-async def _row(
-    services: Services, report: TaskReport, *, engine: Engine, private: int, spend: Spend, progress: Progress
-) -> PlanRow:
-    settings = services.settings
-    pinned = pin_reason(
-        private=private,
-        exchanges=report.figures.exchanges,
-        pin_share=settings.privacy_pin_share,
-        confidence=settings.confidence,
-    )
-    if pinned is not None:
-        return PlanRow(report=report, spend=spend, private=private, verdict=Verdict.PIN, reason=pinned)
-    found = await evaluate_task(services, report.task, engine=engine, progress=progress)
+def _row(report: TaskReport, found: TaskEvaluation, *, private: int, spend: Spend) -> PlanRow:
     return PlanRow(
         report=report,
         spend=spend,
@@ -149,6 +124,15 @@ async def _row(
         evaluation=nearest(found),
         n_needed=found.n_needed,
     )
+
+
+def _pinned(row: PlanRow) -> PlanRow:
+    """Of a task that the user pinned: what answers it here, and how well."""
+    if row.coverage > 0:
+        reason = f"You pinned it; {row.recipe} may answer {row.coverage:.0%} of it here. {row.reason}"
+    else:
+        reason = f"You pinned it, and nothing certified answers it here: its requests are refused. {row.reason}"
+    return replace(row, verdict=Verdict.PIN, reason=reason)
 
 
 def nearest(found: TaskEvaluation) -> Evaluation | None:
@@ -184,8 +168,7 @@ def _sums(services: Services) -> tuple[defaultdict[str, Spend], defaultdict[str,
 
 
 def _is_private(exchange: Exchange) -> bool:
-    """Not scanned counts as private (promise 1)."""
-    return exchange.private_kinds != ()
+    return bool(exchange.private_kinds)
 
 
 def spend_of(exchanges: Sequence[Exchange]) -> Spend:
@@ -194,8 +177,7 @@ def spend_of(exchanges: Sequence[Exchange]) -> Spend:
 
     return Spend(
         total_usd=total(exchanges),
-        estimated_usd=total([e for e in exchanges if e.cost_estimated]),
-        private_usd=total([e for e in exchanges if _is_private(e)]),
+        estimated_usd=total([e for e in exchanges if e.cost_source != "recorded"]),
     )
 
 

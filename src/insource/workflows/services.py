@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from insource.config import Settings
 from insource.core.ports import (
     Clock,
     Engine,
     ExchangeStore,
-    ModelSource,
     PrivacyDetector,
     Recipe,
     Registry,
+    RequestScan,
     Scorer,
     Upstream,
 )
 from insource.core.values import EngineSettings, Exchange, ModelFile
-from insource.engines.models.cache import ModelCache
 from insource.store.writer import WriterHealth
 
 Progress = Callable[[str, int, "int | None"], None]
@@ -36,18 +36,28 @@ class Services:
     exchanges: ExchangeStore
     registry: Registry
     detector: PrivacyDetector
+    make_scan: Callable[[], RequestScan]
+    """A scan of whole requests by that detector, for one thread at a time; whoever makes it closes it."""
     provider: Upstream
     recipes: Mapping[str, Recipe]
     scorers: Mapping[str, Scorer]
-    sources: Mapping[str, ModelSource]
-    model_cache: ModelCache
     find_model: Callable[[str], ModelFile]
     """The model file on disk for a reference ("" is the default model); raises UnknownModel with the pull command."""
+    pull_default_model: Callable[[Progress], ModelFile]
+    """The default model's file, downloaded unless it is there; raises DownloadFailed."""
     make_engine: Callable[[ModelFile, EngineSettings], Engine]
     """A stopped engine for a model file (or the external one when `engine_url` is set)."""
     record: Callable[[Exchange], None]
     """Hands an exchange to the batching writer; returns at once, never raises."""
+    note_scan: Callable[[str, tuple[str, ...]], None]
+    """(exchange id, kinds of private data) that a scan found after it was recorded; returns at once, never raises."""
     writer_health: Callable[[], WriterHealth]
+
+
+def privacy_mode(services: Services) -> Literal["observe", "enforce"]:
+    """As set; else as the store was begun (an older insource kept private requests here); else observe."""
+    mode = services.settings.privacy or services.registry.fact("privacy")
+    return "enforce" if mode == "enforce" else "observe"
 
 
 def engine_settings(services: Services) -> EngineSettings:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from insource.core.errors import StorageError, UsageError
-from insource.core.ports import ExchangeFilter
+from insource.core.ports import ExchangeFilter, RequestScan
 from insource.core.values import Exchange, JsonObject
 from insource.traffic.log_line import encode, to_line
-from insource.workflows.prove.scan_requests import RequestScanner
+from insource.wire import json_text
 from insource.workflows.services import Services
 
 FORMATS = ("insource", "openai")
@@ -36,12 +36,9 @@ def export_log(
     if format not in FORMATS:
         raise UsageError(f"There is no export format {format!r}.", next_step=f"Choose one of: {', '.join(FORMATS)}.")
     written = withheld = 0
-    with (
-        RequestScanner(services.detector, services.settings.privacy_seconds, clock=services.clock) as scanner,
-        _opened(out) as file,
-    ):
+    with closing(services.make_scan()) as scan, _opened(out) as file:
         for exchange in services.exchanges.read(ExchangeFilter(task_id=task_id)):
-            if not include_private and _is_private(exchange, scanner):
+            if not include_private and _is_private(exchange, scan):
                 withheld += 1
                 continue
             file.write(encode(to_line(exchange) if format == "insource" else _pair(exchange)) + "\n")
@@ -49,10 +46,10 @@ def export_log(
     return ExportReport(written=written, withheld_private=withheld)
 
 
-def _is_private(exchange: Exchange, scanner: RequestScanner) -> bool:
+def _is_private(exchange: Exchange, scan: RequestScan) -> bool:
     """One that was never scanned is scanned now: unknown is not the same as free of private data."""
     kinds = exchange.private_kinds
-    return bool(scanner.kinds(exchange.request) if kinds is None else kinds)
+    return bool(scan.kinds(json_text.encode(exchange.request)) if kinds is None else kinds)
 
 
 def _pair(exchange: Exchange) -> JsonObject:
@@ -66,6 +63,8 @@ def _opened(out: TextIO | Path) -> Generator[TextIO]:
         return
     part = out.with_name(out.name + ".part")
     try:
+        part.touch()
+        part.chmod(0o600)  # what people wrote, for its owner's eyes
         with part.open("w", encoding="utf-8", newline="\n") as file:
             yield file
         part.replace(out)

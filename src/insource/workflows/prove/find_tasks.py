@@ -16,6 +16,7 @@ from insource.traffic.discovery import DiscoveryInput, discover
 from insource.traffic.figures import HIDDEN, task_figures
 from insource.traffic.matcher import routable
 from insource.wire.chat import messages
+from insource.workflows.prove.scan_log import scan_log
 from insource.workflows.services import Progress, Services, quiet
 
 _PROGRESS_EVERY = 500
@@ -37,15 +38,18 @@ def find_tasks(services: Services, *, progress: Progress = quiet) -> list[TaskRe
 
     Raises EmptyLog.
     """
+    scan_log(services, progress=progress)
     exchanges = _read(services, progress)
     existing, assigned = services.registry.tasks(), services.exchanges.assignments()
     with_body = [item for item in exchanges if messages(item.request)]
     progress("Finding tasks", 0, None)
+    mask = masker(services.detector)
     found = discover(
         [DiscoveryInput.of(item) for item in with_body],
         existing=existing,
         assigned=assigned,
         keep=_in_use(services, existing, exchanges),
+        mask=mask,
     )
     task_of = dict(found.task_of)
     known = {task.id for task in found.tasks}
@@ -58,7 +62,6 @@ def find_tasks(services: Services, *, progress: Progress = quiet) -> list[TaskRe
     for item in exchanges:
         if item.id in task_of:
             members[task_of[item.id]].append(item)
-    mask = masker(services.detector)
     reports = [
         TaskReport(task=task, figures=task_figures(members[task.id], mask=mask))
         for task in found.tasks
@@ -77,7 +80,7 @@ def _read(services: Services, progress: Progress) -> list[Exchange]:
         )
     exchanges: list[Exchange] = []
     for item in services.exchanges.read():
-        if "shadow_of" in item.metadata:  # a second answer to a request that is in the log already
+        if item.marks.shadow_of is not None:  # a second answer to a request that is in the log already
             continue
         exchanges.append(item)
         if len(exchanges) % _PROGRESS_EVERY == 0:

@@ -6,6 +6,7 @@ Every batch is committed, so an interrupted import keeps what it read, and impor
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -13,12 +14,13 @@ from typing import Any, cast
 
 from insource import plugins
 from insource.core.errors import BadInput, UsageError
+from insource.core.ports import RequestScan
 from insource.core.values import Exchange
-from insource.providers.prices import estimate_tokens, price_usd
+from insource.providers.prices import estimated_tokens, price_usd
 from insource.traffic.lines import LogFile
 from insource.traffic.readers import BadLine, Reader
-from insource.wire import chat
-from insource.workflows.prove.scan_requests import RequestScanner
+from insource.traffic.request_scan import UNSCANNED
+from insource.wire import chat, json_text
 from insource.workflows.services import Progress, Services, quiet
 
 _BATCH = 500
@@ -60,22 +62,18 @@ def import_traffic(
 ) -> ImportReport:
     """Raises BadInput for a file that is empty, unreadable, in no known format, or without one exchange in it."""
     counts, bad = _Counts(), list[BadLine]()
-    patience_seconds = services.settings.privacy_seconds
-    with (
-        LogFile(path) as file,
-        RequestScanner(services.detector, patience_seconds, clock=services.clock) as scanner,
-    ):
+    with LogFile(path) as file, closing(services.make_scan()) as scan:
         lines = iter(file)
         reader, lines = _choose_reader(lines, path, format)
         records = reader.read(lines)
         while batch := list(islice(records, _BATCH)):
             exchanges = [record for record in batch if isinstance(record, Exchange)]
-            finished = [_finish(services, scanner, exchange) for exchange in exchanges]
+            finished = [_finish(services, scan, exchange) for exchange in exchanges]
             counts.added += services.exchanges.append(finished)
             counts.read += len(finished)
             counts.private += sum(bool(exchange.private_kinds) for exchange in finished)
-            counts.unscanned += sum(scanner.UNSCANNED in (exchange.private_kinds or ()) for exchange in finished)
-            counts.cost_estimated += sum(exchange.cost_estimated for exchange in finished)
+            counts.unscanned += sum(UNSCANNED in (exchange.private_kinds or ()) for exchange in finished)
+            counts.cost_estimated += sum(exchange.cost_source == "estimate" for exchange in finished)
             new_bad = [record for record in batch if isinstance(record, BadLine)]
             counts.bad_lines += len(new_bad)
             bad.extend(new_bad[: _SHOWN_BAD_LINES - len(bad)])
@@ -144,9 +142,10 @@ def _nothing_in(path: Path, reader: Reader, bad: list[BadLine]) -> BadInput:
 # ---------------------------------------------------------------------------------------- privacy and cost
 
 
-def _finish(services: Services, scanner: RequestScanner, exchange: Exchange) -> Exchange:
+def _finish(services: Services, scan: RequestScan, exchange: Exchange) -> Exchange:
     """Kinds that the log itself states are kept beside those found here: a log can make a request more private only."""
-    kinds = dict.fromkeys((*(exchange.private_kinds or ()), *scanner.kinds(exchange.request)))
+    found = scan.kinds(json_text.encode(exchange.request))
+    kinds = dict.fromkeys((*(exchange.private_kinds or ()), *found))
     return priced(replace(exchange, private_kinds=tuple(kinds)), services)
 
 
@@ -159,22 +158,12 @@ def priced(exchange: Exchange, services: Services) -> Exchange:
     if exchange.cost_usd is not None or (exchange.response is None and exchange.status != 200):
         return exchange
     counted = chat.usage_tokens(exchange.response)
-    tokens_in, tokens_out = counted or _estimated_tokens(exchange)
+    tokens = counted or estimated_tokens(exchange.request, exchange.response, exchange.reference)
     model = exchange.request.get("model") or (exchange.response or {}).get("model")
-    if not isinstance(model, str):
+    if not isinstance(model, str) or tokens is None:
         return exchange
     when = exchange.created if exchange.created.year >= _FIRST_PRICED_YEAR else services.clock.now()
-    cost_usd = price_usd(model, input_tokens=tokens_in, output_tokens=tokens_out, when=when)
-    return replace(exchange, cost_usd=cost_usd, cost_estimated=cost_usd is not None and counted is None)
-
-
-def _estimated_tokens(exchange: Exchange) -> tuple[int, int]:
-    """(input, output). Keys and roles of the messages stand for the tokens that the chat format adds."""
-    asked = [exchange.request.get("messages"), exchange.request.get("tools")]
-    answer = chat.answer_message(exchange.response)
-    answered: Any = [answer.get("content"), answer.get("tool_calls")] if answer else exchange.reference
-    return estimate_tokens(_text_bytes(asked)), estimate_tokens(_text_bytes(answered))
-
-
-def _text_bytes(value: Any) -> int:
-    return sum(len(text.encode("utf-8", "surrogatepass")) for text in chat.strings(value))
+    cost_usd = price_usd(model, input_tokens=tokens[0], output_tokens=tokens[1], when=when)
+    if cost_usd is None:
+        return exchange
+    return replace(exchange, cost_usd=cost_usd, cost_source="estimate" if counted is None else "list price")

@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 
 from insource.core.errors import BadInput, ContextOverflow, EngineFailed, InsourceError
-from insource.core.ports import Ask, Call, Engine, Fitted, Reply
-from insource.core.values import JsonObject, LocalAnswer
+from insource.core.headers import JSON
+from insource.core.ports import Ask, Call, Demand, Engine, Fitted, Reply
+from insource.core.values import CHAT_ENDPOINT, JsonObject, LocalAnswer
 from insource.wire import chat
 
-CHAT_PATH = "/v1/chat/completions"
 _LOGPROBS = ("logprobs", "top_logprobs")
 
 
@@ -34,6 +34,8 @@ class Local:
     recipe: str = ""
     streams: bool = False
     """Whether the engine's own stream may be the answer, because the recipe takes the text as it comes."""
+    honours: frozenset[Demand] = frozenset()
+    """What a request may ask for beyond one text."""
 
     @property
     def upstream(self) -> str:
@@ -126,8 +128,7 @@ async def _send(local: Local, body: JsonObject) -> Reply:
         raise EngineFailed(
             f"The recipe {local.recipe!r} needs an engine and has none.", next_step="Pull its model file again."
         )
-    headers = {"content-type": "application/json"}
-    return await local.engine.send(Call(path=CHAT_PATH, body=msgspec.json.encode(body), headers=headers))
+    return await local.engine.send(Call(path=CHAT_ENDPOINT, body=msgspec.json.encode(body), headers=JSON))
 
 
 async def _prepend(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

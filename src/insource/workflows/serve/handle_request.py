@@ -1,56 +1,57 @@
-"""One request through the gateway (DESIGN §2): parse, facts, decide, engine or provider, answer, record.
+"""One request through the gateway (DESIGN §2): read, facts, decide, engine or provider, answer, record.
 
-The provider gets the client's own bytes. A local answer is made whole before the client sees any of it, unless the
-recipe streams; until the first byte went out a failing engine falls back, afterwards never.
+The provider gets the client's own bytes, and the client the provider's. A local answer is made whole before the client
+sees any of it, unless the recipe streams; until the first byte went out a failing engine falls back, afterwards never.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 
-import msgspec
-
-from insource.core.errors import BadInput, EngineFailed, InsourceError, PinnedUnavailable
+from insource.core.errors import (
+    BadInput,
+    EngineFailed,
+    InsourceError,
+    PinnedUnavailable,
+    UnknownModel,
+    UsageError,
+)
+from insource.core.headers import header
 from insource.core.ports import Call, Reply, Upstream
-from insource.core.values import JsonObject, LocalAnswer, Route
-from insource.routing.decide import UNSCANNED, Decision, RequestFacts, after_answer, after_failure, decide
+from insource.core.values import LocalAnswer, Marks, Route
+from insource.routing.decide import (
+    LOCAL_PREFIX,
+    UNSCANNED,
+    Decision,
+    RequestFacts,
+    after_answer,
+    decide,
+    otherwise,
+)
 from insource.traffic.matcher import declared_task
-from insource.workflows.serve.answer_locally import (
-    CHAT_PATH,
-    ask_engine,
-    client_completion,
-    prepare,
-    stream_locally,
+from insource.workflows.serve.answer_locally import Local, ask_engine, client_completion, prepare, stream_locally
+from insource.workflows.serve.incoming import (
+    Asked,
+    Incoming,
+    demands,
+    description,
+    has_body,
+    states_short_body,
+    understand,
 )
 from insource.workflows.serve.live_routing import LiveRouting, RoutingState
-from insource.workflows.serve.record_exchange import CLIENT_LEFT, OpenExchange, Recorder
-from insource.workflows.serve.relay import relay_answer, relay_stream, relay_whole
+from insource.workflows.serve.pass_through import to_client, to_provider
+from insource.workflows.serve.record_exchange import CLIENT_LEFT, Ending, Recorder, Underway
+from insource.workflows.serve.relay import Relayed, relay, relay_completion, relay_local_stream
+from insource.workflows.serve.scans import Scans
 from insource.workflows.serve.shadow import Shadows
 
 _LOG = logging.getLogger(__name__)
 TASK_HEADER = "x-insource-task"
 """By which an application declares the task of a request; kept in the exchange's metadata as `task`."""
-_NOT_FORWARDED = frozenset(
-    {
-        *("host", "content-length", "accept-encoding", "cookie", "expect"),
-        *("connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade"),
-        *("proxy-authorization", "proxy-authenticate", "proxy-connection"),
-    }
-)
-_KEY_HEADERS = frozenset({"authorization", "x-api-key", "api-key"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incoming:
-    """A request as it arrived; header names are in lower case."""
-
-    exchange_id: str
-    body: bytes
-    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,9 @@ class Answer:
     """A reply to relay, or the error to tell; and where it came from. The reply must be closed, also when unread."""
 
     reply: Reply | InsourceError
-    route: Route | None
+    route: Route
+    authored: bool
+    """insource itself wrote it: a cut is told in it. False: it is the provider's, and nothing is added."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,233 +69,270 @@ class Joints:
     """What the handler works with."""
 
     provider: Upstream
+    provider_url: str = ""
+    """Under which a redirect is led back to the gateway."""
     routing: LiveRouting
     recorder: Recorder
-    scan: Callable[[JsonObject], tuple[str, ...]]
-    """Kinds of private data in a request. Slow or raising counts as private."""
-    scan_seconds: float = 0.25
-    scan_here_bytes: int = 0
-    """Bodies up to this size are scanned on the event loop, because handing over to a thread costs several times the
-    scan. Only for a detector whose time is known to be linear in the text: any other could stop the gateway."""
+    scan: Callable[[bytes], Awaitable[tuple[str, ...]]] | None = None
+    """Kinds of private data in a request, before it is decided where it goes; None: no policy asks for it. Raising
+    counts as private."""
     forward_key: bool = False
     """Hand the client's own key to the provider: only when no provider key is configured. Never to an engine."""
     shadows: Shadows
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """A request on its way: what arrived, what it asks for, what is known of it."""
+
+    incoming: Incoming
+    asked: Asked
+    body: bytes | None
+    """None: its bytes are still coming, and go on as they come."""
+    underway: Underway
+    facts: RequestFacts
+    state: RoutingState
+
+
 class RequestHandler:
-    def __init__(self, joints: Joints) -> None:
+    def __init__(self, joints: Joints, *, scans: Scans | None = None) -> None:
+        """`scans` are ended with the handler."""
         self._joints = joints
-        self._scanners = ThreadPoolExecutor(max_workers=4, thread_name_prefix="insource-scan")
+        self._scans = scans
 
     async def handle(self, incoming: Incoming) -> Answer:
         """Raises only what is a bug here (and asyncio's cancellation); both are recorded before."""
-        try:
-            request = parse(incoming.body)
-        except BadInput as error:
-            return Answer(reply=error, route=None)
         state = self._joints.routing.current
-        exchange = self._open(incoming, request)
         try:
-            facts = await self._facts(exchange, state, len(incoming.body))
+            body = await self._body(incoming)
+        except InsourceError as error:  # the client left while it sent: there was no exchange
+            route = Route(upstream="none", model="", reason="the request did not arrive")
+            return Answer(reply=error, route=route, authored=True)
+        asked = _asked(incoming, body)
+        underway = self._begin(incoming, asked, body)
+        route = Route(upstream="none", model=asked.model, reason="not decided")
+        try:
+            facts = await self._facts(incoming, asked, body or b"", state=state)
+            # Nothing to scan is scanned; what a policy did not ask for is found out later.
+            underway.private_kinds = () if body == b"" else facts.private_kinds
             decision = decide(facts, state.table)
-            exchange.private_kinds = facts.private_kinds
-            exchange.reroute(
-                reason=decision.reason,
-                task_id=decision.task_id,
-                candidate_id=decision.candidate_id,
-                certificate_id=decision.certificate_id,
-                pinned=decision.pinned,
-            )
-            reply = await self._answer(incoming, exchange, decision=decision, state=state)
+            route = _route_of(decision, asked)
+            case = _Case(incoming=incoming, asked=asked, body=body, underway=underway, facts=facts, state=state)
+            return await self._answer(case, decision)
         except InsourceError as error:
-            exchange.finish(error_status(error), None)
-            return Answer(reply=error, route=exchange.route)
+            underway.end(route, Ending(status=error_status(error)))
+            return Answer(reply=error, route=route, authored=True)
         except asyncio.CancelledError:
-            exchange.finish(CLIENT_LEFT, None, incomplete="the client left before the answer")
+            underway.end(route, Ending(status=CLIENT_LEFT, incomplete="the client left before the answer"))
             raise
         except Exception:
-            exchange.finish(500, None)
+            underway.end(route, Ending(status=500))
             raise
-        return Answer(reply=reply, route=exchange.route)
 
     async def close(self) -> None:
-        self._scanners.shutdown(wait=False, cancel_futures=True)
         await self._joints.shadows.close()
+        if self._scans is not None:
+            await asyncio.to_thread(self._scans.close)
 
-    def _open(self, incoming: Incoming, request: JsonObject) -> OpenExchange:
-        declared = incoming.headers.get(TASK_HEADER)
-        return OpenExchange(
+    # --------------------------------------------------------------------------------------------- reading
+
+    async def _body(self, incoming: Incoming) -> bytes | None:
+        """Whole where it decides something, or where it is short; None: it goes on as it comes."""
+        if not has_body(incoming.headers):
+            return b""
+        if self._joints.scan is not None or incoming.is_chat or states_short_body(incoming.headers):
+            return await incoming.body.whole()
+        return None
+
+    def _begin(self, incoming: Incoming, asked: Asked, body: bytes | None) -> Underway:
+        declared = header(incoming.headers, TASK_HEADER)
+        return Underway(
             recorder=self._joints.recorder,
             id=incoming.exchange_id,
-            request=request,
-            route=Route(upstream="none", model=str(request.get("model", "")), reason="not decided"),
+            endpoint=incoming.path,
+            request=asked.request,
+            body=body or b"",
             metadata={} if declared is None else {"task": declared},
         )
 
-    async def _facts(self, exchange: OpenExchange, state: RoutingState, size_bytes: int) -> RequestFacts:
-        """Both may fail, and then say so: an unscanned request is private, an unmatched one perhaps pinned."""
-        request, task_id, task_known = exchange.request, None, True
-        try:
-            task_id = state.match(request, declared_task(request, exchange.metadata))
-        except Exception:
-            _LOG.exception("The task of exchange %s could not be found.", exchange.id)
-            task_known = False
-        try:
-            private_kinds = await self._scan(request, size_bytes)
-        except Exception as error:
-            # Without the traceback: a detector's frames and messages may quote what it found.
-            _LOG.error("Exchange %s was not scanned (%s), so it is pinned.", exchange.id, type(error).__name__)
-            private_kinds = (UNSCANNED,)
+    async def _facts(self, incoming: Incoming, asked: Asked, body: bytes, *, state: RoutingState) -> RequestFacts:
+        """Both look-ups may fail, and then say so: an unscanned request is private, an unmatched one perhaps pinned."""
+        is_chat = incoming.is_chat and asked.readable
+        task_id, task_known = None, True
+        if is_chat:
+            try:
+                declared = header(incoming.headers, TASK_HEADER)
+                task_id = state.match(asked.request, declared_task(asked.request, {"task": declared}))
+            except Exception:
+                _LOG.exception("The task of exchange %s could not be found.", incoming.exchange_id)
+                task_known = False
         return RequestFacts(
-            exchange_id=exchange.id,
-            model=str(request.get("model", "")),
+            exchange_id=incoming.exchange_id,
+            model=asked.model if asked.readable else "",
+            is_chat=is_chat,
             task_id=task_id,
             task_known=task_known,
-            private_kinds=private_kinds,
-            demands=demands(request),
+            private_kinds=await self._private_kinds(incoming, body),
+            demands=demands(asked.request) if is_chat else frozenset(),
         )
 
-    async def _scan(self, request: JsonObject, size_bytes: int) -> tuple[str, ...]:
-        if size_bytes <= self._joints.scan_here_bytes:
-            return self._joints.scan(request)
-        scanning = asyncio.get_running_loop().run_in_executor(self._scanners, self._joints.scan, request)
-        async with asyncio.timeout(self._joints.scan_seconds):
-            return await scanning
+    async def _private_kinds(self, incoming: Incoming, body: bytes) -> tuple[str, ...] | None:
+        if self._joints.scan is None:
+            return None
+        if not body:
+            return ()
+        try:
+            return await self._joints.scan(body)
+        except Exception as error:
+            # Without the traceback: a detector's frames and messages may quote what it found.
+            _LOG.error("Exchange %s was not scanned (%s).", incoming.exchange_id, type(error).__name__)
+            return (UNSCANNED,)
 
-    async def _answer(
-        self, incoming: Incoming, exchange: OpenExchange, *, decision: Decision, state: RoutingState
-    ) -> Reply:
+    # ------------------------------------------------------------------------------------------- answering
+
+    async def _answer(self, case: _Case, decision: Decision) -> Answer:
+        marks = Marks()
+        while decision.route == "local":
+            answered = await self._locally(case, decision)
+            if isinstance(answered, Answer):
+                return answered
+            marks = Marks(escalated=marks.escalated or answered.escalated, fallback=answered.fallback or marks.fallback)
+            decision = replace(otherwise(decision, case.facts, case.state.table), reason=answered.reason)
         if decision.route == "refuse":
-            raise PinnedUnavailable(
-                f"This request must stay on this machine ({decision.reason}), and no local model is there.",
-                next_step="Get one with `insource models pull`, and restart the gateway.",
-            )
-        if decision.route == "local":
-            try:
-                reply = await self._locally(exchange, decision, state)
-            except InsourceError as error:
-                if after_failure(decision) == "refuse":
-                    raise _refusal(decision, error) from error
-                exchange.metadata["fallback"] = type(error).__name__
-                exchange.reroute(reason=f"fell back to the provider: {error.message}")
-                reply = None
-            if reply is not None:
-                return reply
-        return await self._by_provider(incoming, exchange, decision=decision, state=state)
+            raise _refusal(decision)
+        return await self._by_provider(case, decision, marks)
 
-    async def _locally(self, exchange: OpenExchange, decision: Decision, state: RoutingState) -> Reply | None:
-        """None: the answer is below the gate."""
-        request = exchange.request
-        local = state.locals.get(decision.candidate_id)
-        if local is None:
-            raise EngineFailed(
-                f"The candidate {decision.candidate_id or 'of the default model'!r} could not be loaded.",
-                next_step="`insource models list` shows what is on disk; pull what is missing.",
+    async def _locally(self, case: _Case, decision: Decision) -> Answer | _Missed:
+        """The answer of a candidate or a model on this machine, or why it does not answer."""
+        try:
+            local = _local(case.state, decision)
+            if local.engine is not None and decision.model is not None:
+                await self._joints.routing.ensure(local.engine)
+            return await self._by_local(case, decision, local)
+        except InsourceError as error:
+            if decision.otherwise == "refuse":
+                raise _refusal(decision, error) from error
+            return _Missed(
+                reason=f"{decision.reason}; not answered here: {error.message}", fallback=type(error).__name__
             )
-        if decision.local_only:
-            exchange.reroute(upstream=local.upstream, model=local.model)
+
+    async def _by_local(self, case: _Case, decision: Decision, local: Local) -> Answer | _Missed:
+        request = case.asked.request
+        route = replace(_route_of(decision, case.asked), upstream=local.upstream, model=local.model)
         try:
             prepared = prepare(local, request)
             if not isinstance(prepared, LocalAnswer):
-                if request.get("stream") is True and local.streams and (decision.gate <= 0 or decision.local_only):
+                if case.asked.streams and local.streams and decision.gate <= 0:
                     reply = await stream_locally(local, prepared, request)
-                    exchange.reroute(upstream=local.upstream, model=local.model)
-                    return relay_stream(exchange, reply)
+                    stream = relay_local_stream(Relayed(underway=case.underway, route=route), reply)
+                    return Answer(reply=stream, route=route, authored=True)
                 prepared = await ask_engine(local, prepared)
         except EngineFailed:
             if local.engine is not None:
                 self._joints.routing.wake(local.engine)
             raise
-        exchange.reroute(confidence=prepared.confidence)
-        if after_answer(decision, prepared.confidence) == "escalate":
-            exchange.metadata["escalated"] = True
-            exchange.reroute(
-                reason=f"escalated: confidence {prepared.confidence:.4g} is below the gate {decision.gate:.4g}"
-            )
-            return None
-        exchange.reroute(upstream=local.upstream, model=local.model)
-        created = int(exchange.created.timestamp())
-        return relay_answer(exchange, client_completion(prepared, local, request, id=exchange.id, created=created))
+        route = replace(route, confidence=prepared.confidence)
+        if after_answer(decision, prepared.confidence) == "otherwise":
+            below = f"confidence {prepared.confidence:.4g} is below the gate {decision.gate:.4g}"
+            stays = f"{decision.reason}; {below}"
+            return _Missed(reason=stays if decision.stays_here else f"escalated: {below}", escalated=True)
+        created = int(case.underway.created.timestamp())
+        completion = client_completion(prepared, local, request, id=case.underway.id, created=created)
+        reply = relay_completion(Relayed(underway=case.underway, route=route), completion)
+        return Answer(reply=reply, route=route, authored=True)
 
-    async def _by_provider(
-        self, incoming: Incoming, exchange: OpenExchange, *, decision: Decision, state: RoutingState
-    ) -> Reply:
-        if decision.pinned:  # decide() and after_failure() have seen to it; a bug there must not become a leak
-            raise pinned_unavailable(decision.reason, "it may not leave this machine")
-        provider = self._joints.provider
-        exchange.reroute(upstream=provider.name)
-        headers = forwarded_headers(incoming.headers, with_key=self._joints.forward_key)
-        reply = await provider.send(Call(path=CHAT_PATH, body=incoming.body, headers=headers))
+    async def _by_provider(self, case: _Case, decision: Decision, marks: Marks) -> Answer:
+        if decision.stays_here:  # decide() and otherwise() have seen to it; a bug there must not become a leak
+            raise _refusal(decision)
+        provider, incoming = self._joints.provider, case.incoming
+        route = replace(_route_of(decision, case.asked), upstream=provider.name)
+        headers = to_provider(incoming.headers, with_key=self._joints.forward_key, length_known=bool(case.body))
+        call = Call(
+            method=incoming.method,
+            path=incoming.target,
+            headers=headers,
+            body=case.body or b"",
+            stream=incoming.body.chunks() if case.body is None else None,
+        )
+        try:
+            reply = await provider.send(call)
+        except InsourceError as error:
+            case.underway.end(route, Ending(status=error_status(error)), marks)
+            raise
 
         def then() -> None:
-            shadow = state.locals.get(decision.shadow_candidate_id) if decision.shadow_candidate_id else None
+            shadow = case.state.locals.get(decision.shadow_candidate_id) if decision.shadow_candidate_id else None
             if shadow is not None:
-                self._joints.shadows.offer(exchange, shadow, decision)
+                self._joints.shadows.offer(case.underway, shadow, decision)
 
-        if is_stream(reply):
-            return relay_stream(exchange, reply, then=then)
-        data = await reply.read()
-        return relay_whole(exchange, data, status=reply.status, headers=reply.headers, then=then)
+        host = header(incoming.headers, "host") or ""
+        back = to_client(reply.headers, base_url=self._joints.provider_url, own_url=f"http://{host}")
+        relayed = Relayed(underway=case.underway, route=route, marks=marks, then=then)
+        return Answer(reply=relay(relayed, reply, headers=back), route=route, authored=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Missed:
+    """The local side did not answer."""
+
+    reason: str
+    escalated: bool = False
+    fallback: str | None = None
 
 
 # ---------------------------------------------------------------------------------------------- pure helpers
 
 
-def parse(body: bytes) -> JsonObject:
-    """The body as an object; the bytes stay what is sent on. Raises BadInput."""
-    try:
-        request = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise BadInput(
-            f"The body is not JSON: {error}.", next_step="Send a JSON object with `model` and `messages`."
-        ) from error
-    if not isinstance(request, dict):
-        raise BadInput(
-            f"The body is a JSON {type(request).__name__}, not an object.",
-            next_step="Send a JSON object with `model` and `messages`.",
+def _asked(incoming: Incoming, body: bytes | None) -> Asked:
+    if body is None:
+        length = header(incoming.headers, "content-length") or "0"
+        size_bytes = int(length) if length.isdecimal() else 0
+        return Asked(request=description(incoming.headers, size_bytes), readable=False)
+    return understand(incoming.headers, body) if body else Asked(request={}, readable=False)
+
+
+def _route_of(decision: Decision, asked: Asked) -> Route:
+    return Route(
+        upstream="none",
+        model=asked.model,
+        reason=decision.reason,
+        task_id=decision.task_id,
+        candidate_id=decision.candidate_id,
+        certificate_id=decision.certificate_id,
+        pinned=decision.stays_here,
+    )
+
+
+def _local(state: RoutingState, decision: Decision) -> Local:
+    key = decision.candidate_id if decision.model is None else LOCAL_PREFIX + decision.model
+    local = state.locals.get(key or "")
+    if local is None:
+        raise EngineFailed(
+            f"{key!r} could not be loaded.",
+            next_step="`insource models list` shows what is on disk; pull what is missing.",
         )
-    return request
-
-
-def demands(request: JsonObject) -> tuple[str, ...]:
-    """What the client asks for and a recipe does not give; dropping it silently would break promise 2."""
-    found: list[str] = []
-    if request.get("n") not in (None, 1):
-        found.append("several choices")
-    if request.get("logprobs"):
-        found.append("log probabilities")
-    if request.get("audio") is not None or "audio" in (request.get("modalities") or ()):
-        found.append("audio")
-    return tuple(found)
-
-
-def forwarded_headers(headers: Mapping[str, str], *, with_key: bool) -> dict[str, str]:
-    """The client's headers without those of the connection, without ours, and without keys unless told."""
-    return {
-        name: value
-        for name, value in headers.items()
-        if name not in _NOT_FORWARDED and not name.startswith("x-insource-") and (with_key or name not in _KEY_HEADERS)
-    }
-
-
-def is_stream(reply: Reply) -> bool:
-    return reply.status == 200 and reply.headers.get("content-type", "").lower().startswith("text/event-stream")
+    return local
 
 
 def error_status(error: InsourceError) -> int:
     """For the record: what kind of failure it was. What the client gets is said in `gateway/errors.py`."""
-    return 400 if isinstance(error, BadInput) else 503 if isinstance(error, EngineFailed | PinnedUnavailable) else 502
+    if isinstance(error, UnknownModel):
+        return 404
+    if isinstance(error, BadInput | UsageError):
+        return 400
+    return 503 if isinstance(error, EngineFailed | PinnedUnavailable) else 502
 
 
-def pinned_unavailable(reason: str, why: str) -> PinnedUnavailable:
-    return PinnedUnavailable(
-        f"This request must stay on this machine ({reason}), and {why}.",
-        next_step="Send it again in a few seconds: a stopped engine is being started. `insource doctor` says more.",
-    )
-
-
-def _refusal(decision: Decision, error: InsourceError) -> InsourceError:
-    """A request that is itself at fault (too long, malformed) is told so, also when it is pinned."""
-    if isinstance(error, BadInput) or not decision.pinned:
+def _refusal(decision: Decision, error: InsourceError | None = None) -> InsourceError:
+    """What a client is told whose request is neither answered here nor sent on."""
+    if decision.by_name and error is not None:
         return error
-    return pinned_unavailable(decision.reason, f"nothing local can answer it: {error.message}")
+    if decision.by_name:
+        kind = UnknownModel if decision.model is None else UsageError
+        said = f"{decision.reason[:1].upper()}{decision.reason[1:]}."
+        return kind(said, next_step="GET /insource/models lists what this machine has.")
+    why = "" if error is None else f" {error.message}"
+    return PinnedUnavailable(
+        f"This request may not leave this machine ({decision.reason}), and nothing here may answer it.{why}",
+        next_step="Name a model for them (INSOURCE_PRIVATE_MODEL), or let them pass (INSOURCE_PRIVACY=observe).",
+    )

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from insource.core.errors import InsourceError
+from insource.core.errors import EngineFailed, InsourceError
 from insource.core.ports import Clock, Engine
 from insource.core.values import EngineState, JsonObject
 from insource.routing.decide import RoutingTable
@@ -31,8 +31,10 @@ class RoutingState:
     revision: int
     table: RoutingTable
     match: Match
-    locals: Mapping[str | None, Local]
-    """By candidate id; None is the default local model without a recipe. A candidate that can't be loaded is absent."""
+    locals: Mapping[str, Local]
+    """By candidate id, and by `local/NAME` models without a recipe. What can't be loaded is absent."""
+    warm: frozenset[str] = frozenset()
+    """Keys of `locals` whose engines run all the time; those of others start when they are asked for."""
 
 
 class LiveRouting:
@@ -67,7 +69,7 @@ class LiveRouting:
             _LOG.error("The routing table could not be reloaded; the former one stays. %s", error)
             return False
         self.start_engines()
-        self._retire({id(engine): engine for engine in former})
+        self._retire({id(engine): engine for engine in former if id(engine) in self._known})
         return True
 
     async def watch(self, *, every_seconds: float = 0.5) -> None:
@@ -82,10 +84,24 @@ class LiveRouting:
         return list(found.values())
 
     def start_engines(self) -> None:
-        for engine in self.engines():
-            self._known[id(engine)] = engine
-            if self._warm:
-                self.wake(engine)
+        state = self._current
+        for key, local in state.locals.items():
+            if local.engine is not None and key in state.warm and self._warm:
+                self.wake(local.engine)
+
+    async def ensure(self, engine: Engine) -> None:
+        """Returns once the engine is ready; starts it where it is not. Raises EngineFailed."""
+        if _is_ready(engine):
+            return
+        self.wake(engine)
+        starting = self._starts.get(id(engine))
+        if starting is not None:
+            await asyncio.shield(starting)
+        if not _is_ready(engine):
+            raise EngineFailed(
+                f"The engine for {engine.model!r} is {engine.state}, not ready.",
+                next_step="Try again in a few seconds; `insource doctor` names what is wrong.",
+            )
 
     def wake(self, engine: Engine) -> None:
         """Starts an engine in the background; at most one attempt at a time, and a pause between two."""
@@ -95,6 +111,7 @@ class LiveRouting:
         if now - self._tried.get(id(engine), -_RESTART_PAUSE_SECONDS) < _RESTART_PAUSE_SECONDS:
             return
         self._tried[id(engine)] = now
+        self._known[id(engine)] = engine
         task = asyncio.create_task(_start(engine))
         self._starts[id(engine)] = task
         task.add_done_callback(lambda _: self._starts.pop(id(engine), None))
@@ -119,6 +136,10 @@ class LiveRouting:
         await asyncio.sleep(_RETIRE_SECONDS)
         if all(engine is not used for used in self.engines()):
             await engine.stop()
+
+
+def _is_ready(engine: Engine) -> bool:
+    return engine.state is EngineState.READY
 
 
 async def _start(engine: Engine) -> None:

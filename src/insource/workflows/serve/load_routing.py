@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from insource.core.errors import InsourceError
 from insource.core.ports import Engine
 from insource.core.values import Candidate, EngineSettings, ModelFile, Move, Stage
-from insource.routing.decide import RoutingTable
+from insource.routing.decide import LOCAL_PREFIX, RoutingTable
 from insource.traffic.matcher import compile_matchers
 from insource.workflows.serve.answer_locally import Local
 from insource.workflows.serve.live_routing import LiveRouting, RoutingState
@@ -50,7 +50,7 @@ def load_routing(services: Services, pool: EnginePool) -> RoutingState:
     revision = registry.revision()  # read first: a change made while the rest is read is seen the next time
     moves: dict[str, Move] = {move.task_id: move for move in registry.moves()}
     candidates = {candidate.id: candidate for candidate in registry.candidates()}
-    locals_: dict[str | None, Local] = {}
+    locals_: dict[str, Local] = {}
     for move in moves.values():
         candidate = candidates.get(move.candidate_id)
         if move.stage is Stage.ROLLED_BACK or candidate is None:
@@ -59,18 +59,24 @@ def load_routing(services: Services, pool: EnginePool) -> RoutingState:
             locals_[candidate.id] = _load(services, pool, candidate)
         except InsourceError as error:
             _LOG.error("The candidate %s of %s can't be loaded. %s", candidate.id, move.task_id, error)
-    default = _default(services, pool)
-    if default is not None:
-        locals_[None] = default
+    warm = {key for key, local in locals_.items() if local.engine is not None}
+    private_model = services.settings.private_model
+    models = _models(services, pool, private_model)
+    if private_model and private_model in models:
+        warm.add(LOCAL_PREFIX + private_model)
+    honours = {key: local.honours for key, local in (*locals_.items(), *models.items())}
     return RoutingState(
         revision=revision,
         table=RoutingTable(
             moves=moves,
             pinned_tasks=frozenset(pin.task_id for pin in registry.pins()),
-            local_default=None if default is None else default.model,
+            private_model=private_model if private_model in models else None,
+            local_models=frozenset(models),
+            honours=honours,
         ),
         match=compile_matchers(registry.tasks()),
-        locals=locals_,
+        locals={**locals_, **{LOCAL_PREFIX + name: local for name, local in models.items()}},
+        warm=frozenset(warm),
     )
 
 
@@ -89,20 +95,29 @@ def _load(services: Services, pool: EnginePool, candidate: Candidate) -> Local:
             f"The model file {candidate.model_ref!r} is not the one that was evaluated ({file.sha256[:12]}).",
             next_step="Evaluate the task again with the file that is on disk.",
         )
+    engine = pool.get(file, candidate.settings or engine_settings(services))
     return Local(
         model=file.ref,
-        engine=pool.get(file, candidate.settings or engine_settings(services)),
+        engine=engine,
         fitted=fitted,
         recipe=candidate.recipe,
         streams=recipe.streams,
+        honours=recipe.honours & engine.honours,
     )
 
 
-def _default(services: Services, pool: EnginePool) -> Local | None:
-    """None when its file is not on disk: serving never downloads."""
-    try:
-        file = services.find_model(services.settings.model)
-    except InsourceError as error:
-        _LOG.warning("No local model for private requests: they will get a 503. %s", error)
-        return None
-    return Local(model=file.ref, engine=pool.get(file, engine_settings(services)), streams=True)
+def _models(services: Services, pool: EnginePool, private_model: str) -> dict[str, Local]:
+    """The models that `local/NAME` may ask for, by name: the default one also as `default`, and the one for private
+    requests. One that is not on disk is absent: serving never downloads."""
+    found: dict[str, Local] = {}
+    for name in dict.fromkeys(("", private_model)):
+        try:
+            file = services.find_model(name or services.settings.model)
+        except InsourceError as error:
+            if name:
+                _LOG.error("The model for private requests is not there: they are refused. %s", error)
+            continue
+        engine = pool.get(file, engine_settings(services))
+        local = Local(model=file.ref, engine=engine, streams=True, honours=engine.honours)
+        found |= dict.fromkeys({name or "default", file.ref, file.path.stem}, local)
+    return found

@@ -1,14 +1,15 @@
-"""An exchange while it is being answered. Recorded exactly once: at its end, its failure, or the client's leaving."""
+"""An exchange under way. Recorded exactly once: at its end, its failure, or the client's leaving."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from insource.core.ports import Clock
-from insource.core.values import Exchange, JsonObject, Route
+from insource.core.values import CostSource, Exchange, JsonObject, Marks, Route
+from insource.providers.prices import estimated_tokens
 from insource.wire import chat
 
 CLIENT_LEFT = 499
@@ -24,65 +25,83 @@ class Recorder:
     """Where exchanges go."""
 
     clock: Clock
-    record: Callable[[Exchange], None]
-    """Returns at once, never raises."""
+    record: Callable[[Exchange, bytes], None]
+    """(exchange, the request's bytes where they are here). Returns at once, never raises."""
     price: Price
     bodies: bool = True
     """False: figures only; requests and answers are not kept."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How an exchange ended."""
+
+    status: int
+    response: JsonObject | None = None
+    incomplete: str | None = None
+    """Why the answer is not whole; None: it is, or the status says it."""
+
+
 @dataclass(slots=True, kw_only=True)
-class OpenExchange:
-    """Mutable, and owned by one request."""
+class Underway:
+    """Owned by one request. Its only change is that it was recorded; where it goes is passed along as a Route."""
 
     recorder: Recorder
     id: str
+    endpoint: str
     request: JsonObject
-    route: Route
+    body: bytes = b""
+    """The request's bytes; b"" where they went on in chunks."""
     private_kinds: tuple[str, ...] | None = None
     metadata: JsonObject = field(default_factory=dict)
     created: datetime = field(init=False)
     _started_seconds: float = field(init=False)
-    _finished: bool = field(init=False, default=False)
+    _ended: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.created = self.recorder.clock.now()
         self._started_seconds = self.recorder.clock.monotonic()
 
-    def reroute(self, **changes: object) -> None:
-        self.route = replace(self.route, **changes)  # pyright: ignore[reportArgumentType] - fields of Route by name
-
-    def finish(self, status: int, response: JsonObject | None, *, incomplete: str | None = None) -> None:
-        """Records; later calls do nothing. `incomplete` says how an answer that began was cut."""
-        if self._finished:
+    def end(self, route: Route, ending: Ending, marks: Marks | None = None) -> None:
+        """Records; later calls do nothing."""
+        if self._ended:
             return
-        self._finished = True
-        if incomplete is not None:
-            self.metadata["incomplete"] = incomplete
-        request, kept = self.request, response
+        self._ended = True
+        cost_usd, source = self._cost(route, ending)
+        request, response = self.request, ending.response
         if not self.recorder.bodies:
             request = {"model": request.get("model")}
-            kept = None if response is None else {"model": response.get("model"), "usage": response.get("usage")}
-        self.recorder.record(
-            Exchange(
-                id=self.id,
-                created=self.created,
-                request=request,
-                response=kept,
-                status=status,
-                latency_seconds=self.recorder.clock.monotonic() - self._started_seconds,
-                cost_usd=self._cost_usd(response),
-                private_kinds=self.private_kinds,
-                route=self.route,
-                metadata=self.metadata,
-            )
+            response = None if response is None else {"model": response.get("model"), "usage": response.get("usage")}
+        exchange = Exchange(
+            id=self.id,
+            created=self.created,
+            request=request,
+            response=response,
+            status=ending.status,
+            latency_seconds=self.recorder.clock.monotonic() - self._started_seconds,
+            cost_usd=cost_usd,
+            cost_source=source,
+            private_kinds=self.private_kinds,
+            route=route,
+            metadata=self.metadata,
+            endpoint=self.endpoint,
+            incomplete=ending.incomplete,
+            marks=marks or Marks(),
         )
+        self.recorder.record(exchange, self.body)
 
-    def _cost_usd(self, response: JsonObject | None) -> float | None:
-        """Of the hosted call; a local answer costs no money. None: no price, or the answer held no token counts."""
-        if not self.route.upstream.startswith("provider:"):
-            return 0.0
-        tokens = chat.usage_tokens(response)
+    def _cost(self, route: Route, ending: Ending) -> tuple[float | None, CostSource | None]:
+        """Of the hosted call; a local answer costs no money. Of what was read: counted tokens at the list price, else
+        estimated ones; (None, None) where nothing was answered or no price is known."""
+        if route.upstream.startswith("engine:"):
+            return 0.0, "recorded"
+        if ending.response is None:
+            return None, None
+        counted = chat.usage_tokens(ending.response)
+        tokens = counted or estimated_tokens(self.request, ending.response, None)
         if tokens is None:
-            return None
-        return self.recorder.price(self.route.model, input_tokens=tokens[0], output_tokens=tokens[1], when=self.created)
+            return None, None
+        cost = self.recorder.price(route.model, input_tokens=tokens[0], output_tokens=tokens[1], when=self.created)
+        if cost is None:
+            return None, None
+        return cost, "estimate" if counted is None else "list price"

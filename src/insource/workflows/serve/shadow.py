@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from insource.core.errors import InsourceError
-from insource.core.values import Route
+from insource.core.values import Marks, Route
 from insource.routing.decide import Decision
 from insource.workflows.serve.answer_locally import Local, answer_locally, client_completion
-from insource.workflows.serve.record_exchange import OpenExchange
+from insource.workflows.serve.record_exchange import Ending, Underway
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Shadows:
     def figures(self) -> ShadowFigures:
         return ShadowFigures(answered=self._answered, skipped=self._skipped, failed=self._failed)
 
-    def offer(self, shadowed: OpenExchange, local: Local, decision: Decision) -> None:
+    def offer(self, shadowed: Underway, local: Local, decision: Decision) -> None:
         """Answers in the background, or skips when it is busy; returns at once."""
         if len(self._running) >= self._most:
             self._skipped += 1
@@ -51,29 +51,31 @@ class Shadows:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _answer(self, shadowed: OpenExchange, local: Local, decision: Decision) -> None:
-        exchange = OpenExchange(
+    async def _answer(self, shadowed: Underway, local: Local, decision: Decision) -> None:
+        underway = Underway(
             recorder=shadowed.recorder,
             id=f"{shadowed.id}-shadow",
+            endpoint=shadowed.endpoint,
             request=shadowed.request,
-            route=Route(
-                upstream=local.upstream,
-                model=local.model,
-                reason="stage shadow",
-                task_id=decision.task_id,
-                candidate_id=decision.shadow_candidate_id,
-            ),
+            body=shadowed.body,
             private_kinds=shadowed.private_kinds,
-            metadata={"shadow_of": shadowed.id},
         )
+        route = Route(
+            upstream=local.upstream,
+            model=local.model,
+            reason="stage shadow",
+            task_id=decision.task_id,
+            candidate_id=decision.shadow_candidate_id,
+        )
+        marks = Marks(shadow_of=shadowed.id)
         try:
-            answer = await answer_locally(local, exchange.request)
+            answer = await answer_locally(local, underway.request)
         except InsourceError as error:
             self._failed += 1
             _LOG.warning("The shadow of %s failed. %s", shadowed.id, error)
-            exchange.finish(503, None)
+            underway.end(route, Ending(status=503), marks)
             return
         self._answered += 1
-        exchange.reroute(confidence=answer.confidence)
-        created = int(exchange.created.timestamp())
-        exchange.finish(200, client_completion(answer, local, exchange.request, id=exchange.id, created=created))
+        created = int(underway.created.timestamp())
+        completion = client_completion(answer, local, underway.request, id=underway.id, created=created)
+        underway.end(replace(route, confidence=answer.confidence), Ending(status=200, response=completion), marks)

@@ -1,0 +1,224 @@
+"""A linear classifier of texts: TF-IDF beside static embeddings, one regression, calibrated, with its novelty score.
+
+What a fit gives is also what the fit part says about itself: each text's logits by a classifier that did not see its
+cluster, and the scores of texts whose label a classifier never saw. Gates and floors are set on those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp, softmax
+
+from insource.adapt.asking import artifact_header, read_header
+from insource.adapt.features import Floats, grams, index_of, row, vocabulary
+from insource.adapt.static_embeddings import DIMENSIONS, NAME, embed
+from insource.core.errors import BadInput
+from insource.core.values import JsonObject
+
+Integers = npt.NDArray[np.int64]
+_FLOAT = np.dtype("<f4")
+_FOLDS = 3
+"""Of the cross-fitting, each one more regression. Five cover as much at 2 % risk (77 intents)."""
+_LABEL_GROUPS = 5
+"""Of labels that are left out in turn, to see how texts of unknown labels score."""
+_STATIC_WEIGHT = 2.0
+"""Of the embedding beside the TF-IDF blocks, which have length 1 each (design/2026-11-30-head-features.md)."""
+_INVERSE_REGULARISATION = 30.0
+"""sklearn's C."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedClassifier:
+    classifier: Classifier
+    held_out: Floats
+    """(texts, labels): logits by a classifier that was fitted without the text's fold."""
+    left_out: Floats
+    """(texts,): largest logit by a classifier that never saw the text's label; NaN where there is none (two labels)."""
+
+
+class Classifier:
+    """Predicts in about a millisecond. Kept as float32 from the fit on, so that a loaded one computes the same."""
+
+    def __init__(self, labels: Sequence[str], names: Sequence[str], *, arrays: _Arrays) -> None:
+        self.labels = tuple(labels)
+        self._names = tuple(names)
+        self._index = index_of(self._names)
+        self._arrays = arrays
+        self._idf = arrays.idf.astype(np.float64)
+
+    @property
+    def temperature(self) -> float:
+        return self._arrays.temperature
+
+    def logits(self, text: str) -> Floats:
+        """(labels,), raw. All equal where nothing in the text is known."""
+        columns, values = row(grams(text), self._index, self._idf)
+        arrays = self._arrays
+        static = _STATIC_WEIGHT * embed([text])[0]
+        found = values @ arrays.weights[columns] + static @ arrays.static + arrays.bias
+        return np.asarray(found, dtype=np.float64)
+
+    def probabilities(self, logits: Floats) -> Floats:
+        """Calibrated; for one text or many."""
+        return softmax(logits / self.temperature, axis=-1)
+
+    def artifact(self, recipe: str) -> bytes:
+        """A line of JSON and raw little-endian float32 arrays: no code, and the same bytes for the same fit."""
+        arrays = self._arrays
+        header: JsonObject = {
+            "labels": self.labels,
+            "grams": self._names,
+            "temperature": arrays.temperature,
+            "static": NAME,
+        }
+        parts = (arrays.idf, arrays.weights, arrays.static, arrays.bias)
+        body = b"".join(np.ascontiguousarray(part, dtype=_FLOAT).tobytes() for part in parts)
+        return b"\n".join([artifact_header(recipe, header), body])
+
+    @classmethod
+    def load(cls, artifact: bytes, recipe: str) -> Classifier:
+        """Raises BadInput for other bytes."""
+        head, _, body = artifact.partition(b"\n")
+        header = read_header(head, recipe)
+        try:
+            labels, names, temperature = list(header["labels"]), list(header["grams"]), float(header["temperature"])
+            numbers = np.frombuffer(body, dtype=_FLOAT)
+            ends = np.cumsum([len(names), len(names) * len(labels), DIMENSIONS * len(labels)])
+            idf, weights, static, bias = np.split(numbers, ends)
+            arrays = _Arrays(
+                idf=idf,
+                weights=weights.reshape(len(names), len(labels)),
+                static=static.reshape(DIMENSIONS, len(labels)),
+                bias=bias.reshape(len(labels)),
+                temperature=temperature,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadInput(
+                f"This artifact of {recipe!r} is damaged: {error}.",
+                next_step="Make the candidate again with `insource evaluate`.",
+            ) from error
+        if header.get("static") != NAME:
+            raise BadInput(
+                f"This artifact of {recipe!r} was made with other embeddings ({header.get('static')!r}).",
+                next_step="Make the candidate again with `insource evaluate`.",
+            )
+        return cls(labels, names, arrays=arrays)
+
+
+class _Arrays:
+    def __init__(self, *, idf: Any, weights: Any, static: Any, bias: Any, temperature: float) -> None:
+        self.idf: npt.NDArray[np.float32] = np.asarray(idf, dtype=_FLOAT)
+        self.weights: npt.NDArray[np.float32] = np.asarray(weights, dtype=_FLOAT)
+        self.static: npt.NDArray[np.float32] = np.asarray(static, dtype=_FLOAT)
+        self.bias: npt.NDArray[np.float32] = np.asarray(bias, dtype=_FLOAT)
+        self.temperature = temperature
+
+
+def fit_classifier(texts: Sequence[str], labels: Sequence[str], clusters: Sequence[str]) -> FittedClassifier:
+    """At least two labels. Deterministic; `clusters` keep near-duplicates in one fold. Raises BadInput."""
+    known = sorted(set(labels))
+    targets = np.array([known.index(label) for label in labels], dtype=np.int64)
+    counted = [grams(text) for text in texts]
+    names, idf = vocabulary(counted)
+    idf = idf.astype(_FLOAT).astype(np.float64)
+    index = index_of(names)
+    words = _matrix([row(found, index, idf) for found in counted], len(names))
+    matrix = sparse.hstack([words, sparse.csr_matrix(_STATIC_WEIGHT * embed(texts))]).tocsr()
+    if not matrix.nnz:
+        raise BadInput("The requests of this task have no text to tell them apart.", next_step="Use another recipe.")
+    held_out = _held_out_logits(matrix, targets, _folds(targets, clusters))
+    weights, bias = _regression(matrix, targets)
+    arrays = _Arrays(
+        idf=idf,
+        weights=weights[: len(names)],
+        static=weights[len(names) :],
+        bias=bias,
+        temperature=_temperature(held_out, targets),
+    )
+    return FittedClassifier(
+        classifier=Classifier(known, names, arrays=arrays),
+        held_out=held_out,
+        left_out=_left_out_scores(matrix, targets, len(known)),
+    )
+
+
+def _matrix(rows: Sequence[tuple[Integers, Floats]], width: int) -> Any:
+    """A CSR matrix (texts, features)."""
+    starts = np.concatenate([[0], np.cumsum([len(columns) for columns, _ in rows])])
+    columns = np.concatenate([columns for columns, _ in rows])
+    values = np.concatenate([values for _, values in rows])
+    return sparse.csr_matrix((values, columns, starts), shape=(len(rows), width))
+
+
+def _regression(matrix: Any, targets: Integers) -> tuple[Floats, Floats]:
+    """Weights (features, labels) and bias (labels,) of the labels that occur in `targets`, in their order."""
+    from sklearn.linear_model import LogisticRegression  # late: serving never needs it
+    from threadpoolctl import threadpool_limits
+
+    model = LogisticRegression(C=_INVERSE_REGULARISATION, max_iter=300, tol=1e-3)
+    with threadpool_limits(1):  # several BLAS threads on two busy cores took ten times as long as one
+        model.fit(matrix, targets)
+    weights: Any = model.coef_.T
+    bias: Any = model.intercept_
+    if weights.shape[1] == 1:  # sklearn keeps one column for two classes: the log-odds of the second
+        weights, bias = np.hstack([np.zeros_like(weights), weights]), np.array([0.0, bias[0]])
+    return weights, bias
+
+
+def _folds(targets: Integers, clusters: Sequence[str]) -> Integers:
+    """Clusters of a label go to the folds in turn, so that every label is in every fold's training set."""
+    fold_of: dict[str, int] = {}
+    turns: dict[int, int] = {}
+    fold = np.zeros(len(targets), dtype=np.int64)
+    for at, (target, cluster) in enumerate(zip(targets.tolist(), clusters, strict=True)):
+        if cluster not in fold_of:
+            turn = turns.get(target, 0)
+            turns[target] = turn + 1
+            fold_of[cluster] = turn % _FOLDS
+        fold[at] = fold_of[cluster]
+    return fold
+
+
+def _held_out_logits(matrix: Any, targets: Integers, fold: Integers) -> Floats:
+    labels = int(targets.max()) + 1
+    logits = np.full((len(targets), labels), -30.0)  # a label that a fold's training set lacks is never chosen
+    for held_out in range(_FOLDS):
+        chosen = fold == held_out
+        seen = np.unique(targets[~chosen])
+        if not chosen.any() or len(seen) < 2:
+            continue
+        weights, bias = _regression(matrix[~chosen], targets[~chosen])
+        logits[np.ix_(chosen, seen)] = matrix[chosen] @ weights + bias
+    return logits
+
+
+def _left_out_scores(matrix: Any, targets: Integers, labels: int) -> Floats:
+    scores = np.full(len(targets), np.nan)
+    if labels < 3:
+        return scores
+    groups = min(_LABEL_GROUPS, labels // 2 if labels < 2 * _LABEL_GROUPS else _LABEL_GROUPS)
+    for group in range(max(groups, 1)):
+        left_out = targets % max(groups, 1) == group
+        if left_out.all() or len(np.unique(targets[~left_out])) < 2:
+            continue
+        weights, bias = _regression(matrix[~left_out], targets[~left_out])
+        scores[left_out] = (matrix[left_out] @ weights + bias).max(axis=1)
+    return scores
+
+
+def _temperature(logits: Floats, targets: Integers) -> float:
+    """Temperature scaling (Guo et al. 2017): the divisor of the logits with the least held-out log loss."""
+
+    def log_loss(log_temperature: float) -> float:
+        scaled = logits / np.exp(log_temperature)
+        return float(np.mean(logsumexp(scaled, axis=1) - scaled[np.arange(len(targets)), targets]))
+
+    found: Any = minimize_scalar(log_loss, bounds=(-3.0, 3.0), method="bounded")
+    return float(np.exp(found.x))

@@ -1,0 +1,84 @@
+"""What the gateway answers about itself: /health, /metrics, /insource/models, and the report page at /."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from insource.core.values import JsonObject
+from insource.gateway.errors import error_body
+from insource.gateway.http import Asgi, Receive, Scope, Send, send_bytes, send_json
+from insource.gateway.metrics import Metrics
+from insource.routing.decide import LOCAL_PREFIX
+from insource.workflows.serve.live_routing import LiveRouting
+
+OWN_PREFIX = "/insource/"
+_METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnPages:
+    routing: LiveRouting
+    metrics: Metrics
+    mode: str
+    """`observe` or `enforce`."""
+    log_health: Callable[[], JsonObject] = dict
+    page: Callable[[], str | None] = lambda: None
+    """HTML at `/`."""
+
+    def find(self, method: str, path: str) -> Asgi | None:
+        """The page of a path of ours, also for those that are not there; None: the path is the provider's."""
+        pages: Mapping[str, Asgi] = {
+            "/": self._report,
+            "/health": self._health,
+            "/metrics": self._metrics,
+            "/insource/models": self._models,
+        }
+        if path in pages:
+            return pages[path] if method in ("GET", "HEAD") else _unknown
+        return _unknown if path.startswith(OWN_PREFIX) else None
+
+    async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state, log = self.routing.current, self.log_health()
+        engines = [{"name": e.name, "model": e.model, "state": str(e.state)} for e in self.routing.engines()]
+        body: JsonObject = {
+            "status": "degraded" if log.get("error") or any(e["state"] == "failed" for e in engines) else "ok",
+            "privacy": self.mode,
+            "engines": engines,
+            "log": log,
+            "exchanges": self.metrics.exchanges,
+            "routing": {
+                "revision": state.revision,
+                "moves": {task: str(move.stage) for task, move in state.table.moves.items()},
+                "pinned_tasks": sorted(state.table.pinned_tasks),
+            },
+        }
+        await send_json(send, 200, body=body)
+
+    async def _metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_bytes(send, 200, data=self.metrics.text(), content_type=_METRICS_TYPE)
+
+    async def _models(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """In the shape of OpenAI's list; a request asks for one of them by its id."""
+        names = sorted(self.routing.current.table.local_models)
+        rows = [{"id": LOCAL_PREFIX + name, "object": "model", "created": 0, "owned_by": "insource"} for name in names]
+        await send_json(send, 200, body={"object": "list", "data": rows})
+
+    async def _report(self, scope: Scope, receive: Receive, send: Send) -> None:
+        html = self.page()
+        if html is None:
+            html = _NO_REPORT
+        await send_bytes(send, 200, data=html.encode(), content_type=b"text/html; charset=utf-8")
+
+
+_NO_REPORT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>insource</title>
+<p>The insource gateway runs here. There is no report yet: <code>insource plan</code> writes one.</p></html>
+"""
+
+
+async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
+    message = (
+        f"There is no {scope['method']} {scope['path'][:100]!r}. insource's own paths are GET /, /health, /metrics and "
+        "/insource/models; all others are sent on to the provider."
+    )
+    await send_json(send, 404, body=error_body(message, status=404, code="unknown_path"))
