@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 BENCHES := discovery privacy gateway machine scout fit_peers fit_memory fit_speed fit_peak_memory fit_capacity fit_speed_here hub_scale hub_lineage scout_hub
 
-.PHONY: demo test check bench docs build clean
+.PHONY: demo test promises faults differential check bench docs build clean
 
 # Talk goes to stderr, so that `make demo ARGS="--no-serve --json"` prints one JSON document and nothing else.
 .venv/base: pyproject.toml constraints.txt
@@ -26,6 +26,18 @@ demo: .venv/base
 test: .venv/dev
 	$(BIN)/insource models pull
 	$(BIN)/pytest $(ARGS)
+
+# The promises at length: 10,000 drawn requests where `make test` tries 300.
+promises: .venv/dev
+	INSOURCE_PROMISE_CASES=10000 $(BIN)/pytest tests/promises $(ARGS)
+
+# Writes docs/faults.md, the table of what a faulty upstream does.
+faults: .venv/dev
+	INSOURCE_WRITE_FAULTS=1 $(BIN)/pytest tests/faults/test_faults.py
+
+# Other people's clients with and without the gateway, from PyPI and npm; writes docs/clients.md. `ARGS=llm`: only that.
+differential: .venv/dev
+	$(BIN)/python -m tests.differential.run $(ARGS)
 
 check: .venv/dev
 	$(BIN)/ruff check .
