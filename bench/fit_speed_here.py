@@ -22,6 +22,7 @@ import psutil
 from insource.cli.session import load_settings
 from insource.core.architecture import ModelSpec
 from insource.core.hardware import Machine, Rate
+from insource.core.headers import JSON
 from insource.core.ports import Call
 from insource.core.values import EngineSettings
 from insource.engines.llamacpp import LlamaCppEngine
@@ -85,9 +86,7 @@ async def answer(engine: LlamaCppEngine, slot: int) -> tuple[float, float]:
     assert engine.pid is not None
     process = psutil.Process(engine.pid)
     before, began = cpu_seconds(process), time.perf_counter()
-    reply = await engine.send(
-        Call(path="/completion", body=json.dumps(body).encode(), headers={"content-type": "application/json"})
-    )
+    reply = await engine.send(Call(path="/completion", body=json.dumps(body).encode(), headers=JSON))
     timings = json.loads(await reply.read())["timings"]
     share = (cpu_seconds(process) - before) / (time.perf_counter() - began) / THREADS
     assert timings["predicted_n"] == ANSWER, timings

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,11 @@ def _name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def _functions(tree: ast.AST) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, bool]]:
     """Every function, and whether it is a method."""
     for node in ast.walk(tree):
@@ -36,15 +42,18 @@ def _functions(tree: ast.AST) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunct
                 yield child, isinstance(node, ast.ClassDef)
 
 
-@pytest.mark.parametrize("path", FILES + TEST_FILES, ids=_name)
-def test_a_file_stays_readable_in_one_sitting(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= MAX_FILE_LINES
+def test_a_file_stays_readable_in_one_sitting() -> None:
+    sizes = {_name(path): len(path.read_text().splitlines()) for path in FILES + TEST_FILES}
+    assert not {name: lines for name, lines in sizes.items() if lines > MAX_FILE_LINES}
 
 
-@pytest.mark.parametrize("path", FILES, ids=_name)
-def test_functions_are_short_and_take_few_parameters(path: Path) -> None:
+def test_functions_are_short_and_take_few_parameters() -> None:
+    assert not [problem for path in FILES for problem in _long_functions(path)]
+
+
+def _long_functions(path: Path) -> list[str]:
     too_much: list[str] = []
-    for function, method in _functions(ast.parse(path.read_text())):
+    for function, method in _functions(_tree(path)):
         where = f"{_name(path)}:{function.lineno} {function.name}"
         lines = (function.end_lineno or function.lineno) - function.lineno + 1
         if lines > MAX_FUNCTION_LINES:
@@ -60,7 +69,7 @@ def test_functions_are_short_and_take_few_parameters(path: Path) -> None:
         override = function.name in {"settings_customise_sources"} or function.name.startswith("__")
         if positional > MAX_POSITIONAL + 1 and not command and not override:
             too_much.append(f"{where}: {positional} positional parameters")
-    assert not too_much
+    return too_much
 
 
 def _is_command(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
@@ -77,9 +86,12 @@ def _mutable(value: ast.expr) -> bool:
     return isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in {"list", "dict", "set"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=_name)
-def test_no_module_level_mutable_state(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+def test_no_module_level_mutable_state() -> None:
+    assert not [place for path in FILES for place in _mutable_state(path)]
+
+
+def _mutable_state(path: Path) -> list[str]:
+    tree = _tree(path)
     found = [
         f"{_name(path)}:{node.lineno}"
         for node in tree.body
@@ -90,12 +102,11 @@ def test_no_module_level_mutable_state(path: Path) -> None:
         and not (isinstance(node, ast.AnnAssign) and ("Mapping" in ast.unparse(node.annotation)))
     ]
     globals_used = [f"{_name(path)}:{n.lineno}" for n in ast.walk(tree) if isinstance(n, ast.Global)]
-    assert not found + globals_used
+    return found + globals_used
 
 
-@pytest.mark.parametrize("path", FILES, ids=_name)
-def test_every_module_says_what_it_is(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text()))
+def test_every_module_says_what_it_is() -> None:
+    assert not [_name(path) for path in FILES if not ast.get_docstring(_tree(path))]
 
 
 @pytest.mark.parametrize("statement", ["import insource", "import insource.cli.main"])

@@ -19,6 +19,7 @@ import pytest
 import pytest_asyncio
 
 from insource.core.errors import EngineFailed, UpstreamError
+from insource.core.headers import Headers, header
 from insource.core.ports import Call, Engine, Reply
 from insource.core.values import EngineSettings, EngineState, ModelFile
 from insource.engines.external import ExternalEngine
@@ -158,8 +159,7 @@ async def test_a_stream_ends_with_done(case: Case) -> None:
     async with asyncio.timeout(_DEADLINE_SECONDS):
         reply = await case.ready.send(chat(stream=True, stream_options={"include_usage": True}))
         assert reply.status == 200
-        headers = {name.lower(): value for name, value in reply.headers.items()}
-        assert headers["content-type"].startswith("text/event-stream")
+        assert (header(reply.headers, "content-type") or "").startswith("text/event-stream")
         body = (await reply.read()).decode()
     events = [line.removeprefix("data: ") for line in body.splitlines() if line.startswith("data: ")]
     assert events[-1] == "[DONE]"
@@ -246,12 +246,12 @@ async def test_generation_stops_at_the_context_and_says_so(default_model_path: P
 async def test_the_worker_refuses_strangers_and_shows_nothing(default_model_path: Path) -> None:
     async with llamacpp_worker(default_model_path) as url:
         client = Client(url)
-        ours = {"authorization": f"Bearer {_KEY}"}
+        ours: Headers = (("authorization", f"Bearer {_KEY}"),)
         for headers, path, refusal in [
-            ({}, "/v1/models", 401),
-            ({}, "/props", 401),
-            ({}, "/v1/chat/completions", 401),
-            ({}, "/", 404),
+            ((), "/v1/models", 401),
+            ((), "/props", 401),
+            ((), "/v1/chat/completions", 401),
+            ((), "/", 404),
             (ours, "/slots", 501),
             (ours, "/tools", 403),
         ]:
@@ -330,11 +330,10 @@ async def test_bytes_go_out_untouched_where_the_model_is_right() -> None:
         engine = ExternalEngine(responder.url, key="k")
         await engine.start()
         body = '{ "model":"responder", "messages" : [], "zork": 1.0e0 }'
-        call = Call(
-            path="/v1/chat/completions", body=body.encode(), headers={"Authorization": "Bearer app", "x-a": "b"}
-        )
+        headers: Headers = (("Authorization", "Bearer app"), ("x-a", "b"))
+        call = Call(path="/v1/chat/completions", body=body.encode(), headers=headers)
         assert (await answer(engine, call))[0] == 200
         assert responder.requests() == [body]
-        headers = responder.headers()[0]
-        assert (headers["authorization"], headers["x-a"]) == ("Bearer k", "b")
+        heard = responder.headers()[0]
+        assert (heard["authorization"], heard["x-a"]) == ("Bearer k", "b")
         await engine.stop()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from insource.core.errors import UsageError
 from insource.core.ports import ExchangeFilter
-from insource.core.values import (
-    Exchange,
-    Route,
-)
+from insource.core.values import Exchange, Marks, Route
 from insource.store.database import Database, open_database
 from insource.store.exchanges import SqlExchangeStore
 
@@ -43,13 +41,16 @@ FULL = Exchange(
     status=503,
     latency_seconds=0.25,
     cost_usd=0.0001,
-    cost_estimated=True,
+    cost_source="estimate",
     reference="nul \x00 and \udfff",
     reference_kind="feedback",
     reference_correct=False,
     private_kinds=("email", "phone"),
     route=Route(upstream="engine:llamacpp", model="m", reason="moved", task_id="task-1", confidence=0.5, pinned=True),
     metadata={"user": "Zoë", "deep": {"list": [1, 1.5, "x", None, True]}},
+    endpoint="/v1/responses",
+    incomplete="its stream was cut",
+    marks=Marks(escalated=True, fallback="EngineFailed", shadow_of="fuß/ü 0"),
 )
 
 
@@ -70,6 +71,42 @@ def test_scanned_and_clean_is_not_the_same_as_not_scanned(store: SqlExchangeStor
     unknown = Exchange(id="unknown", created=START, request={})
     store.append([clean, unknown])
     assert [exchange.private_kinds for exchange in store.read()] == [(), None]
+
+
+def test_a_later_scan_says_what_it_found(store: SqlExchangeStore) -> None:
+    store.append([_exchange("a"), _exchange("b"), FULL])
+    store.set_private_kinds({"a": ("email", "phone"), "b": (), "not in the log": ("email",)})
+    assert {exchange.id: exchange.private_kinds for exchange in store.read()} == {
+        "a": ("email", "phone"),
+        "b": (),
+        FULL.id: FULL.private_kinds,
+    }
+    assert store.count() == 3
+    store.set_private_kinds({})
+    store.set_private_kinds({"a": ("unscanned",)})
+    (again,) = store.read(ExchangeFilter(ids=frozenset({"a"})))
+    assert again.private_kinds == ("unscanned",), "the last scan counts"
+    assert again == replace(_exchange("a"), private_kinds=("unscanned",)), "and nothing else was changed"
+
+
+def test_what_nobody_scanned_is_found(store: SqlExchangeStore) -> None:
+    store.append(_exchange(f"e{number:04}", number) for number in range(1200))
+    unscanned = ExchangeFilter(unscanned=True)
+    assert len(list(store.read(unscanned))) == 1200
+    store.set_private_kinds({f"e{number:04}": () if number % 2 else ("email",) for number in range(1000)})
+    assert [exchange.id for exchange in store.read(unscanned)] == [f"e{number:04}" for number in range(1000, 1200)]
+    assert [exchange.id for exchange in store.read(ExchangeFilter(unscanned=True, newest=1))] == ["e1199"]
+
+
+def test_scanning_while_reading_passes_over_nothing(store: SqlExchangeStore) -> None:
+    """`scan_log` writes what it found while it still reads what is to be scanned."""
+    store.append(_exchange(f"e{number:04}", number) for number in range(1200))
+    seen: list[str] = []
+    for exchange in store.read(ExchangeFilter(unscanned=True)):
+        seen.append(exchange.id)
+        if len(seen) % 100 == 0:
+            store.set_private_kinds(dict.fromkeys(seen[-100:], ()))
+    assert seen == [f"e{number:04}" for number in range(1200)]
 
 
 def test_an_id_that_is_there_is_left_as_it_is(store: SqlExchangeStore) -> None:
@@ -163,6 +200,3 @@ def test_two_processes_share_what_is_written(database: Database, store: SqlExcha
     SqlExchangeStore(other).append([_exchange("a")])
     assert [exchange.id for exchange in store.read()] == ["a"]
     other.close()
-
-
-# ------------------------------------------------------------------------------------------------ the registry

@@ -13,6 +13,7 @@ from insource import plugins
 from insource.core.errors import UsageError
 from insource.core.ports import PrivacyDetector, Recipe, Scorer
 from insource.core.values import LocalAnswer, OutputKind, OutputProfile
+from tests.fakes.plugins import install
 
 SOURCE = """
 from insource.core.ports import Refusal
@@ -72,14 +73,6 @@ length = foreign_insource_plugin:Length
 badge = foreign_insource_plugin:Badge
 broken = foreign_insource_plugin:NotThere
 """
-
-
-def install(folder: Path, *, package: str, points: str) -> None:
-    """What pip leaves behind: a module and its metadata."""
-    info = folder / f"{package.replace('-', '_')}-1.2.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n")
-    (info / "entry_points.txt").write_text(points)
 
 
 @pytest.fixture

@@ -9,11 +9,13 @@ import msgspec
 import pytest
 
 from insource.core.errors import UpstreamError
+from insource.core.headers import Headers, header
 from insource.core.ports import Call, Reply, Upstream
-from insource.core.values import Exchange, JsonObject
+from insource.core.values import CHAT_ENDPOINT, Exchange, JsonObject
 from insource.providers.openai_compatible import OpenAICompatible
 from insource.providers.replay import Replay, replay_key
-from insource.wire.sse import completion_to_sse, read_chat_stream
+from insource.wire.sse import completion_to_sse
+from insource.wire.wholeness import judge
 from tests.fakes.serving import FakeProvider, ServerThread, completion, request
 
 KNOWN = request("Is 17077 prime?", temperature=0.1)
@@ -60,17 +62,17 @@ def call(body: JsonObject) -> Call:
 async def test_it_answers(provider: Upstream) -> None:
     reply = await provider.send(call(KNOWN))
     assert reply.status == 200
-    assert reply.headers["content-type"] == "application/json"
+    assert header(reply.headers, "content-type") == "application/json"
     assert msgspec.json.decode(await reply.read()) == ANSWER
 
 
 @pytest.mark.parametrize("usage", [True, False])
 async def test_it_streams(provider: Upstream, usage: bool) -> None:
     reply = await provider.send(call({**KNOWN, "stream": True, "stream_options": {"include_usage": usage}}))
-    assert reply.headers["content-type"].startswith("text/event-stream")
-    stream = read_chat_stream(await reply.read())
-    assert stream.complete
-    assert stream.completion == {k: v for k, v in ANSWER.items() if usage or k != "usage"}
+    assert header(reply.headers, "content-type") == "text/event-stream"
+    stream = judge(CHAT_ENDPOINT, 200, await reply.read())
+    assert stream.flaw is None
+    assert stream.response == {k: v for k, v in ANSWER.items() if usage or k != "usage"}
 
 
 async def test_an_error_is_a_reply_in_openais_shape(provider: Upstream) -> None:
@@ -99,17 +101,30 @@ async def test_it_has_a_name_and_closes_twice(provider: Upstream) -> None:
 # ---------------------------------------------------------------------------------------- only the hosted one
 
 
-async def test_the_key_is_sent_instead_of_the_clients_and_never_shown() -> None:
+@pytest.mark.parametrize(
+    ("given", "key", "sent"),
+    [
+        ((("Authorization", "Bearer sk-client"),), "sk-ours", {"authorization": "Bearer sk-ours"}),
+        ((("Authorization", "Bearer sk-client"),), None, {"authorization": "Bearer sk-client"}),
+        ((("x-api-key", "sk-client"), ("X-API-Key", "again")), "sk-ours", {"x-api-key": "sk-ours"}),
+        ((("api-key", "sk-client"),), "sk-ours", {"api-key": "sk-ours"}),
+        ((), "sk-ours", {"authorization": "Bearer sk-ours"}),
+        ((), None, {}),
+    ],
+)
+async def test_the_key_is_sent_instead_of_the_clients_and_never_shown(
+    given: Headers, key: str | None, sent: dict[str, str]
+) -> None:
     server_side = FakeProvider(answer=hosted_answer)
     with ServerThread(server_side) as server:
-        for key, expected in (("sk-ours", "Bearer sk-ours"), (None, "Bearer sk-client")):
-            made = OpenAICompatible(server.url, key=key)
-            sent = Call(path="/v1/x", body=b"{}", headers={"Authorization": "Bearer sk-client", "x-a": "1"})
-            await (await made.send(sent)).read()
-            assert server_side.calls[-1][1]["authorization"] == expected
-            assert server_side.calls[-1][1]["x-a"] == "1"
-            assert "sk-ours" not in repr(made)
-            await made.close()
+        made = OpenAICompatible(server.url, key=key)
+        await (await made.send(Call(path="/v1/x", body=b"{}", headers=(*given, ("x-a", "1"))))).read()
+        await made.close()
+    heard = server_side.calls[0].pairs
+    assert {name: value for name, value in heard if name in ("authorization", "x-api-key", "api-key")} == sent
+    assert len(heard) == len(sent) + 3, "host, the body's length and x-a; nothing is added"
+    assert header(heard, "x-a") == "1"
+    assert "sk-ours" not in repr(made)
 
 
 async def test_bytes_arrive_as_they_were_sent() -> None:
@@ -119,7 +134,27 @@ async def test_bytes_arrive_as_they_were_sent() -> None:
         made = OpenAICompatible(server.url)
         await (await made.send(Call(path="/v1/chat/completions", body=odd))).read()
         await made.close()
-    assert server_side.calls[0][2] == odd
+    assert server_side.calls[0].body == odd
+
+
+async def test_every_method_target_header_and_stream_arrives_as_it_was_sent() -> None:
+    server_side = FakeProvider(answer=lambda path, body: (307, {"location": "/elsewhere"}, [b"moved"]))
+    repeated: Headers = (("x-twice", "1"), ("x-twice", "2"), ("content-type", "multipart/form-data; boundary=x"))
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one "
+        yield b"two"
+
+    with ServerThread(server_side) as server:
+        made = OpenAICompatible(server.url)
+        sent = Call(method="PUT", path="/v1/a%2Fb?x=%20y&x=2", stream=pieces(), headers=repeated)
+        reply = await made.send(sent)
+        assert (reply.status, await reply.read()) == (307, b"moved"), "a redirect is not followed"
+        assert header(reply.headers, "location") == "/elsewhere"
+        await made.close()
+    (heard,) = server_side.calls
+    assert (heard.method, heard.target, heard.body) == ("PUT", "/v1/a%2Fb?x=%20y&x=2", b"one two")
+    assert tuple(pair for pair in heard.pairs if pair[0] in ("x-twice", "content-type")) == repeated
 
 
 async def test_a_cut_answer_raises_and_an_absent_server_says_so() -> None:

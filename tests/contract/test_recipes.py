@@ -11,7 +11,7 @@ import pytest
 from insource import plugins
 from insource.core.errors import BadInput
 from insource.core.hashing import sha256_hex
-from insource.core.ports import Ask, Recipe
+from insource.core.ports import Ask, Demand, Recipe
 from insource.core.values import Example, JsonObject, LocalAnswer, OutputKind, OutputProfile
 
 LABELS = ("card", "refund", "transfer")
@@ -112,6 +112,20 @@ def test_what_the_client_sent_reaches_the_engine(recipe: Recipe) -> None:
     }
     assert "stream" not in prepared.body
     assert prepared.body["logprobs"] is True
+
+
+def test_what_a_recipe_honours_reaches_the_engine_whole(recipe: Recipe) -> None:
+    """Who asks for more than the recipe honours is not sent to it (routing/decide.py)."""
+    asking: dict[Demand, JsonObject] = {
+        "tools": {"tools": [{"type": "function", "function": {"name": "pay"}}], "tool_choice": "required"},
+        "several choices": {"n": 3},
+        "log probabilities": {"logprobs": True, "top_logprobs": 5},
+    }
+    fitted = recipe.fit(OUTPUT, examples(), seed=0)
+    for demand in recipe.honours:
+        prepared = fitted.prepare({**request("my card"), **asking[demand]})
+        assert isinstance(prepared, Ask)
+        assert {key: prepared.body[key] for key in asking[demand]} == asking[demand]
 
 
 @pytest.mark.parametrize("damaged", [b"", b"{}", b"\x80\x04K\x01.", b'{"recipe":"other","version":1}', b"[" * 100_000])

@@ -188,6 +188,14 @@ def test_a_pin_is_replaced_and_removed_and_no_move_touches_it(registry: SqlRegis
     assert registry.pins() == [first]
 
 
+def test_a_fact_is_replaced_and_what_nobody_put_is_none(registry: SqlRegistry) -> None:
+    assert registry.fact("privacy") is None
+    for value in ("enforce", "observe"):
+        registry.put_fact("privacy", value)
+    registry.put_fact("other", "ü\n")
+    assert (registry.fact("privacy"), registry.fact("other")) == ("observe", "ü\n")
+
+
 def test_artifacts_are_found_by_their_hash(registry: SqlRegistry) -> None:
     sha256 = registry.put_artifact(b"\x00\xff fitted")
     assert registry.put_artifact(b"\x00\xff fitted") == sha256
@@ -204,7 +212,7 @@ def test_a_damaged_artifact_is_never_handed_out(registry: SqlRegistry, database:
         registry.artifact(sha256)
 
 
-def test_the_revision_grows_with_tasks_candidates_moves_and_pins_alone(registry: SqlRegistry) -> None:
+def test_the_revision_grows_with_what_was_decided_and_not_with_evidence(registry: SqlRegistry) -> None:
     seen = [registry.revision()]
     for change in (
         lambda: registry.put_tasks([_task("a")]),
@@ -212,6 +220,7 @@ def test_the_revision_grows_with_tasks_candidates_moves_and_pins_alone(registry:
         lambda: registry.put_move(_move("a", Stage.LIVE)),
         lambda: registry.put_pin(Pin(task_id="a", changed=START, reason="by hand")),
         lambda: registry.remove_pin("a"),
+        lambda: registry.put_fact("privacy", "enforce"),
     ):
         change()
         seen.append(registry.revision())

@@ -38,6 +38,8 @@ class Timed:
         new = self.store.append(exchanges)
         os.write(side, f"store {exchanges[-1].id} {began} {time.monotonic()}\\n".encode())
         return new
+    def set_private_kinds(self, kinds_of):
+        self.store.set_private_kinds(kinds_of)
 
 side = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 writer = BatchingWriter(Timed(SqlExchangeStore(open_database("sqlite:///" + sys.argv[1]))))

@@ -7,25 +7,31 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Self
 
-import msgspec
-
 from insource.core.errors import UpstreamError
-from insource.core.fakes import FakeClock, FakeEngine, FakeUpstream, json_reply
-from insource.core.ports import Ask, Call, Reply
-from insource.core.values import Exchange, JsonObject, LocalAnswer
-from insource.gateway.app import Asgi, Surface, build_app
+from insource.core.fakes import FakeClock, FakeDetector, FakeEngine, FakeUpstream, json_reply
+from insource.core.headers import EVENT_STREAM, Headers, header
+from insource.core.ports import Ask, Call, Demand, Reply
+from insource.core.values import CHAT_ENDPOINT, Exchange, JsonObject, LocalAnswer, Move, Route, Stage
+from insource.gateway.app import Surface, build_app
+from insource.gateway.guard import Guard
+from insource.gateway.http import Asgi, headers_of, target_of
 from insource.gateway.metrics import Metrics
+from insource.gateway.own_pages import OwnPages
 from insource.gateway.server import bind, make_server
-from insource.routing.decide import RoutingTable
-from insource.wire import chat
+from insource.routing.decide import LOCAL_PREFIX, RoutingTable
+from insource.traffic.request_scan import body_kinds
+from insource.wire import chat, json_text
 from insource.wire.sse import completion_to_sse
 from insource.workflows.serve.answer_locally import Local
-from insource.workflows.serve.handle_request import Answer, Incoming, Joints, RequestHandler
+from insource.workflows.serve.handle_request import Answer, Joints, RequestHandler
+from insource.workflows.serve.incoming import Incoming
 from insource.workflows.serve.live_routing import LiveRouting, RoutingState
 from insource.workflows.serve.record_exchange import Recorder
+from insource.workflows.serve.scans import Scans
 from insource.workflows.serve.shadow import Shadows
 
 Answerer = Callable[[Call], Reply]
@@ -48,7 +54,7 @@ async def _chunks(chunks: Iterable[bytes | Exception]) -> AsyncIterator[bytes]:
 
 
 def stream_reply(*chunks: bytes | Exception) -> Reply:
-    return Reply(status=200, headers={"content-type": "text/event-stream"}, chunks=_chunks(chunks))
+    return Reply(status=200, headers=EVENT_STREAM, chunks=_chunks(chunks))
 
 
 def says(text: str, *, model: str = "gpt-4o-2024") -> Answerer:
@@ -56,11 +62,19 @@ def says(text: str, *, model: str = "gpt-4o-2024") -> Answerer:
 
     def answer(call: Call) -> Reply:
         body = completion(text, model=model)
-        if msgspec.json.decode(call.body).get("stream"):
+        if asks_for_stream(call.body):
             return stream_reply(*completion_to_sse(body, include_usage=True))
         return json_reply(body)
 
     return answer
+
+
+def asks_for_stream(body: bytes) -> bool:
+    try:
+        asked = json_text.decode(body)
+    except ValueError:
+        return False
+    return isinstance(asked, dict) and asked.get("stream") is True
 
 
 def fails(error: Exception) -> Answerer:
@@ -106,7 +120,7 @@ class Log:
         self._changed = threading.Condition()
         self.exchanges: list[Exchange] = []
 
-    def record(self, exchange: Exchange) -> None:
+    def record(self, exchange: Exchange, body: bytes) -> None:
         with self._changed:
             self.exchanges.append(exchange)
             self._changed.notify_all()
@@ -121,22 +135,43 @@ def flat_price(model: str, *, input_tokens: int, output_tokens: int, when: objec
     return 0.001 * (input_tokens + output_tokens)
 
 
-def no_private_data(request: JsonObject) -> tuple[str, ...]:
-    return ()
+def finds(word: str) -> Callable[[bytes], tuple[str, ...]]:
+    """A scan of whole requests that finds one word, wherever it stands."""
+    return lambda body: body_kinds(body, FakeDetector(word))
+
+
+@dataclass(frozen=True, slots=True)
+class SentBody:
+    """The bytes of a request, in pieces of a few bytes where they are read as they come."""
+
+    data: bytes
+    piece_bytes: int = 7
+
+    async def whole(self) -> bytes:
+        return self.data
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self.data), self.piece_bytes):
+            yield self.data[start : start + self.piece_bytes]
 
 
 @dataclass(slots=True, kw_only=True)
 class Bench:
-    """A handler with everything around it scripted."""
+    """A handler with everything around it scripted. It observes, unless `scan` or `scans` are set: then it enforces."""
 
     provider: FakeUpstream = field(default_factory=lambda: FakeUpstream(says("hosted")))
+    provider_url: str = "https://provider.example"
     table: RoutingTable = field(default_factory=RoutingTable)
-    locals: Mapping[str | None, Local] = field(default_factory=dict[str | None, Local])
-    scan: Callable[[JsonObject], tuple[str, ...]] = no_private_data
+    locals: Mapping[str, Local] = field(default_factory=dict[str, Local])
+    """Candidates by id and models by `local/NAME`. The table's names and demands are taken from here."""
+    private_model: str | None = None
+    """Name of the `local/NAME` that the user chose for private requests."""
+    scan: Callable[[bytes], tuple[str, ...]] | None = None
+    scans: Scans | None = None
     match: Callable[[JsonObject, str | None], str | None] = lambda request, declared: "task-a"
-    scan_seconds: float = 10.0
     forward_key: bool = False
     bodies: bool = True
+    guard: Guard = field(default_factory=Guard)
     log: Log = field(default_factory=Log)
     clock: FakeClock = field(default_factory=FakeClock)
     routing: LiveRouting = field(init=False)
@@ -146,28 +181,57 @@ class Bench:
     def __post_init__(self) -> None:
         self.routing = LiveRouting(self._load, revision=lambda: self.revision, clock=self.clock)
         recorder = Recorder(clock=self.clock, record=self.log.record, price=flat_price, bodies=self.bodies)
+        enforces = self.scans.kinds if self.scans is not None else None if self.scan is None else self._scan
         self.handler = RequestHandler(
             Joints(
                 provider=self.provider,
+                provider_url=self.provider_url,
                 routing=self.routing,
                 recorder=recorder,
-                scan=self.scan,
-                scan_seconds=self.scan_seconds,
+                scan=enforces,
                 forward_key=self.forward_key,
                 shadows=Shadows(most=1),
-            )
+            ),
+            scans=self.scans,
         )
 
+    async def _scan(self, body: bytes) -> tuple[str, ...]:
+        assert self.scan is not None
+        return self.scan(body)
+
     def _load(self) -> RoutingState:
-        return RoutingState(revision=self.revision, table=self.table, match=self.match, locals=self.locals)
+        models = {key.removeprefix(LOCAL_PREFIX) for key in self.locals if key.startswith(LOCAL_PREFIX)}
+        table = replace(
+            self.table,
+            private_model=self.private_model,
+            local_models=frozenset(models),
+            honours={key.removeprefix(LOCAL_PREFIX): local.honours for key, local in self.locals.items()},
+        )
+        return RoutingState(
+            revision=self.revision, table=table, match=self.match, locals=self.locals, warm=frozenset(self.locals)
+        )
 
-    async def ask(self, body: JsonObject | bytes, headers: Mapping[str, str] | None = None) -> Answer:
-        data = body if isinstance(body, bytes) else msgspec.json.encode(body)
-        return await self.handler.handle(Incoming(exchange_id="ex-1", body=data, headers=headers or {}))
+    async def ask(
+        self,
+        body: JsonObject | bytes,
+        headers: Headers = (),
+        *,
+        method: str = "POST",
+        path: str = CHAT_ENDPOINT,
+        query: str = "",
+    ) -> Answer:
+        """The body's length is stated, as a client would, unless a header says that it comes in chunks."""
+        data = body if isinstance(body, bytes) else json_text.encode(body)
+        if data and header(headers, "transfer-encoding") is None:
+            headers = (*headers, ("content-length", str(len(data))))
+        sent = SentBody(data)
+        return await self.handler.handle(
+            Incoming(exchange_id="ex-1", method=method, path=path, query=query, headers=headers, body=sent)
+        )
 
-    async def read(self, body: JsonObject | bytes, headers: Mapping[str, str] | None = None) -> tuple[Answer, bytes]:
+    async def read(self, body: JsonObject | bytes, headers: Headers = (), **more: str) -> tuple[Answer, bytes]:
         """The answer with its bytes, read and closed as the gateway does."""
-        answer = await self.ask(body, headers)
+        answer = await self.ask(body, headers, **more)
         assert isinstance(answer.reply, Reply), answer.reply
         return answer, await answer.reply.read()
 
@@ -177,17 +241,53 @@ class Bench:
             await asyncio.wait(tasks)
 
     def app(self) -> Asgi:
+        metrics = Metrics()
+        mode = "observe" if self.scan is None and self.scans is None else "enforce"
         return build_app(
             Surface(
                 handler=self.handler,
                 routing=self.routing,
                 provider=self.provider,
-                metrics=Metrics(),
-                forward_key=self.forward_key,
-                max_body_bytes=100_000,
+                metrics=metrics,
+                own=OwnPages(routing=self.routing, metrics=metrics, mode=mode),
+                guard=self.guard,
                 refresh_seconds=0.01,
             )
         )
+
+
+def moved(
+    stage: Stage = Stage.LIVE, *, gate: float = 0.5, certificate: str | None = "cert-1", pinned: bool = False
+) -> RoutingTable:
+    """A table in which `task-a` has a move to the candidate `cand`, and perhaps a pin."""
+    move = Move(
+        task_id="task-a",
+        candidate_id="cand",
+        stage=stage,
+        gate=gate,
+        certificate_id=certificate,
+        canary_share=0.5,
+        changed=datetime(2026, 1, 1, tzinfo=UTC),
+        reason="test",
+    )
+    return RoutingTable(moves={"task-a": move}, pinned_tasks=frozenset({"task-a"} if pinned else ()))
+
+
+def candidate(
+    engine: FakeEngine | None,
+    recipe: FixedRecipe,
+    *,
+    streams: bool = False,
+    honours: frozenset[Demand] = frozenset(),
+) -> Local:
+    return Local(model="small", engine=engine, fitted=recipe, recipe="prompt", streams=streams, honours=honours)
+
+
+def route_of(bench: Bench) -> Route:
+    """Of the only exchange in the log."""
+    (exchange,) = bench.log.exchanges
+    assert exchange.route is not None
+    return exchange.route
 
 
 async def ready_engine(answer: Answerer) -> FakeEngine:
@@ -217,15 +317,28 @@ class ServerThread:
         assert not self._thread.is_alive()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """One request as a provider got it."""
+
+    method: str
+    target: str
+    """Path and query, percent-encoded as they came."""
+    pairs: Headers
+    body: bytes
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return dict(self.pairs)
+
+
 @dataclass(slots=True, kw_only=True)
 class FakeProvider:
     """A hosted API as a loopback application. `answer(path, body) -> (status, headers, chunks)`; it keeps what it got.
     An answer whose last chunk is None is cut there."""
 
     answer: Callable[[str, bytes], tuple[int, dict[str, str], list[bytes | None]]]
-    calls: list[tuple[str, dict[str, str], bytes]] = field(
-        default_factory=list[tuple[str, dict[str, str], bytes]], init=False
-    )
+    calls: list[Heard] = field(default_factory=list[Heard], init=False)
     client_left: threading.Event = field(default_factory=threading.Event, init=False)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -234,13 +347,15 @@ class FakeProvider:
                 await receive()
                 await send({"type": f"lifespan.{kind}.complete"})
             return
-        body, message = b"", await receive()
-        body += message["body"]
-        while message["more_body"]:
+        body, more = b"", True
+        while more:
             message = await receive()
-            body += message["body"]
-        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-        self.calls.append((scope["path"], headers, body))
+            if message["type"] == "http.disconnect":
+                return
+            body, more = body + message["body"], message["more_body"]
+        path, query = target_of(scope)
+        target = f"{path}?{query}" if query else path
+        self.calls.append(Heard(method=scope["method"], target=target, pairs=headers_of(scope), body=body))
         status, answer_headers, chunks = self.answer(scope["path"], body)
         encoded = [(name.encode(), value.encode()) for name, value in answer_headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": encoded})

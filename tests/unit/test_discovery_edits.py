@@ -27,6 +27,7 @@ from insource.workflows.prove.edit_tasks import (
 )
 from insource.workflows.prove.find_tasks import find_tasks, masker, task_json, write_assignments
 from insource.workflows.services import Services
+from tests.fakes.scans import ScanHere
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SYSTEMS = ("Sort the message of a bank customer: card, loan.", "Translate the message into French.")
@@ -54,6 +55,7 @@ def make_services(tmp_path: Path) -> Services:
     parts["exchanges"] = SqlExchangeStore(database)
     parts["registry"] = SqlRegistry(database)
     parts["detector"] = FakeDetector()
+    parts["make_scan"] = lambda: ScanHere(FakeDetector())
     return Services(**parts)
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from insource.core.ports import Demand
+from insource.core.values import EngineSettings, ModelFile
 from insource.engines.external import choose_model, offered_models, with_model
-from insource.engines.llamacpp import context_overflow, load_failure
+from insource.engines.llamacpp import LlamaCppEngine, context_overflow, load_failure
 from insource.engines.worker import WorkerParameters, parse_parameters, usable_cores
+from tests.fakes.gguf_writer import Value, gguf_bytes
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -42,6 +47,32 @@ def test_with_model_keeps_how_values_are_written() -> None:
     assert with_model(b'{"model": "a", "t": 1.0, "n": 12345678901234567890123}', "b") == (
         b'{"model":"b","t":1.0,"n":12345678901234567890123}'
     )
+
+
+@pytest.mark.parametrize(
+    ("metadata", "honours"),
+    [
+        ({"tokenizer.chat_template": "{% if tools %}{{ tools | tojson }}{% endif %}"}, {"tools"}),
+        ({"tokenizer.chat_template": "{{ messages }}"}, set[Demand]()),
+        ({"tokenizer.chat_template": 7}, set[Demand]()),
+        ({}, set[Demand]()),
+    ],
+)
+def test_llamacpp_takes_tools_where_the_models_template_has_a_place_for_them(
+    tmp_path: Path, metadata: dict[str, Value], honours: set[Demand]
+) -> None:
+    file = tmp_path / "model.gguf"
+    file.write_bytes(gguf_bytes(metadata))
+    assert _engine_of(file).honours == honours
+
+
+def test_a_model_file_that_can_not_be_read_honours_nothing(tmp_path: Path) -> None:
+    assert _engine_of(tmp_path / "gone.gguf").honours == set()
+
+
+def _engine_of(path: Path) -> LlamaCppEngine:
+    file = ModelFile(ref="test/model", path=path, sha256="0" * 64, size_bytes=1, source="file")
+    return LlamaCppEngine(file, EngineSettings())
 
 
 @given(_JSON)

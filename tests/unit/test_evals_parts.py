@@ -140,6 +140,7 @@ def test_references_and_hosted_losses(found: Exchange, reference: str, kind: str
         (exchange(reference_correct=False), "known to be wrong"),
         (exchange(request={}), "no messages"),
         (exchange(status=500), "neither"),
+        (exchange(incomplete="its stream was cut"), "neither"),
         (exchange(route=Route(upstream="engine:llamacpp", model="m", reason="")), "neither"),
     ],
 )

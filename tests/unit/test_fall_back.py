@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import msgspec
 import pytest
 
-from insource.core.errors import EngineFailed, UpstreamError
-from insource.core.fakes import FakeEngine, json_reply
-from insource.core.values import EngineState, Move, Route, Stage
-from insource.routing.decide import RoutingTable
-from insource.wire.sse import DONE
+from insource.core.errors import EngineFailed, PinnedUnavailable, UpstreamError
+from insource.core.fakes import FakeEngine, FakeUpstream, json_reply
+from insource.core.ports import Reply
+from insource.core.values import EngineState, Marks
+from insource.wire.sse import DONE, completion_to_sse, format_event
 from insource.workflows.serve.answer_locally import Local
 from tests.fakes.serving import (
+    Answerer,
     Bench,
     FixedRecipe,
+    candidate,
+    completion,
     cut_stream,
     fails,
+    moved,
     ready_engine,
     request,
+    route_of,
     says,
     stream_reply,
 )
@@ -27,51 +30,59 @@ from tests.fakes.serving import (
 DEAD = EngineFailed("The worker died.", next_step="It is restarted.")
 
 
-def moved(stage: Stage = Stage.LIVE, *, gate: float = 0.5, default: str | None = None) -> RoutingTable:
-    move = Move(
-        task_id="task-a",
-        candidate_id="cand",
-        stage=stage,
-        gate=gate,
-        certificate_id="cert-1",
-        canary_share=0.5,
-        changed=datetime(2026, 1, 1, tzinfo=UTC),
-        reason="test",
-    )
-    return RoutingTable(moves={"task-a": move}, local_default=default)
-
-
-def candidate(engine: FakeEngine | None, recipe: FixedRecipe, *, streams: bool = False) -> Local:
-    return Local(model="small", engine=engine, fitted=recipe, recipe="prompt", streams=streams)
-
-
-def route_of(bench: Bench) -> Route:
-    (exchange,) = bench.log.exchanges
-    assert exchange.route is not None
-    return exchange.route
-
-
 LONG = {"error": {"type": "exceed_context_size_error", "message": "n_prompt_tokens 9000 > n_ctx 2048"}}
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        fails(DEAD),
-        lambda call: json_reply({"error": {"message": "oops"}}, status=500),
-        lambda call: json_reply(LONG, status=400),
-        lambda call: stream_reply(b'{"choices"', UpstreamError("cut", next_step="again")),
-        lambda call: stream_reply(b"not json"),
-    ],
-)
-@pytest.mark.parametrize("stream", [True, False])
-async def test_a_failing_engine_falls_back_to_the_provider(broken: object, stream: bool) -> None:
-    engine = await ready_engine(broken)  # pyright: ignore[reportArgumentType] - the five upstreams above
+BROKEN: dict[str, tuple[Answerer, str]] = {
+    "dies": (fails(DEAD), "EngineFailed"),
+    "answers 500": (lambda call: json_reply({"error": {"message": "oops"}}, status=500), "EngineFailed"),
+    "overflows": (lambda call: json_reply(LONG, status=400), "ContextOverflow"),
+    "refuses": (lambda call: json_reply({"error": {"message": "bad"}}, status=400), "BadInput"),
+    "is cut": (lambda call: stream_reply(b'{"choices"', UpstreamError("cut", next_step="again")), "UpstreamError"),
+    "talks nonsense": (lambda call: stream_reply(b"not json"), "EngineFailed"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+async def test_a_failing_engine_falls_back_to_the_provider(how: str, stream: bool) -> None:
+    answer, error = BROKEN[how]
+    engine = await ready_engine(answer)
     bench = Bench(table=moved(), locals={"cand": candidate(engine, FixedRecipe())})
     _, data = await bench.read(request(stream=stream))
     assert b"hosted" in data
-    assert "fallback" in bench.log.exchanges[0].metadata
-    assert route_of(bench).upstream == "provider:fake"
+    (exchange,) = bench.log.exchanges
+    assert (exchange.marks, exchange.metadata) == (Marks(fallback=error), {})
+    assert exchange.is_whole
+    assert (route_of(bench).upstream, route_of(bench).certificate_id) == ("provider:fake", None)
+
+
+async def test_a_failing_provider_after_a_failing_engine_keeps_both_in_the_log() -> None:
+    provider = FakeUpstream(fails(UpstreamError("No answer.", next_step="Check it.")))
+    local = candidate(await ready_engine(fails(DEAD)), FixedRecipe())
+    bench = Bench(table=moved(), locals={"cand": local}, provider=provider)
+    answer = await bench.ask(request())
+    assert isinstance(answer.reply, UpstreamError)
+    (exchange,) = bench.log.exchanges
+    assert (exchange.status, exchange.marks) == (502, Marks(fallback="EngineFailed"))
+
+
+async def test_an_overflow_of_a_request_that_must_stay_is_told_with_its_figures() -> None:
+    engine = await ready_engine(lambda call: json_reply(LONG, status=400))
+    local = candidate(engine, FixedRecipe())
+    for private_model in (None, "small"):
+        bench = Bench(
+            table=moved(),
+            locals={"cand": local, "local/small": Local(model="small", engine=engine, streams=True)},
+            private_model=private_model,
+            scan=lambda body: ("email",),
+        )
+        answer = await bench.ask(request())
+        assert isinstance(answer.reply, PinnedUnavailable)
+        assert "9000" in answer.reply.message
+        assert "email" in answer.reply.message
+        assert bench.provider.calls == []
+        assert bench.log.exchanges[0].status == 503
 
 
 @pytest.mark.parametrize("error", [KeyError("a bug"), DEAD])
@@ -136,15 +147,43 @@ async def test_an_ungated_prompt_recipe_streams_the_engines_bytes() -> None:
 async def test_after_the_first_byte_a_cut_engine_is_an_error_and_no_fallback() -> None:
     engine = await ready_engine(lambda call: cut_stream())
     bench = Bench(table=moved(gate=0.0), locals={"cand": candidate(engine, FixedRecipe(), streams=True)})
-    with pytest.raises(UpstreamError):
-        await bench.read(request(stream=True))
+    answer = await bench.ask(request(stream=True))
+    assert isinstance(answer.reply, Reply)
+    assert answer.authored, "so the error is told in the stream"
+    got = b""
+    with pytest.raises(UpstreamError):  # noqa: PT012 - what came before the error is looked at
+        async for chunk in answer.reply.chunks:
+            got += chunk
+    await answer.reply.close()
+    assert got.endswith(b"\n\n"), "the half event was held back: an error event after it stands alone"
     assert bench.provider.calls == []
-    assert bench.log.exchanges[0].status == 502
+    (exchange,) = bench.log.exchanges
+    assert exchange.incomplete is not None
+    assert not exchange.is_whole
+
+
+EVENTS = list(completion_to_sse(completion("hosted"), include_usage=False))
+UNWHOLE: dict[str, list[bytes]] = {
+    "it ends after the text": EVENTS[:1],
+    "it ends inside an event": [EVENTS[0], EVENTS[1][:20]],
+    "it says done without a finish reason": [EVENTS[0], DONE],
+    "it tells an error": [EVENTS[0], format_event({"error": {"message": "out of memory"}}), DONE],
+}
+
+
+@pytest.mark.parametrize("how", UNWHOLE)
+async def test_an_engines_stream_that_is_not_whole_never_ends_well(how: str) -> None:
+    engine = await ready_engine(lambda call: stream_reply(*UNWHOLE[how]))
+    bench = Bench(table=moved(gate=0.0), locals={"cand": candidate(engine, FixedRecipe(), streams=True)})
+    with pytest.raises(UpstreamError, match="is not whole"):
+        await bench.read(request(stream=True))
+    assert not bench.log.exchanges[0].is_whole
 
 
 @pytest.mark.parametrize("first", [fails(DEAD), lambda call: stream_reply(DEAD), lambda call: stream_reply()])
-async def test_before_the_first_byte_a_streaming_engine_may_fall_back(first: object) -> None:
-    engine = await ready_engine(first)  # pyright: ignore[reportArgumentType] - the three upstreams above
+async def test_before_the_first_byte_a_streaming_engine_may_fall_back(first: Answerer) -> None:
+    engine = await ready_engine(first)
     bench = Bench(table=moved(gate=0.0), locals={"cand": candidate(engine, FixedRecipe(), streams=True)})
     _, data = await bench.read(request(stream=True))
     assert b"hosted" in data
+    assert bench.log.exchanges[0].marks.fallback == "EngineFailed"

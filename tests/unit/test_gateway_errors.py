@@ -1,12 +1,15 @@
-"""Every error has its own status and OpenAI's shape."""
+"""Every error has its own status and the shape of the caller's dialect."""
 
 from __future__ import annotations
 
 import pytest
 
-from insource.core.errors import InsourceError
+from insource.core.errors import InsourceError, Unauthorized, UnknownModel
+from insource.core.values import CHAT_ENDPOINT
 from insource.gateway.errors import STATUS, body_of, error_event, status_of
-from insource.wire.sse import read_chat_stream
+from insource.wire.sse import DONE, completion_to_sse
+from insource.wire.wholeness import judge
+from tests.fakes.serving import completion
 
 
 def everything(kind: type[InsourceError] = InsourceError) -> list[type[InsourceError]]:
@@ -31,6 +34,16 @@ def test_a_plugins_error_has_its_parents_status() -> None:
 
 
 def test_an_error_event_makes_a_stream_incomplete() -> None:
-    stream = read_chat_stream(error_event(InsourceError("x", next_step="y")))
-    assert not stream.complete
-    assert stream.error is not None
+    event = error_event(InsourceError("x", next_step="y"))
+    begun, *_ = completion_to_sse(completion("half"), include_usage=False)
+    for stream in (event, begun + event, begun + event + DONE):
+        assert judge(CHAT_ENDPOINT, 200, stream).flaw == "an event is an error"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(Unauthorized, "authentication_error"), (UnknownModel, "not_found_error"), (InsourceError, "api_error")],
+)
+def test_callers_of_the_messages_api_get_anthropics_shape(error: type[InsourceError], kind: str) -> None:
+    body = body_of(error("It broke.", next_step="Mend it."), path="/v1/messages")
+    assert body == {"type": "error", "error": {"type": kind, "message": "It broke. Mend it."}}

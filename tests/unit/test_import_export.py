@@ -5,8 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,13 +17,16 @@ from insource.config import Settings
 from insource.core.errors import BadInput, StorageError, UsageError
 from insource.core.fakes import FakeClock, FakeDetector
 from insource.core.ports import PrivacyDetector
-from insource.core.values import Exchange, PrivacySpan
+from insource.core.values import Exchange, Marks, Route
 from insource.providers.prices import price_usd
 from insource.store.database import open_database
 from insource.store.exchanges import SqlExchangeStore
+from insource.traffic.scan_client import ScanProcess
 from insource.workflows.prove.export_log import export_log
 from insource.workflows.prove.import_traffic import import_traffic
 from insource.workflows.services import Services
+from tests.fakes.plugins import install_moody_detector
+from tests.fakes.scans import ScanHere
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MakeServices = Callable[..., Services]
@@ -36,13 +38,15 @@ def make_services(tmp_path: Path) -> Iterator[MakeServices]:
     opened: list[Any] = []
 
     def make(name: str = "log", detector: PrivacyDetector | None = None) -> Services:
+        found = detector or FakeDetector("secret")
         database = open_database(f"sqlite:///{tmp_path / name}.db")
         opened.append(database)
         used: dict[str, Any] = {
             "settings": Settings(),  # pyright: ignore[reportCallIssue] - every field has a default
             "clock": FakeClock(),
             "exchanges": SqlExchangeStore(database),
-            "detector": detector or FakeDetector("secret"),
+            "detector": found,
+            "make_scan": lambda: ScanHere(found),
         }
         others: dict[str, Any] = {field.name: None for field in fields(Services)}  # neither workflow touches them
         return Services(**{**others, **used})
@@ -142,18 +146,6 @@ def test_an_unknown_format_and_a_missing_file(make_services: MakeServices, tmp_p
 # ---------------------------------------------------------------------------------------------------- privacy
 
 
-class HangingDetector:
-    """Hangs on one word, for as long as the test lasts."""
-
-    def __init__(self, until: threading.Event) -> None:
-        self.until = until
-
-    def scan(self, text: str) -> Sequence[PrivacySpan]:
-        if "hang" in text:
-            self.until.wait(60)
-        return []
-
-
 def test_requests_are_scanned_everywhere_and_a_log_can_only_add(make_services: MakeServices, tmp_path: Path) -> None:
     services = make_services()
     hidden = _line(2)
@@ -179,19 +171,28 @@ def test_a_detector_that_fails_makes_requests_private(make_services: MakeService
     assert {exchange.private_kinds for exchange in _all(services)} == {("unscanned",)}
 
 
-def test_a_detector_that_hangs_makes_that_request_private(make_services: MakeServices, tmp_path: Path) -> None:
-    until = threading.Event()
-    services = make_services(detector=HangingDetector(until))
-    services = replace(services, settings=services.settings.model_copy(update={"privacy_seconds": 0.02}))
-    import_traffic(services, _write(tmp_path / "f", _line(1), _line(2, "hang"), _line(3)))
-    until.set()
-    assert [exchange.private_kinds for exchange in _all(services)] == [(), ("unscanned",), ()]
+def test_a_detector_that_hangs_or_dies_makes_that_request_private(
+    make_services: MakeServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(install_moody_detector(tmp_path)))
+    services = replace(make_services(), make_scan=lambda: ScanProcess("moody", cpu_seconds=0.2, hung_seconds=2.0))
+    texts = ["hello", "sleep", "a secret", "loop", "die", "hello"]
+    report = import_traffic(services, _write(tmp_path / "f", *(_line(n, text) for n, text in enumerate(texts))))
+    assert [exchange.private_kinds for exchange in _all(services)] == [
+        (),
+        ("unscanned",),
+        ("word",),
+        ("unscanned",),
+        ("unscanned",),
+        (),
+    ]
+    assert (report.private, report.unscanned) == (4, 3)
 
 
-def test_a_request_too_long_to_scan_is_private(make_services: MakeServices, tmp_path: Path) -> None:
+def test_a_long_request_is_scanned_to_its_end(make_services: MakeServices, tmp_path: Path) -> None:
     services = make_services()
-    import_traffic(services, _write(tmp_path / "f", _line(1, "x" * 2_000_001)))
-    assert _all(services)[0].private_kinds == ("unscanned",)
+    import_traffic(services, _write(tmp_path / "f", _line(1, "x " * 1_500_000 + "secret"), _line(2, "x " * 1_500_000)))
+    assert [exchange.private_kinds for exchange in _all(services)] == [("word",), ()]
 
 
 # ------------------------------------------------------------------------------------------------------- cost
@@ -217,20 +218,20 @@ def test_costs(make_services: MakeServices, tmp_path: Path) -> None:
             made_up_time,
         ),
     )
-    found = {exchange.id: (exchange.cost_usd, exchange.cost_estimated) for exchange in _all(services)}
+    found = {exchange.id: (exchange.cost_usd, exchange.cost_source) for exchange in _all(services)}
 
     def price(tokens_in: int, tokens_out: int) -> float:
         cost = price_usd("gpt-4", input_tokens=tokens_in, output_tokens=tokens_out, when=START)
         assert cost
         return cost
 
-    assert found["e00001"] == (0.5, False)
-    assert found["e00002"] == (price(1000, 10), False)
-    assert found["e00003"] == (price(5, 100), True), "role, user, content, hello: 20 bytes asked, 400 answered"
-    assert found["e00004"] == (None, False), "a failed answer without a recorded cost"
-    assert found["e00005"] == (price(1004, 10), True), "what the call would have cost"
-    assert found["e00006"] == (None, False)
-    assert found["e00007"] == (price(1000, 10), False), "no time: today's price"
+    assert found["e00001"] == (0.5, "recorded")
+    assert found["e00002"] == (price(1000, 10), "list price"), "never shown as recorded"
+    assert found["e00003"] == (price(5, 100), "estimate"), "role, user, content, hello: 20 bytes asked, 400 answered"
+    assert found["e00004"] == (None, None), "a failed answer without a recorded cost"
+    assert found["e00005"] == (price(1004, 10), "estimate"), "what the call would have cost"
+    assert found["e00006"] == (None, None)
+    assert found["e00007"] == (price(1000, 10), "list price"), "no time: today's price"
     assert report.cost_estimated == 2
 
 
@@ -246,7 +247,24 @@ def test_import_of_an_export_is_the_same_log(make_services: MakeServices, tmp_pa
     assert (report.written, report.withheld_private) == (700, 0)
     import_traffic(other, out)
     assert _all(other) == _all(services)
+    assert {exchange.cost_source for exchange in _all(other)} == {"estimate"}
     assert [path.name for path in tmp_path.glob("export*")] == ["export.jsonl"]
+
+
+def test_what_became_of_an_exchange_survives_export_and_import(make_services: MakeServices, tmp_path: Path) -> None:
+    services, other = make_services("one"), make_services("two")
+    route = Route(upstream="provider:openai", model="m", reason="no move")
+    kept = Exchange(id="a", created=START, request={"model": "m", "input": "x"}, route=route, private_kinds=())
+    services.exchanges.append(
+        [
+            replace(kept, endpoint="/v1/responses", cost_usd=0.25, cost_source="list price"),
+            replace(kept, id="b", incomplete="it was cut by the upstream", marks=Marks(fallback="EngineFailed")),
+            replace(kept, id="c", marks=Marks(escalated=True, shadow_of="a")),
+        ]
+    )
+    export_log(services, tmp_path / "out")
+    import_traffic(other, tmp_path / "out")
+    assert _all(other) == _all(services)
 
 
 def test_private_exchanges_are_withheld_unless_asked(make_services: MakeServices) -> None:
@@ -263,7 +281,8 @@ def test_private_exchanges_are_withheld_unless_asked(make_services: MakeServices
     report = export_log(services, out)
     assert (report.written, report.withheld_private) == (2, 2)
     assert [json.loads(line)["id"] for line in out.getvalue().splitlines()] == ["clean", "unknown and clean"]
-    failing = replace(services, detector=FakeDetector(error=RuntimeError("broken")))
+    broken = FakeDetector(error=RuntimeError("broken"))
+    failing = replace(services, make_scan=lambda: ScanHere(broken))
     assert export_log(failing, io.StringIO()).withheld_private == 3, "what can't be scanned does not leave"
     assert export_log(services, io.StringIO(), include_private=True).written == 4
 

@@ -13,6 +13,7 @@ import pytest
 from insource.config import Settings
 from insource.core.errors import UnknownModel
 from insource.core.fakes import FakeClock, FakeEngine
+from insource.core.ports import Demand
 from insource.core.values import (
     Candidate,
     EngineSettings,
@@ -35,14 +36,29 @@ from tests.fakes.serving import FixedRecipe, request, says
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 NO_SETTINGS: dict[str, Any] = {}
 FILES = {
-    name: ModelFile(ref=f"{name or 'default'}:Q4", path=Path("x"), sha256=f"sha-{name}", size_bytes=1, source="test")
+    name: ModelFile(
+        ref=f"{name or 'default'}:Q4",
+        path=Path(f"{name or 'x'}.gguf"),
+        sha256=f"sha-{name}",
+        size_bytes=1,
+        source="test",
+    )
     for name in ("", "other")
 }
 
 
 class FixedRecipes:
+    streams = True
+    honours: frozenset[Demand] = frozenset({"tools", "images"})
+
     def load(self, artifact: bytes) -> FixedRecipe:
         return FixedRecipe()
+
+
+def engine_of(file: ModelFile, settings: EngineSettings) -> FakeEngine:
+    engine = FakeEngine(says(file.ref))
+    engine.honours = frozenset({"tools", "log probabilities"})
+    return engine
 
 
 def find_model(ref: str) -> ModelFile:
@@ -60,10 +76,15 @@ def services(tmp_path: Path) -> Iterator[Services]:
         registry=SqlRegistry(database),
         recipes={"prompt": FixedRecipes()},
         find_model=find_model,
-        make_engine=lambda file, settings: FakeEngine(says(file.ref)),
+        make_engine=engine_of,
     )
     yield cast("Services", fake)
     database.close()
+
+
+def with_settings(services: Services, **settings: Any) -> Services:
+    changed = SimpleNamespace(**{**vars(services), "settings": Settings(**settings)})
+    return cast("Services", changed)
 
 
 def put(services: Services, task_id: str, *, stage: Stage = Stage.LIVE, **changes: Any) -> Candidate:
@@ -108,12 +129,45 @@ def test_moves_pins_tasks_and_candidates_are_loaded(services: Services) -> None:
     state = load_routing(services, EnginePool(make=services.make_engine))
     assert state.table.moves["task-a"].candidate_id == candidate.id
     assert state.table.pinned_tasks == {"task-b"}
-    assert state.table.local_default == "default:Q4"
+    assert (state.table.private_model, state.table.local_models) == (None, {"default", "default:Q4", "x"})
     assert state.match(request(), "triage") == "task-a"
     assert state.match(request(), None) is None
     local = state.locals[candidate.id]
     assert (local.model, local.streams) == ("default:Q4", True)
-    assert local.engine is state.locals[None].engine  # equal file and settings: one process
+    assert local.engine is state.locals["local/default"].engine  # equal file and settings: one process
+
+
+def test_what_can_be_honoured_is_what_recipe_and_engine_both_hand_on(services: Services) -> None:
+    candidate = put(services, "task-a")
+    state = load_routing(services, EnginePool(make=services.make_engine))
+    assert state.table.honours[candidate.id] == {"tools"}
+    assert state.table.honours["default"] == {"tools", "log probabilities"}, "without a recipe: what the engine can"
+
+
+def test_only_engines_of_moves_and_of_the_private_model_run_all_the_time(services: Services) -> None:
+    put(services, "task-a", model_ref="other", model_sha256="sha-other")
+    state = load_routing(services, EnginePool(make=services.make_engine))
+    assert state.warm == {"cand-task-a"}, "`local/NAME` starts when it is asked for"
+    named = with_settings(services, private_model="other")
+    state = load_routing(named, EnginePool(make=services.make_engine))
+    assert state.table.private_model == "other"
+    assert state.warm == {"cand-task-a", "local/other"}
+    assert state.locals["local/other"].engine is state.locals["local/other:Q4"].engine
+    assert {"other", "other:Q4", "default"} <= state.table.local_models
+
+
+def test_a_private_model_that_is_not_on_disk_is_no_private_model(
+    services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = load_routing(with_settings(services, private_model="gone"), EnginePool(make=services.make_engine))
+    assert (state.table.private_model, state.warm) == (None, frozenset())
+    assert "they are refused" in caplog.text
+
+
+def test_without_any_model_on_disk_there_is_no_local_name(services: Services) -> None:
+    without = with_settings(services, model="not on disk")
+    state = load_routing(without, EnginePool(make=services.make_engine))
+    assert (state.locals, state.table.local_models) == ({}, frozenset())
 
 
 def test_what_cannot_be_loaded_is_left_out_and_the_rest_serves(services: Services) -> None:
@@ -124,8 +178,9 @@ def test_what_cannot_be_loaded_is_left_out_and_the_rest_serves(services: Service
     put(services, "task-e", model_ref="other", model_sha256="sha-other")
     put(services, "task-f", model_ref=None, model_sha256=None, settings=None)
     state = load_routing(services, EnginePool(make=services.make_engine))
-    assert set(state.locals) == {None, "cand-task-e", "cand-task-f"}
-    assert state.locals["cand-task-e"].engine is not state.locals[None].engine
+    candidates = {key for key in state.locals if not key.startswith("local/")}
+    assert candidates == {"cand-task-e", "cand-task-f"}
+    assert state.locals["cand-task-e"].engine is not state.locals["local/default"].engine
     assert state.locals["cand-task-f"].upstream == "engine:prompt"
     assert len(state.table.moves) == 6
 

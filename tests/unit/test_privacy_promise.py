@@ -1,23 +1,44 @@
-"""Promise 1, attacked: a pinned request sends zero bytes to a provider, whatever fails and whatever the table says."""
+"""Promises 1 and 2, attacked: where a policy asks for it, a private request sends zero bytes to a provider, whatever
+fails and whatever the table says; and nobody answers it who is neither certified for it nor named.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+import asyncio
+import time
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from insource.core.errors import EngineFailed, PinnedUnavailable, UpstreamError
-from insource.core.fakes import FakeClock, FakeDetector, FakeEngine, json_reply
-from insource.core.ports import Reply
-from insource.core.values import JsonObject, Move, Stage
+from insource.core.fakes import FakeDetector, FakeEngine, json_reply
+from insource.core.headers import Headers
+from insource.core.ports import Demand, Reply
+from insource.core.values import JsonObject, Stage
 from insource.routing.decide import RoutingTable
-from insource.traffic.request_scan import live_scan
+from insource.traffic.request_scan import body_kinds
+from insource.traffic.scan_client import ScanProcess
+from insource.wire import json_text
 from insource.workflows.serve.answer_locally import Local
-from tests.fakes.serving import Answerer, Bench, FixedRecipe, cut_stream, fails, request, says, stream_reply
+from insource.workflows.serve.scans import Scans
+from tests.fakes.plugins import install_moody_detector
+from tests.fakes.serving import (
+    Answerer,
+    Bench,
+    FixedRecipe,
+    candidate,
+    cut_stream,
+    fails,
+    finds,
+    moved,
+    ready_engine,
+    request,
+    says,
+    stream_reply,
+)
 
 DEAD = EngineFailed("The worker died.", next_step="It is restarted.")
 ENGINES: dict[str, Answerer | None] = {
@@ -31,46 +52,43 @@ ENGINES: dict[str, Answerer | None] = {
     "is cut at once": lambda call: stream_reply(UpstreamError("cut", next_step="again")),
     "talks nonsense": lambda call: stream_reply(b"<html>"),
 }
+TOOLS: JsonObject = {"tools": [{"type": "function", "function": {"name": "pay"}}]}
 
 
-def found(request: JsonObject) -> tuple[str, ...]:
-    return live_scan(FakeDetector("secret"), seconds=1.0, clock=FakeClock())(request)
-
-
-def moved(stage: Stage, *, share: float = 1.0, gate: float = 0.99) -> RoutingTable:
-    move = Move(
-        task_id="task-a",
-        candidate_id="cand",
-        stage=stage,
-        gate=gate,
-        certificate_id=None,
-        canary_share=share,
-        changed=datetime(2026, 1, 1, tzinfo=UTC),
-        reason="test",
-    )
-    return RoutingTable(moves={"task-a": move}, local_default="small")
-
-
-async def bench_with(answer: Answerer | None, stage: Stage = Stage.LIVE, **more: Any) -> Bench:
-    locals_: dict[str | None, Local] = {}
+async def bench_with(
+    answer: Answerer | None,
+    table: RoutingTable | None = None,
+    *,
+    confidence: float = 0.0,
+    private_model: str | None = "small",
+    honours: frozenset[Demand] = frozenset(),
+    **more: Any,
+) -> Bench:
+    """One that enforces, with a candidate for the task and a model that was named for private requests, on one
+    engine."""
+    locals_: dict[str, Local] = {}
     if answer is not None:
-        engine = FakeEngine(answer)
-        await engine.start()
-        recipe = FixedRecipe(confidence=0.0)
-        locals_["cand"] = Local(model="small", engine=engine, fitted=recipe, recipe="prompt", streams=True)
-        locals_[None] = Local(model="small", engine=engine, streams=True)
-    given: dict[str, Any] = {"table": moved(stage), "locals": locals_, "scan": found, **more}
+        engine = await ready_engine(answer)
+        locals_["cand"] = candidate(engine, FixedRecipe(confidence=confidence), streams=True, honours=honours)
+        locals_["local/small"] = Local(model="small", engine=engine, streams=True, honours=honours)
+    given: dict[str, Any] = {
+        "table": moved(gate=0.99) if table is None else table,
+        "locals": locals_,
+        "private_model": private_model if answer is not None else None,
+        "scan": finds("secret"),
+        **more,
+    }
     return Bench(**given)
 
 
-async def send(bench: Bench, body: JsonObject) -> None:
+async def send(bench: Bench, body: JsonObject | bytes, headers: Headers = (), **more: str) -> None:
     """Reads whatever comes, as a client would, then waits for everything that runs behind it."""
-    answer = await bench.ask(body)
+    answer = await bench.ask(body, headers, **more)
     if isinstance(answer.reply, Reply):
         with suppress(UpstreamError):
             await answer.reply.read()
     await bench.settle()
-    assert answer.route is None or answer.route.pinned
+    assert answer.route.pinned
     assert bench.log.exchanges, "it is recorded all the same"
 
 
@@ -78,9 +96,11 @@ async def send(bench: Bench, body: JsonObject) -> None:
 @pytest.mark.parametrize("stage", list(Stage))
 @pytest.mark.parametrize("engine", ENGINES)
 async def test_no_stage_and_no_failure_lets_a_private_request_out(engine: str, stage: Stage, stream: bool) -> None:
-    bench = await bench_with(ENGINES[engine], stage)
-    await send(bench, request("my secret", stream=stream))
-    assert bench.provider.calls == []
+    for private_model in (None, "small"):
+        for gate in (0.0, 0.99):
+            bench = await bench_with(ENGINES[engine], moved(stage, gate=gate), private_model=private_model)
+            await send(bench, request("my secret", stream=stream))
+            assert bench.provider.calls == []
 
 
 @pytest.mark.parametrize(
@@ -104,8 +124,41 @@ async def test_wherever_in_the_body_it_stands(body: JsonObject) -> None:
     assert bench.provider.calls == []
 
 
-async def test_a_detector_that_raises_pins() -> None:
-    def broken(request: JsonObject) -> tuple[str, ...]:
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/embeddings"),
+        ("POST", "/v1/responses"),
+        ("POST", "/v1/messages"),
+        ("PUT", "/anything/else"),
+        ("POST", "/v1/chat/completions/"),
+    ],
+)
+async def test_whatever_its_endpoint(method: str, path: str) -> None:
+    bench = await bench_with(says("local"))
+    await send(bench, {"input": "my secret"}, method=method, path=path)
+    assert bench.provider.calls == []
+
+
+@pytest.mark.parametrize(
+    "upload",
+    [b"--x\r\nmy secret\r\n--x--", b"\x00\xff" * 100, b"{", b'"secret"'],
+    ids=["multipart", "binary", "cut JSON", "a text"],
+)
+@pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "with its length"])
+async def test_a_body_that_can_not_be_scanned_stays(upload: bytes, chunked: bool) -> None:
+    bench = await bench_with(says("local"))
+    headers: Headers = (("transfer-encoding", "chunked"),) if chunked else ()
+    await send(bench, upload, headers, path="/v1/files")
+    assert bench.provider.calls == []
+    assert bench.log.exchanges[0].private_kinds == ("unscanned",)
+
+
+# ------------------------------------------------------------------------------------------------------ the scanner
+
+
+async def test_a_scan_that_raises_keeps_the_request_here() -> None:
+    def broken(body: bytes) -> tuple[str, ...]:
         raise ValueError("detector bug")
 
     bench = await bench_with(says("local"), scan=broken)
@@ -114,69 +167,143 @@ async def test_a_detector_that_raises_pins() -> None:
     assert bench.log.exchanges[0].private_kinds == ("unscanned",)
 
 
-@pytest.fixture
-def never() -> Iterator[Callable[[JsonObject], tuple[str, ...]]]:
-    """A scan that hangs until the test is over."""
-    release = threading.Event()
-
-    def scan(request: JsonObject) -> tuple[str, ...]:
-        release.wait()
-        return ()
-
-    yield scan
-    release.set()
-
-
-async def test_a_detector_that_hangs_pins(never: Callable[[JsonObject], tuple[str, ...]]) -> None:
-    bench = await bench_with(says("local"), scan=never, scan_seconds=0.01)
-    for _ in range(6):  # more than there are scanning threads
-        await send(bench, request("harmless"))
-    assert bench.provider.calls == []
+async def test_a_detector_that_hangs_loops_or_dies_keeps_the_request_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(install_moody_detector(tmp_path)))
+    scans = Scans(lambda: ScanProcess("moody", cpu_seconds=0.3, hung_seconds=2.0), processes=1)
+    bench = await bench_with(says("local"), scan=None, scans=scans)
+    for mood in ("sleep", "loop", "die", "raise"):
+        answer, _ = await bench.read(request(mood))
+        assert answer.route.pinned
+        assert answer.route.reason.startswith("private: unscanned")
+        assert bench.provider.calls == []
+    await bench.read(request("harmless"))
+    assert len(bench.provider.calls) == 1, "the next request is scanned as ever"
+    await bench.handler.close()
 
 
-@pytest.mark.parametrize("private", [True, False])
-async def test_a_matcher_that_raises_pins_where_tasks_are_pinned(private: bool) -> None:
+class SlowScan:
+    """A RequestScan that takes its time: a queue forms before it."""
+
+    def kinds(self, body: bytes) -> tuple[str, ...]:
+        time.sleep(0.01)
+        return body_kinds(body, FakeDetector("secret"))
+
+    def close(self) -> None:
+        return None
+
+
+async def test_a_queue_of_scans_changes_no_decision() -> None:
+    bench = await bench_with(says("local"), scan=None, scans=Scans(SlowScan, processes=1))
+    texts = ["my secret" if number % 3 == 0 else f"harmless {number}" for number in range(60)]
+    answers = await asyncio.gather(*(bench.ask(request(text)) for text in texts))
+    for text, answer in zip(texts, answers, strict=True):
+        assert isinstance(answer.reply, Reply), answer.reply
+        assert answer.route.pinned is ("secret" in text)
+        await answer.reply.read()
+    assert len(bench.provider.calls) == 40
+    assert all(b"secret" not in call.body for call in bench.provider.calls)
+    await bench.handler.close()
+
+
+# ----------------------------------------------------------------------------------------------------------- pins
+
+
+@pytest.mark.parametrize("pins", [True, False])
+async def test_a_matcher_that_raises_keeps_requests_here_where_tasks_are_pinned(pins: bool) -> None:
     def broken(request: JsonObject, declared: str | None) -> str | None:
         raise KeyError("matcher bug")
 
-    table = RoutingTable(pinned_tasks=frozenset({"task-b"}) if private else frozenset(), local_default="small")
-    bench = await bench_with(says("local"), match=broken, table=table)
+    table = RoutingTable(pinned_tasks=frozenset({"task-b"}) if pins else frozenset())
+    bench = await bench_with(says("local"), table, match=broken)
     answer = await bench.ask(request("harmless"))
     assert isinstance(answer.reply, Reply)
     await answer.reply.read()
-    assert bool(bench.provider.calls) is not private
+    assert bool(bench.provider.calls) is not pins
 
 
+@pytest.mark.parametrize("scan", [finds("secret"), None], ids=["enforced", "observed"])
 @pytest.mark.parametrize("stage", list(Stage))
-async def test_a_pinned_task_stays_even_without_private_data(stage: Stage) -> None:
-    table = RoutingTable(moves=moved(stage).moves, pinned_tasks=frozenset({"task-a"}), local_default="small")
-    bench = await bench_with(fails(DEAD), table=table)
+async def test_a_pinned_task_stays_even_without_private_data_and_without_a_policy(
+    stage: Stage, scan: Callable[[bytes], tuple[str, ...]] | None
+) -> None:
+    bench = await bench_with(fails(DEAD), moved(stage, pinned=True), scan=scan)
     await send(bench, request("harmless"))
     assert bench.provider.calls == []
 
 
+# ------------------------------------------------------------------------------------------- who answers it, if any
+
+
 async def test_with_nothing_local_it_is_refused_with_the_reason_and_the_next_step() -> None:
-    bench = Bench(scan=found)
+    bench = Bench(scan=finds("secret"))
     answer = await bench.ask(request("my secret"))
     assert isinstance(answer.reply, PinnedUnavailable)
     assert "word" in answer.reply.message
-    assert answer.reply.next_step
+    assert "INSOURCE_PRIVATE_MODEL" in answer.reply.next_step
     assert bench.provider.calls == []
-    assert bench.log.exchanges[0].status == 503
+    (exchange,) = bench.log.exchanges
+    assert (exchange.status, exchange.private_kinds) == (503, ("word",))
 
 
-async def test_a_pinned_answer_below_the_gate_is_kept() -> None:
-    bench = await bench_with(says("local"))
+async def test_a_certified_candidate_answers_at_or_above_its_gate() -> None:
+    bench = await bench_with(says("local"), confidence=0.99, private_model=None)
+    answer, data = await bench.read(request("my secret"))
+    assert b"local" in data
+    assert (answer.route.candidate_id, answer.route.certificate_id) == ("cand", "cert-1")
+    assert answer.route.confidence == 0.99
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+async def test_below_its_gate_a_candidate_does_not_answer(stream: bool) -> None:
+    """The opposite was so once: a pinned answer was kept, however unsure."""
+    refusing = await bench_with(says("local"), confidence=0.98, private_model=None)
+    refused = await refusing.ask(request("my secret", stream=stream))
+    assert isinstance(refused.reply, PinnedUnavailable)
+    assert "private: word; confidence 0.98 is below the gate 0.99" in refused.reply.message
+    falling = await bench_with(says("local"), confidence=0.98, private_model="small")
+    answer, data = await falling.read(request("my secret", stream=stream))
+    assert b"local" in data
+    assert (answer.route.candidate_id, answer.route.certificate_id) == (None, None)
+    assert refusing.provider.calls == falling.provider.calls == []
+
+
+@pytest.mark.parametrize("stage", [Stage.OBSERVE, Stage.SHADOW, Stage.CANARY])
+async def test_a_candidate_without_a_certificate_does_not_answer(stage: Stage) -> None:
+    bench = await bench_with(
+        says("local"), moved(stage, gate=0.0, certificate=None), confidence=1.0, private_model=None
+    )
     answer = await bench.ask(request("my secret"))
-    assert isinstance(answer.reply, Reply)
-    assert b"local" in await answer.reply.read()
-    assert bench.provider.calls == []
+    assert isinstance(answer.reply, PinnedUnavailable)
+    assert "no certified candidate" in answer.reply.message
+
+
+@pytest.mark.parametrize("more", [TOOLS, {"n": 2}, {"logprobs": True}, {"audio": {"voice": "x"}}])
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+async def test_what_cannot_be_honoured_is_refused_not_trimmed(more: JsonObject, stream: bool) -> None:
+    bench = await bench_with(says("local"), moved(gate=0.0), confidence=1.0)
+    answer = await bench.ask({**request("my secret", stream=stream), **more})
+    assert isinstance(answer.reply, PinnedUnavailable)
+    assert "can't give" in answer.reply.message
+    engine = bench.locals["cand"].engine
+    assert isinstance(engine, FakeEngine)
+    assert engine.calls == bench.provider.calls == []
+
+
+async def test_tools_reach_a_named_model_that_honours_them() -> None:
+    bench = await bench_with(says("local"), RoutingTable(), honours=frozenset({"tools"}))
+    await bench.read({**request("my secret"), **TOOLS})
+    engine = bench.locals["local/small"].engine
+    assert isinstance(engine, FakeEngine)
+    assert json_text.decode(engine.calls[0].body)["tools"] == TOOLS["tools"]
 
 
 async def test_the_same_bench_does_reach_the_provider_without_the_secret() -> None:
     """What keeps the other tests honest."""
     bench = await bench_with(fails(DEAD))
-    answer = await bench.ask(request("harmless"))
-    assert isinstance(answer.reply, Reply)
-    await answer.reply.read()
+    await bench.read(request("harmless"))
     assert len(bench.provider.calls) == 1
+    observing = await bench_with(fails(DEAD), scan=None)
+    await observing.read(request("my secret"))
+    assert len(observing.provider.calls) == 1

@@ -1,4 +1,4 @@
-"""Whole requests: nothing is overlooked, and whatever goes wrong makes a request private."""
+"""Whole requests: nothing is overlooked, and whatever goes wrong leaves a request unscanned, never clean."""
 
 from __future__ import annotations
 
@@ -13,15 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insource.core.errors import BadInput
-from insource.core.fakes import FakeClock, FakeDetector
+from insource.core.fakes import FakeDetector
 from insource.core.ports import PrivacyDetector
 from insource.core.values import JsonObject, PrivacySpan
 from insource.traffic.privacy import PatternDetector
-from insource.traffic.request_scan import MOST_CHARACTERS, UNSCANNED, request_kinds, scan_file, scan_lines, texts
+from insource.traffic.request_scan import (
+    UNSCANNED,
+    Remembering,
+    body_kinds,
+    request_kinds,
+    scan_file,
+    scan_lines,
+    texts,
+)
 
 
 def _kinds(request: JsonObject, detector: PrivacyDetector | None = None) -> tuple[str, ...]:
-    return request_kinds(request, detector or PatternDetector(), seconds=1.0, clock=FakeClock())
+    return request_kinds(request, detector or PatternDetector())
 
 
 def _user(content: Any) -> JsonObject:
@@ -58,8 +66,8 @@ _CALL = {"id": "c1", "type": "function", "function": {"name": "pay"}}
         ({"messages": [], "seed": 2125551234, "max_tokens": 4096, "stream": True}, ()),
         (_user([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]), (UNSCANNED,)),
         (_user([{"type": "input_audio", "input_audio": {"data": "QUJD" * 200, "format": "wav"}}]), (UNSCANNED,)),
-        (_user("a@b.com" + " x" * MOST_CHARACTERS), (UNSCANNED,)),
         (_user("x " * 15_000 + "a@b.com"), ("email",)),
+        (_user("x " * 1_500_000 + "a@b.com"), ("email",)),
     ],
 )
 def test_every_place_of_a_request_is_scanned(request_body: JsonObject, kinds: tuple[str, ...]) -> None:
@@ -92,19 +100,54 @@ def test_what_was_found_before_the_failure_is_kept() -> None:
     assert _kinds({"a": ["x", "y"]}, Second()) == (UNSCANNED, "word")
 
 
-def test_out_of_time_is_private() -> None:
-    clock = FakeClock()
+@pytest.mark.parametrize(
+    ("body", "kinds"),
+    [
+        (b'{"input": "a@b.com"}', ("email",)),
+        (b'{"input": "hello"}', ()),
+        (b'{"input": "lone \\ud800 a@b.com"}', ("email",)),
+        (b"{}", ()),
+        (b"", (UNSCANNED,)),
+        (b"hello", (UNSCANNED,)),
+        (b'["a@b.com"]', (UNSCANNED,)),
+        (b'{"input": "a@b.com"', (UNSCANNED,)),
+        (b'{"input": "\xff"}', (UNSCANNED,)),
+        (b'{"input": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", (UNSCANNED,)),
+        (b"--x\r\na@b.com\r\n--x--", (UNSCANNED,)),
+        (b'{"a": [{"x": "a@b.com", "x": "hello"}]}', ("email",)),
+        (b'{"a": "{\\"x\\": \\"a\\\\u0040b.com\\", \\"x\\": 1}"}', ("email",)),
+        (b'{"input": "a@b.com", "input": "hello"}', (UNSCANNED,)),
+    ],
+)
+def test_what_is_not_read_as_json_is_unscanned(body: bytes, kinds: tuple[str, ...]) -> None:
+    assert body_kinds(body, PatternDetector()) == kinds
 
-    class Slow:
-        linear_time = True
 
-        def scan(self, text: str) -> Sequence[PrivacySpan]:
-            clock.advance(0.6)
-            return []
+class Counting:
+    """Finds its word, and counts how often it was asked."""
 
-    slow = Slow()
-    assert request_kinds({"input": "x"}, slow, seconds=1.0, clock=clock) == ()
-    assert request_kinds(_user("hello"), slow, seconds=1.0, clock=clock) == (UNSCANNED,)
+    linear_time = True
+
+    def __init__(self, word: str) -> None:
+        self._detector = FakeDetector(word)
+        self.asked: list[str] = []
+
+    def scan(self, text: str) -> Sequence[PrivacySpan]:
+        self.asked.append(text)
+        if "raise" in text:
+            raise RuntimeError
+        return self._detector.scan(text)
+
+
+def test_what_comes_again_is_remembered_and_a_failure_is_not() -> None:
+    counting = Counting("secret")
+    remembering = Remembering(counting)
+    for _ in range(3):
+        assert _kinds({"messages": [{"role": "system", "content": "the secret"}]}, remembering) == ("word",)
+    assert counting.asked.count("the secret") == 1
+    for _ in range(2):
+        assert _kinds(_user("raise it"), remembering) == (UNSCANNED,)
+    assert counting.asked.count("raise it") == 2
 
 
 def test_nesting_beyond_any_stack_is_walked() -> None:

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from insource.core.errors import BadInput
-from insource.core.values import Exchange, Route
+from insource.core.values import CHAT_ENDPOINT, Exchange, Marks, Route
 from insource.traffic import readers as readers_module
 from insource.traffic.lines import LogFile
-from insource.traffic.log_line import LineParser, decode, encode, to_line
+from insource.traffic.log_line import BadField, LineParser, decode, encode, to_line
 from insource.traffic.readers import BadLine, InsourceReader, OpenAIReader, Reader
 
 ANY_TEXT = st.text(st.characters(), max_size=20)
@@ -35,6 +35,7 @@ READERS: list[Reader] = [InsourceReader(), OpenAIReader()]
 @st.composite
 def exchanges(draw: st.DrawFn) -> Exchange:
     reference = draw(st.none() | ANY_TEXT)
+    cost_usd = draw(AMOUNT)
     return Exchange(
         id=draw(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30)),
         created=draw(st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC))),  # noqa: DTZ001 - hypothesis adds the zone
@@ -42,8 +43,8 @@ def exchanges(draw: st.DrawFn) -> Exchange:
         response=draw(st.none() | JSON_OBJECT),
         status=draw(st.integers(100, 599)),
         latency_seconds=draw(AMOUNT),
-        cost_usd=draw(AMOUNT),
-        cost_estimated=draw(st.booleans()),
+        cost_usd=cost_usd,
+        cost_source=None if cost_usd is None else draw(st.sampled_from(["recorded", "list price", "estimate"])),
         reference=reference,
         reference_kind=draw(st.sampled_from([None, "hosted", "label", "feedback"])),
         reference_correct=draw(st.none() | st.booleans()),
@@ -53,6 +54,11 @@ def exchanges(draw: st.DrawFn) -> Exchange:
             | st.builds(Route, upstream=ANY_TEXT, model=ANY_TEXT, reason=ANY_TEXT, confidence=st.none() | SHARE)
         ),
         metadata=draw(JSON_OBJECT),
+        endpoint=draw(st.just(CHAT_ENDPOINT) | st.text(min_size=1)),
+        incomplete=draw(st.none() | ANY_TEXT),
+        marks=draw(
+            st.builds(Marks, escalated=st.booleans(), fallback=st.none() | ANY_TEXT, shadow_of=st.none() | ANY_TEXT)
+        ),
     )
 
 
@@ -64,6 +70,40 @@ def test_a_log_line_brings_the_exchange_back_whole(exchange: Exchange) -> None:
     again = LineParser().parse(decode(line.encode()), line_number=1)
     assert again == exchange
     assert encode(to_line(again)) == line
+
+
+@pytest.mark.parametrize(
+    ("fields", "source"),
+    [
+        ({"cost_usd": 1}, "recorded"),
+        ({"cost_usd": 1, "cost_estimated": True}, "estimate"),
+        ({"cost_usd": 1, "cost_estimated": False}, "recorded"),
+        ({"cost_usd": 1, "cost_source": "list price"}, "list price"),
+        ({"cost_estimated": True}, None),
+        ({"cost_source": "recorded"}, None),
+    ],
+)
+def test_a_cost_says_where_it_comes_from_also_in_lines_of_older_versions(
+    fields: dict[str, Any], source: str | None
+) -> None:
+    exchange = LineParser().parse({"request": {}, **fields}, line_number=1)
+    assert exchange.cost_source == source
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"cost_usd": 1, "cost_source": "guessed"},
+        {"cost_usd": 1, "cost_source": []},
+        {"endpoint": 1},
+        {"incomplete": True},
+        {"marks": "x"},
+        {"marks": {"escalated": "yes"}},
+    ],
+)
+def test_fields_that_hold_something_else_are_named(fields: dict[str, Any]) -> None:
+    with pytest.raises(BadField, match=f"its {[*fields][-1]} "):
+        LineParser().parse({"request": {}, **fields}, line_number=1)
 
 
 @UNTIMED
@@ -93,6 +133,10 @@ KEYS = [
     "private_kinds",
     "route",
     "cost_usd",
+    "cost_source",
+    "endpoint",
+    "incomplete",
+    "marks",
 ]
 
 

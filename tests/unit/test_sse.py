@@ -9,17 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from insource.core.values import JsonObject
-from insource.wire.sse import (
-    DONE,
-    Event,
-    Parser,
-    assemble,
-    completion_to_sse,
-    format_event,
-    parse,
-    read_chat_stream,
-)
+from insource.core.values import CHAT_ENDPOINT, JsonObject
+from insource.wire.sse import DONE, Event, Parser, assemble, completion_to_sse, format_event, parse
+from insource.wire.wholeness import Judged, judge
+
+
+def read(raw: bytes) -> Judged:
+    return judge(CHAT_ENDPOINT, 200, raw)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +28,7 @@ from insource.wire.sse import (
         (b"\xef\xbb\xbfdata: bom\n\n", [Event(data="bom")]),
         (b"data\n\nevent: lonely\n\n", [Event(data="")]),
         ("data: grüße 🚀\n\n".encode(), [Event(data="grüße 🚀")]),
+        (b"data: a\xff\n\ndata: b\n\n", [Event(data="a\ufffd", damaged=True), Event(data="b")]),
         (b"data: whole\n\ndata: half\n", [Event(data="whole")]),
         (b"\n\n\r\n", []),
     ],
@@ -155,9 +152,13 @@ completions = st.builds(
 
 @given(completions)
 def test_a_completion_survives_being_streamed(completion: JsonObject) -> None:
-    stream = read_chat_stream(b"".join(completion_to_sse(completion, include_usage="usage" in completion)))
-    assert stream.complete
-    assert stream.completion == completion
+    stream = read(b"".join(completion_to_sse(completion, include_usage="usage" in completion)))
+    assert stream.response == completion
+    empty = any(
+        message["content"] is None and "tool_calls" not in message
+        for message in (choice["message"] for choice in completion["choices"])
+    )
+    assert stream.flaw == ("a message has neither content nor a tool call" if empty else None)
 
 
 def test_usage_is_streamed_only_when_asked_for() -> None:
@@ -169,23 +170,25 @@ def test_usage_is_streamed_only_when_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "complete"),
+    ("raw", "flaw"),
     [
-        (format_event(chunk({"content": "a"})) + DONE, True),
-        (format_event(chunk({"content": "a"}, finish_reason="stop")), True),
-        (format_event(chunk({"content": "a"})), False),
-        (format_event(chunk({"content": "a"}))[:-9], False),
-        (format_event(chunk({"content": "a"})) + format_event({"error": {"message": "x"}}) + DONE, False),
-        (b"data: {broken\n\n" + DONE, False),
-        (b"", False),
+        (format_event(chunk({"content": "a"})) + DONE, "its stream has no finish reason"),
+        (format_event(chunk({"content": "a"}, finish_reason="stop")), None),
+        (format_event(chunk({"content": "a"}, finish_reason="stop")) + DONE, None),
+        (format_event(chunk({"content": "a"})), "its stream has no finish reason"),
+        (format_event(chunk({"content": "a"}))[:-9], "its stream holds no event"),
+        (format_event(chunk({"content": "a"})) + format_event({"error": {"message": "x"}}), "an event is an error"),
+        (b"data: {broken\n\n" + DONE, "an event is not a JSON object"),
+        (DONE, "its stream holds no event"),
+        (b"", "its body is empty"),
     ],
 )
-def test_whether_a_stream_is_complete(raw: bytes, complete: bool) -> None:
-    assert read_chat_stream(raw).complete is complete
+def test_why_a_stream_is_not_whole(raw: bytes, flaw: str | None) -> None:
+    assert read(raw).flaw == flaw
 
 
 def test_a_long_stream_is_joined_in_linear_work() -> None:
     raw = format_event(chunk({"content": "word "})) * 20_000 + DONE
-    stream = read_chat_stream(raw)
-    assert stream.completion is not None
-    assert len(stream.completion["choices"][0]["message"]["content"]) == 100_000
+    stream = read(raw)
+    assert stream.response is not None
+    assert len(stream.response["choices"][0]["message"]["content"]) == 100_000

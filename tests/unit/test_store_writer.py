@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from insource.core.errors import StorageError
@@ -23,7 +23,10 @@ class Store:
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
+        self.kinds: dict[str, tuple[str, ...] | None] = {}
+        self.updates: list[dict[str, tuple[str, ...]]] = []
         self.error: Exception | None = None
+        self.update_error: Exception | None = None
         self.refuses = ""
         self.open_ = threading.Event()
         self.open_.set()
@@ -36,8 +39,17 @@ class Store:
             raise self.error
         if any(exchange.id == self.refuses for exchange in exchanges):
             raise TypeError("can't be encoded")
-        self.batches.append([exchange.id for exchange in exchanges])
+        if exchanges:
+            self.batches.append([exchange.id for exchange in exchanges])
+        self.kinds |= {exchange.id: exchange.private_kinds for exchange in exchanges}
         return len(exchanges)
+
+    def set_private_kinds(self, kinds_of: Mapping[str, tuple[str, ...]]) -> None:
+        if self.update_error is not None:
+            raise self.update_error
+        if kinds_of:
+            self.updates.append(dict(kinds_of))
+        self.kinds |= {id: kinds for id, kinds in kinds_of.items() if id in self.kinds}
 
     @property
     def ids(self) -> list[str]:
@@ -159,3 +171,92 @@ def test_close_gives_up_on_a_store_that_stays_locked_and_says_so() -> None:
     assert any("1 exchanges were not recorded" in line for line in told)
     writer.record(_exchange("late"))
     assert writer.close().dropped == 2, "after the end it counts, and closing again is harmless"
+
+
+# --------------------------------------------------------------------------------- what scans found after the record
+
+
+def test_what_a_scan_finds_in_time_is_written_with_the_exchange() -> None:
+    store = Store()
+    store.open_.clear()
+    writer = BatchingWriter(store)
+    writer.record(_exchange("first"))
+    assert store.attempted.wait(PATIENCE_SECONDS)
+    for name in ("a", "b"):
+        writer.record(_exchange(name))
+    writer.note_scan("b", ())
+    writer.note_scan("a", ("email",))
+    writer.note_scan("first", ("card",))
+    store.open_.set()
+    health = writer.close()
+    assert store.batches == [["first"], ["a", "b"]]
+    assert store.kinds == {"first": ("card",), "a": ("email",), "b": ()}
+    assert store.updates == [{"first": ("card",)}], "only what was on its way to the disk already is changed there"
+    assert (health.written, health.waiting, health.dropped) == (3, 0, 0), "a scan is no exchange"
+
+
+def test_what_a_scan_finds_later_is_written_as_an_update() -> None:
+    store = Store()
+    writer = BatchingWriter(store)
+    for name in "abc":
+        writer.record(_exchange(name))
+    assert writer.flush()
+    assert set(store.kinds.values()) == {None}
+    for name in "ab":
+        writer.note_scan(name, ("unscanned",))
+    writer.note_scan("b", ("email",))
+    writer.close()
+    assert store.kinds == {"a": ("unscanned",), "b": ("email",), "c": None}
+
+
+def test_a_locked_store_loses_no_scan() -> None:
+    store, failed = Store(), threading.Event()
+
+    def on_error(error: Exception) -> None:
+        failed.set()
+
+    writer = BatchingWriter(store, on_error=on_error)
+    writer.record(_exchange("a"))
+    assert writer.flush()
+    store.update_error = LOCKED
+    writer.note_scan("a", ("email",))
+    assert failed.wait(PATIENCE_SECONDS)
+    writer.record(_exchange("b"))
+    store.update_error = None
+    health = writer.close()
+    assert store.kinds == {"a": ("email",), "b": None}
+    assert (health.written, health.error) == (2, None)
+
+
+def test_an_exchange_that_no_store_can_hold_takes_no_scan_with_it() -> None:
+    store = Store()
+    writer = BatchingWriter(store)
+    writer.record(_exchange("first"))
+    assert writer.flush()
+    store.attempted.clear()
+    store.open_.clear()
+    store.refuses = "b"
+    writer.record(_exchange("second"))
+    assert store.attempted.wait(PATIENCE_SECONDS)
+    for name in "abc":
+        writer.record(_exchange(name))
+    for name in ("first", "a"):
+        writer.note_scan(name, ("email",))
+    store.open_.set()
+    health = writer.close()
+    assert (health.written, health.dropped) == (4, 1)
+    assert store.kinds == {"first": ("email",), "second": None, "a": ("email",), "c": None}
+
+
+def test_a_scan_waits_for_nobody_and_is_given_up_where_there_is_no_room() -> None:
+    store = Store()
+    store.open_.clear()
+    writer = BatchingWriter(store, max_waiting=3)
+    for name in "abc":
+        writer.record(_exchange(name))
+    writer.note_scan("a", ("email",))  # returns although the store hangs
+    store.open_.set()
+    health = writer.close()
+    writer.note_scan("b", ("email",))
+    assert store.kinds == {"a": None, "b": None, "c": None}, "unscanned, for whoever reads the log next"
+    assert (health.written, health.dropped) == (3, 0)

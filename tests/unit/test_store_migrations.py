@@ -1,0 +1,115 @@
+"""Stores that an older insource began: what becomes of their exchanges and of the way they treat private requests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from insource.config import Settings
+from insource.core.values import CHAT_ENDPOINT, Exchange, Marks, Route
+from insource.store.database import open_database
+from insource.store.exchanges import SqlExchangeStore
+from insource.store.registry import SqlRegistry
+from insource.wiring import open_services
+from insource.workflows.services import privacy_mode
+from tests.fakes.old_store import old_store
+
+ROUTE: dict[str, Any] = {"upstream": "provider:openai", "model": "gpt-4o", "reason": "no move"}
+
+
+def _read(url: str) -> dict[str, Exchange]:
+    database = open_database(url)
+    try:
+        return {exchange.id: exchange for exchange in SqlExchangeStore(database).read()}
+    finally:
+        database.close()
+
+
+def _fact(url: str) -> str | None:
+    database = open_database(url)
+    try:
+        return SqlRegistry(database).fact("privacy")
+    finally:
+        database.close()
+
+
+def test_costs_say_where_they_come_from(tmp_path: Path) -> None:
+    found = _read(
+        old_store(
+            tmp_path / "log.db",
+            {"id": "stated", "cost_usd": 0.5},
+            {"id": "estimated", "cost_usd": 0.25, "cost_estimated": True},
+            {"id": "priced", "cost_usd": 0.125, "route": ROUTE},
+            {"id": "priced by an estimate", "cost_usd": 0.0625, "cost_estimated": True, "route": ROUTE},
+            {"id": "unknown"},
+            {"id": "unknown too", "route": ROUTE},
+        )
+    )
+    assert {id: (exchange.cost_usd, exchange.cost_source) for id, exchange in found.items()} == {
+        "stated": (0.5, "recorded"),
+        "estimated": (0.25, "estimate"),
+        "priced": (0.125, "list price"),
+        "priced by an estimate": (0.0625, "estimate"),
+        "unknown": (None, None),
+        "unknown too": (None, None),
+    }
+    assert {exchange.endpoint for exchange in found.values()} == {CHAT_ENDPOINT}
+
+
+def test_marks_leave_the_metadata_and_all_else_stays(tmp_path: Path) -> None:
+    foreign = {"incomplete": "our own word", "escalated": True, "shadow_of": [1]}
+    found = _read(
+        old_store(
+            tmp_path / "log.db",
+            {"id": "plain", "route": ROUTE, "metadata": {"task": "triage"}},
+            {"id": "cut", "route": ROUTE, "metadata": {"task": "ü \ud800", "incomplete": "the upstream was cut"}},
+            {"id": "escalated", "route": ROUTE, "metadata": {"escalated": True, "fallback": "EngineFailed"}},
+            {"id": "shadow", "route": ROUTE, "metadata": {"shadow_of": "plain", "n": 1.0, "deep": {"escalated": 1}}},
+            {"id": "imported", "metadata": foreign},
+        )
+    )
+    assert {id: (exchange.incomplete, exchange.marks, exchange.metadata) for id, exchange in found.items()} == {
+        "plain": (None, Marks(), {"task": "triage"}),
+        "cut": ("the upstream was cut", Marks(), {"task": "ü \ud800"}),
+        "escalated": (None, Marks(escalated=True, fallback="EngineFailed"), {}),
+        "shadow": (None, Marks(shadow_of="plain"), {"n": 1.0, "deep": {"escalated": 1}}),
+        "imported": (None, Marks(), foreign),
+    }
+    assert found["cut"].route == Route(**ROUTE)
+
+
+@pytest.mark.parametrize("metadata", [{"escalated": "yes"}, {"shadow_of": 7}, {"fallback": {}}, {"incomplete": True}])
+def test_a_strangers_word_of_the_same_name_is_no_mark(tmp_path: Path, metadata: dict[str, Any]) -> None:
+    """A line of another log may state a route, and its metadata may hold anything."""
+    url = old_store(tmp_path / "log.db", {"id": "odd", "route": ROUTE, "metadata": metadata})
+    (odd,) = _read(url).values()
+    assert (odd.incomplete, odd.marks, odd.metadata) == (None, Marks(), metadata)
+
+
+def test_a_store_with_exchanges_keeps_private_requests_here(tmp_path: Path) -> None:
+    assert _fact(old_store(tmp_path / "log.db", {"id": "one"})) == "enforce"
+
+
+def test_an_empty_old_store_and_a_new_one_observe(tmp_path: Path) -> None:
+    assert _fact(old_store(tmp_path / "empty.db")) is None
+    assert _fact(f"sqlite:///{tmp_path / 'new.db'}") is None
+
+
+@pytest.mark.parametrize("privacy", ["", "observe", "enforce"])
+@pytest.mark.parametrize("old", [True, False], ids=["old", "new"])
+def test_a_setting_outranks_how_the_store_was_begun(tmp_path: Path, privacy: str, old: bool) -> None:
+    if old:
+        old_store(tmp_path / "insource.db", {"id": "one"})
+    given: dict[str, Any] = {"home": tmp_path, "privacy": privacy}
+    with open_services(Settings(**given)) as services:
+        assert privacy_mode(services) == (privacy or ("enforce" if old else "observe"))
+
+
+def test_a_store_that_was_migrated_is_left_alone_the_next_time(tmp_path: Path) -> None:
+    url = old_store(tmp_path / "log.db", {"id": "one"})
+    database = open_database(url)
+    SqlRegistry(database).put_fact("privacy", "observe")
+    database.close()
+    assert _fact(url) == "observe"
