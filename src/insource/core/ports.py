@@ -282,7 +282,9 @@ class RequestScan(Protocol):
         Never raises."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Ends it at once, also while another thread is in `kinds`. Idempotent."""
+        ...
 
 
 # --------------------------------------------------------------------------------------------------- storage
