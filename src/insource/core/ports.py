@@ -101,8 +101,11 @@ class Upstream(Protocol):
     async def close(self) -> None: ...
 
 
-Demand = Literal["tools", "images", "audio", "files", "several choices", "log probabilities"]
-"""What a request may ask for beyond one text: dropping it silently would change the answer."""
+Demand = Literal[
+    "tools", "functions", "web search", "images", "audio", "files", "several choices", "log probabilities"
+]
+"""What a request may ask for beyond one text: dropping it silently would change the answer. `functions` are tools in
+the form that OpenAI retired, which llama.cpp does not read; `files` stands for every kind of content not known here."""
 
 
 class Engine(Upstream, Protocol):
