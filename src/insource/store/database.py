@@ -118,7 +118,7 @@ def _sqlite(url: URL, busy_seconds: float) -> Engine:
                 f"The database file {named!r} can't be created ({error.strerror}).",
                 next_step="Check the folder's permissions and free space, or set INSOURCE_HOME to another folder.",
             ) from error
-    engine = create_engine(url, connect_args={"timeout": busy_seconds})
+    engine = create_engine(url, connect_args={"timeout": busy_seconds, "cached_statements": 0})
 
     def prepare(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None  # the driver begins nothing by itself; `begin` below does

@@ -18,7 +18,7 @@ from insource.core.ports import RequestScan
 from insource.routing.decide import UNSCANNED
 
 _LOG = logging.getLogger(__name__)
-WAITING_BYTES = 32 << 20
+WAITING_BYTES = 8 << 20
 """Of requests that wait for a scan off the way."""
 _LAST_SECONDS = 1.0
 """What scans under way get when the gateway stops: a detector that sleeps must not hold it up."""
