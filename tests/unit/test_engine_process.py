@@ -182,6 +182,24 @@ async def test_a_worker_that_ignores_sigterm_is_killed() -> None:
         assert process.state is EngineState.STOPPED
 
 
+async def test_stopping_a_worker_that_is_on_its_way_out_kills_it_at_once() -> None:
+    async def never_healthy(url: str) -> bool:
+        return False
+
+    limits = WorkerLimits(start_seconds=2.0, stop_seconds=3600.0, restarts=0)
+    process = WorkerProcess(Command(argv=responder_argv("--ignore-sigterm")), limits=limits, healthy=never_healthy)
+    starting = asyncio.create_task(process.start())
+    await until(lambda: process.pid is not None, "spawned")
+    pid = process.pid
+    assert pid is not None
+    await asyncio.sleep(2.2)  # the start is given up, and the worker ignores the request to end
+    async with asyncio.timeout(_DEADLINE_SECONDS):
+        await process.stop()
+    assert (process.pid, process.state, alive(pid)) == (None, EngineState.STOPPED, False)
+    with pytest.raises(EngineFailed):
+        await starting
+
+
 async def test_a_killed_worker_comes_back_by_itself() -> None:
     async with worker() as process:
         await process.start()
