@@ -101,16 +101,8 @@ class Upstream(Protocol):
     async def close(self) -> None: ...
 
 
-Demand = Literal[
-    "tools",
-    "functions",
-    "web search",
-    "images",
-    "audio",
-    "files",
-    "several choices",
-    "log probabilities",
-]
+_Content = Literal["images", "audio", "files"]
+Demand = Literal[_Content, "tools", "functions", "web search", "several choices", "log probabilities"]
 """What a request may ask for beyond one text: dropping it silently would change the answer. `functions` are tools in
 the form that OpenAI retired, which llama.cpp does not read; `files` stands for every kind of content not known here."""
 

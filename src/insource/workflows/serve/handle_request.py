@@ -207,7 +207,7 @@ class RequestHandler:
             refusal = _refusal(decision, error)
             case.underway.end(route, Ending(status=error_status(refusal)), marks)
             raise refusal
-        return await self._by_provider(case, decision, route, marks)
+        return await self._by_provider(case, decision, route=route, marks=marks)
 
     async def _locally(self, case: _Case, decision: Decision) -> Answer | _Missed:
         """The answer of a candidate or a model on this machine, or why it does not answer."""
@@ -245,7 +245,7 @@ class RequestHandler:
         reply = relay_completion(Relayed(underway=case.underway, route=route), completion)
         return Answer(reply=reply, route=route, authored=True)
 
-    async def _by_provider(self, case: _Case, decision: Decision, route: Route, marks: Marks) -> Answer:
+    async def _by_provider(self, case: _Case, decision: Decision, *, route: Route, marks: Marks) -> Answer:
         provider, incoming = self._joints.provider, case.incoming
         route = replace(route, upstream=provider.name)
         headers = to_provider(incoming.headers, with_key=self._joints.forward_key, length_known=bool(case.body))
