@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from insource.core.ports import Demand
 from insource.core.values import EngineSettings, ModelFile
 from insource.engines.external import choose_model, offered_models, with_model
-from insource.engines.llamacpp import LlamaCppEngine, context_overflow, load_failure
+from insource.engines.llamacpp import LlamaCppEngine, load_failure
 from insource.engines.process import Ring, WorkerLimits, backoff_seconds, crashes_in_a_row, how_it_ended
 from insource.engines.worker import WorkerParameters, parse_parameters, usable_cores
 from tests.fakes.gguf_writer import Value, gguf_bytes
@@ -87,12 +87,6 @@ def test_choose_model() -> None:
     assert choose_model("b", ["a", "b:latest"]) == "b:latest"
     assert choose_model("c", ["a"]) is None
     assert choose_model(None, []) is None
-
-
-@given(st.integers(0, 600), st.binary())
-def test_context_overflow_reads_any_answer(status: int, body: bytes) -> None:
-    assert context_overflow(status, body) is None
-    assert context_overflow(400, b'{"error": {"type": "exceed_context_size_error"' + body) is None
 
 
 def test_load_failure_takes_the_most_telling_line() -> None:
