@@ -93,6 +93,15 @@ class Part:
     cache_share: float = 1.0
 
 
+def part_of(device: Device) -> Part:
+    """All of a model on one device whose rates are known."""
+    assert device.bandwidth_bytes_per_second is not None
+    assert device.matmul_flops is not None
+    return Part(
+        device=device, bandwidth=device.bandwidth_bytes_per_second.value, flops=device.matmul_flops.value
+    )
+
+
 def decode_work(spec: ModelSpec, run: RunSettings, *, load: Load, part: Part) -> DecodeWork:
     """Of one step on one device."""
     blocks, expert_blocks, recurrent = block_counts(spec.architecture)

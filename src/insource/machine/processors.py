@@ -30,7 +30,7 @@ _USUAL_SPEED: Mapping[str, int] = {"3": 1600, "4": 3200, "5": 5600}
 """Transfers a second, in millions, where a name does not say it."""
 _CHANNEL_GB = 32
 """That a platform of so many channels is taken to hold in each."""
-_UNITS = ("avx512_vnni", "avx_vnni", "avx512f", "avx2", "avx", "dotprod", "neon")
+_UNITS = ("amx_int8", "avx512_bf16", "avx512_vnni", "avx_vnni", "avx512f", "avx2", "avx", "dotprod", "neon")
 """From the widest: the kernels that llama.cpp would take."""
 
 
