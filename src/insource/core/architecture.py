@@ -98,8 +98,8 @@ class Weights:
     output_bytes: int
     """Output head and final norm, which follow the last layer to its device. With tied embeddings only the norm: where
     layers are offloaded a copy of the embedding joins it (`fit/memory.py`)."""
-    expert_bytes: int = 0
-    """Of `layer_bytes`, those of routed experts, of which only some are read for a token."""
+    layer_expert_bytes: tuple[int, ...] = ()
+    """Of `layer_bytes`, those of routed experts, of which only some are read for a token. Empty: no layer has any."""
     largest_bytes: int = 0
     """Of the largest tensor in a layer: a GPU gets a copy of those that stayed behind to help with long prompts."""
     embedding_bytes: int = 0
@@ -108,6 +108,10 @@ class Weights:
     """What the file calls itself, or the type assumed: `Q4_K_M`, `F16`, `NVFP4`, ..."""
     exact: bool = True
     """True: summed over real tensors; False: estimated from parameters and a quantisation."""
+
+    @property
+    def expert_bytes(self) -> int:
+        return sum(self.layer_expert_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,7 @@ def spec_of_gguf(header: GgufHeader, *, name: str) -> ModelSpec:
             layer_bytes=tensors.layer_bytes,
             input_bytes=tensors.input_bytes,
             output_bytes=tensors.output_bytes,
-            expert_bytes=tensors.expert_bytes,
+            layer_expert_bytes=tensors.layer_expert_bytes,
             largest_bytes=tensors.largest_bytes,
             embedding_bytes=tensors.embedding_bytes,
             quantization=max(header.types(), key=lambda row: row.size_bytes).type_name if header.tensors else "",

@@ -25,6 +25,7 @@ class LayerTensors:
     expert_width: int = 0
     has_gate: bool = False
     up_rows: int = 0
+    expert_bytes: int = 0
 
     @property
     def gated(self) -> bool:
@@ -38,7 +39,6 @@ class Tensors:
     input_bytes: int = 0
     output_bytes: int = 0
     embedding_bytes: int = 0
-    expert_bytes: int = 0
     expert_elements: int = 0
     largest_bytes: int = 0
     width: int = 0
@@ -61,6 +61,11 @@ class Tensors:
     @property
     def layer_bytes(self) -> tuple[int, ...]:
         return tuple(layer.size_bytes for layer in self.layers)
+
+    @property
+    def layer_expert_bytes(self) -> tuple[int, ...]:
+        found = tuple(layer.expert_bytes for layer in self.layers)
+        return found if any(found) else ()
 
     def _add(self, tensor: TensorInfo) -> None:
         if tensor.size_bytes is None:
@@ -92,7 +97,7 @@ class Tensors:
         if role in _DOWN and len(shape) >= 2:
             layer.feed_forward_width += shape[0]
         elif role.startswith("ffn_") and "_exps." in role:
-            self.expert_bytes += size_bytes
+            layer.expert_bytes += size_bytes
             self.expert_elements += tensor.elements
             if role == "ffn_down_exps.weight" and len(shape) == 3:
                 layer.expert_width, layer.experts = shape[0], shape[2]

@@ -73,6 +73,9 @@ class _Plan:
         copied = {id(kind): checkpoint_bytes(kind, self._cells, run) for kind in kinds}
         self._checkpoint_bytes = sum([copied[id(layer)] for layer in architecture.layers])
         self._weights = [0, *accumulate(spec.weights.layer_bytes)]
+        experts = spec.weights.layer_expert_bytes or (0,) * len(architecture.layers)
+        self._experts = [0, *accumulate(experts)]
+        self._apart = min(run.cpu_expert_layers, len(architecture.layers))
         self._compute_bytes = compute_bytes(architecture, self._cells, run, kinds=kinds)
         self._mask_bytes = mask_bytes(architecture, self._cells, run, kinds=kinds)
         refused = refusal(kinds, run)
@@ -80,6 +83,7 @@ class _Plan:
 
     def with_layers(self, gpu_layers: int) -> MemoryPrediction:
         places = ranges(len(self._weights) - 1, gpu_layers, self.free_bytes)
+        apart = range(places[-1].stop if places[-1] else 0, self._apart)  # those below lie whole with the CPU
         copies = _COPIES_OF_INPUTS if sum(len(place) > 0 for place in places[:-1]) > 1 else 1
         devices = [
             self._accelerator(device, place, places[-1], copies=copies)
@@ -90,19 +94,25 @@ class _Plan:
             for memory, device in zip(devices, self._machine.accelerators, strict=True)
             if device.unified
         )
-        devices.append(self._cpu(places[-1], free_bytes=self._machine.cpu.memory_free_bytes - unified))
-        return MemoryPrediction(devices=tuple(devices), gpu_layers=gpu_layers, unknown=self._unknown)
+        moved = self._experts_of(apart)
+        devices.append(self._cpu(places[-1], moved, free_bytes=self._machine.cpu.memory_free_bytes - unified))
+        layers = len(apart) if moved else 0
+        return MemoryPrediction(
+            devices=tuple(devices), gpu_layers=gpu_layers, apart_layers=layers, unknown=self._unknown
+        )
 
     def _accelerator(self, device: Device, held: range, on_cpu: range, *, copies: int) -> DeviceMemory:
-        weights = compute = margin = 0
+        weights = compute = margin = experts = 0
         if held:
             spec = self._spec
-            weights = self._weights_of(held)
+            away = self._experts_of(range(held.start, min(held.stop, max(held.start, self._apart))))
+            weights = self._weights_of(held) - away
+            experts = self._experts_of(held) - away
             compute = self._compute_bytes + (copies - 1) * self._mask_bytes
             margin = _METAL_MARGIN_BYTES if device.backend == "metal" else _CARD_MARGIN_BYTES
             if held.start == on_cpu.stop:  # the first: it gets the projector, and helps the CPU with long prompts
                 weights += spec.extra_bytes
-                compute += spec.weights.largest_bytes if on_cpu else 0
+                compute += spec.weights.largest_bytes if on_cpu or self._apart else 0
         return DeviceMemory(
             device=device.name,
             weights_bytes=weights,
@@ -110,13 +120,16 @@ class _Plan:
             compute_bytes=compute,
             margin_bytes=margin,
             free_bytes=device.memory_free_bytes,
+            expert_bytes=experts,
         )
 
-    def _cpu(self, held: range, *, free_bytes: int) -> DeviceMemory:
+    def _cpu(self, held: range, moved: int, *, free_bytes: int) -> DeviceMemory:
+        """`moved`: bytes of the experts of layers that are on accelerators otherwise."""
         spec, architecture = self._spec, self._spec.architecture
         alone = len(held) == len(self._weights)
-        weights = spec.weights.input_bytes + self._weights_of(held, tied=architecture.name in _HEAD_APART)
-        compute = self._compute_bytes if held else self._mask_bytes + host_bytes(architecture, self._cells)
+        weights = spec.weights.input_bytes + self._weights_of(held, tied=architecture.name in _HEAD_APART) + moved
+        works = held or moved
+        compute = self._compute_bytes if works else self._mask_bytes + host_bytes(architecture, self._cells)
         return DeviceMemory(
             device=self._machine.cpu.name,
             weights_bytes=weights + (spec.extra_bytes if alone else 0),
@@ -124,6 +137,7 @@ class _Plan:
             compute_bytes=compute + logits_bytes(architecture, self._cells),
             margin_bytes=_PROCESS_BYTES + _TOKEN_BYTES * architecture.vocabulary + self._checkpoint_bytes,
             free_bytes=max(0, free_bytes),
+            expert_bytes=self._experts_of(held) + moved,
         )
 
     def _weights_of(self, held: range, *, tied: bool = True) -> int:
@@ -138,6 +152,10 @@ class _Plan:
             if tied and self._spec.architecture.tied_embeddings:
                 size += weights.embedding_bytes or weights.input_bytes
         return size
+
+    def _experts_of(self, held: range) -> int:
+        layers = len(self._experts) - 1
+        return self._experts[min(held.stop, layers)] - self._experts[min(held.start, layers)] if held else 0
 
     def _caches_of(self, held: range) -> int:
         layers = len(self._caches) - 1
