@@ -45,7 +45,7 @@ def labels_of(backend: str, engine: str, generation: str) -> Iterator[str]:
     if "," in engine:
         yield engine
     yield f"{backend}/{engine}"
-    yield f"{backend} {generation}" if backend == "cpu" else generation or f"any {backend}"
+    yield f"{backend} {generation}" if backend == "cpu" and generation else generation or f"any {backend}"
 
 
 def vendor_of(backend: str) -> str:

@@ -35,7 +35,7 @@ _UNITS = ("amx_int8", "avx512_bf16", "avx512_vnni", "avx_vnni", "avx512f", "avx2
 
 
 def vector_units(features: Sequence[str]) -> str:
-    """A processor's `generation`; empty: none that is known."""
+    """A processor's `generation`; empty: not known."""
     return next((unit for unit in _UNITS if unit in features), "")
 
 
@@ -111,7 +111,7 @@ def _device(  # noqa: PLR0913 - the fields of a row
         bandwidth_bytes_per_second=bandwidth,
         fp16_flops=flops,
         int8_ratio=None,
-        generation=vector_units(features),
+        generation=vector_units(features) or ("sse" if flops else ""),
         dies=1,
         cores=cores,
         host="",
