@@ -27,7 +27,7 @@ _SERIES = ("", "rtx", "rx", "gtx", "arc")
 _MEMORY = re.compile(r"(?i)^(?P<name>.*\S)[\s_-]*?[\s_-](?P<gb>\d+)\s?(?:gb|gib)$")
 _SPELT_CORES = re.compile(r"(?i)\s+\d+P\+\d+E(?:\+(?P<gpu>\d+)GPU)?")
 """`Apple M1 Max 8P+2E+32GPU`: kinds of cores, as some benchmarks write a chip's name."""
-_GRAPHICS_OF = re.compile(r"(?i)\s+(?:w/|with)\s.*$")
+_GRAPHICS_OF = re.compile(r"(?i)\s+(?:w/|with)\s+(?:AMD )?Radeon\b.*$")
 """`AMD Ryzen 7 7840U w/ Radeon 780M Graphics`: what the processor itself is called comes first."""
 _DRIVER_CODE = re.compile(r"(?i)\((?:RADV )?(?P<code>\w+)\)")
 """`AMD Radeon Graphics (RADV GFX1151)`: a driver that knows no name gives the design's."""

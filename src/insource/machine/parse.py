@@ -42,7 +42,8 @@ def parse_machine(text: str) -> Machine:
 def _parts(text: str) -> list[str]:
     """A `+` may be part of a name: `Ryzen AI Max+ 395`, `8P+2E`."""
     whole = _counted(text)[1]
-    return [text] if find_choice(whole) is not None else _JOINED.split(text)
+    is_one = not whole.endswith("+") and find_choice(whole) is not None
+    return [text] if is_one else _JOINED.split(text)
 
 
 def _named(name: str) -> Choice:
