@@ -19,7 +19,7 @@ from insource.fit.config_facts import Facts
 from insource.fit.config_layers import MissingFact
 from insource.fit.config_spec import Understood, understand
 from insource.fit.families import config_of, known_name, model_ids
-from insource.fit.model_types import MODEL_TYPES, TEXT_TYPES
+from insource.fit.model_types import MODEL_TYPES, TEXT_TYPES, WRAPPERS
 from insource.fit.quantization import canonical_quantization, estimate_weights
 from insource.fit.table import defaults
 
@@ -85,7 +85,9 @@ def spec_of_row(row: CatalogueModel, *, quantization: str) -> ModelSpec:
 def _key(row: CatalogueModel) -> _Key:
     kind = TEXT_TYPES.get(row.model_type, row.model_type)
     layers, width, heads = row.layers or 0, row.embedding_width or 0, row.attention_heads or 0
-    table_id = _in_table(row, _architecture(kind)) if layers else known_name(row.id)
+    table_id = known_name(row.id)
+    if layers:
+        table_id = _wrapped(row) if kind in WRAPPERS else _in_table(row, _architecture(kind))
     derived = table_id is None
     return _Key(
         table_id=table_id or "",
@@ -256,6 +258,14 @@ def _architecture(model_type: str) -> str:
 def _is_recurrent(model_type: str) -> bool:
     kind = MODEL_TYPES.get(model_type)
     return kind is not None and kind.attention == "none"
+
+
+def _wrapped(row: CatalogueModel) -> str | None:
+    """The table's id of the one language model of this shape; None: there is none, or several kinds have it."""
+    shape = (row.layers, row.embedding_width, row.attention_heads or 0)
+    kinds = {key[0] for key in _table() if key[1:] == shape}
+    found = [known for kind in sorted(map(str, kinds)) if (known := _in_table(row, kind)) is not None]
+    return found[0] if len(found) == 1 else None
 
 
 class _TableRow(NamedTuple):

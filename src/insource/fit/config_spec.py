@@ -93,6 +93,7 @@ def understand(config: Mapping[str, Any], facts: Facts) -> Understood:
         unknown.append(kind.unknown)
     if kind.architecture == "gemma3" and facts.flag("use_bidirectional_attention") is True:
         kind = replace(kind, architecture="gemma-embedding", encoder=True)
+    kind = _as_stated(facts, kind)
     if kind.encoder:
         unknown.append("It is an embedding model, which is run in one pass: its compute is not known.")
     builder = LayerBuilder(facts, kind)
@@ -128,6 +129,16 @@ def understand(config: Mapping[str, Any], facts: Facts) -> Understood:
     )
     shape = _shape(facts, builder, blocks, architecture=architecture)
     return Understood(architecture=architecture, shape=shape, multimodal=facts.multimodal)
+
+
+def _as_stated(facts: Facts, kind: ModelType) -> ModelType:
+    """Latent attention (MLA) as the configuration states it: types are wrapped in others, and some sizes go without."""
+    latent = bool(facts.number("kv_lora_rank")) and facts.flag("use_mla") is not False
+    if kind.attention == "split" and latent and facts.number("qk_rope_head_dim"):
+        return replace(kind, attention="mla")
+    if kind.attention == "mla" and not latent and (facts.flag("use_mla") is False or facts.number("head_dim")):
+        return replace(kind, attention="split")
+    return kind
 
 
 def layer_kinds(facts: Facts, kind: ModelType, *, count: int, unknown: list[str]) -> tuple[LayerKind, ...]:

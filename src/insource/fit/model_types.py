@@ -77,6 +77,7 @@ MODEL_TYPES: Mapping[str, ModelType] = {
     "cohere": ModelType(architecture="command-r", norms=1),
     "cohere2": ModelType(architecture="cohere2", norms=1, window=Window(period=4)),
     "deepseek": ModelType(architecture="deepseek"),
+    "deepseek_ocr": ModelType(architecture="deepseek2-ocr"),
     "deepseek_v2": _DEEPSEEK2,
     "deepseek_v3": _DEEPSEEK2,
     "deepseek_v32": replace(_DEEPSEEK2, architecture="deepseek32", unknown=_INDEXER),
@@ -117,6 +118,7 @@ MODEL_TYPES: Mapping[str, ModelType] = {
     "granitemoehybrid": ModelType(architecture="granitehybrid", mixer="mamba2"),
     "granitemoeshared": ModelType(architecture="granitemoe"),
     "hunyuan_v1_dense": ModelType(architecture="hunyuan-dense", qk_norm="head"),
+    "hunyuan_vl": ModelType(architecture="hunyuan_vl", qk_norm="head"),
     "hunyuan_v1_moe": ModelType(architecture="hunyuan-moe", qk_norm="head"),
     "internlm2": ModelType(architecture="internlm2"),
     "internlm3": _LLAMA,
@@ -146,6 +148,7 @@ MODEL_TYPES: Mapping[str, ModelType] = {
     "phi": ModelType(architecture="phi2", gated=False, bias="all"),
     "phi3": ModelType(architecture="phi3", attention="fused"),
     "phimoe": ModelType(architecture="phimoe", bias="all", norms=4),
+    "qwen": ModelType(architecture="qwen", attention="fused", bias="qkv"),
     "qwen2": _QWEN2,
     "qwen2_moe": replace(_QWEN2, architecture="qwen2moe"),
     "qwen2_vl": replace(_QWEN2, architecture="qwen2vl"),
@@ -176,5 +179,13 @@ MODEL_TYPES: Mapping[str, ModelType] = {
 }
 """By the text model's `model_type`."""
 
-TEXT_TYPES: Mapping[str, str] = {"lfm2_vl": "lfm2", "mistral3": "mistral", "exaone4_5": "exaone4"}
-"""What the language model inside a multimodal one usually is, where only the outer type is known (a catalogue)."""
+TEXT_TYPES: Mapping[str, str] = {
+    "GOT": "qwen2", "dots_ocr": "qwen2", "exaone4_5": "exaone4", "idefics3": "llama", "lfm2_vl": "lfm2",
+    "llava_onevision": "qwen2", "phi3_v": "phi3", "smolvlm": "llama",
+}  # fmt: skip
+"""What the language model inside a multimodal one always is, where only the outer type is known (a catalogue)."""
+WRAPPERS = frozenset((
+    "blip-2", "deepseek_vl_v2", "internvl", "internvl_chat", "kimi_vl", "llava", "llava_next", "mistral3", "paligemma",
+    "unlimited-ocr", "vipllava",
+))  # fmt: skip
+"""Multimodal types whose language model may be of several: only a shape that the table knows tells which."""
