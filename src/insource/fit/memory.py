@@ -10,6 +10,7 @@ from itertools import accumulate
 
 from insource.core.architecture import ModelSpec
 from insource.core.hardware import Device, Machine
+from insource.core.remote import Allocation
 from insource.fit.compute import compute_bytes, host_bytes, logits_bytes, mask_bytes
 from insource.fit.kv_cache import cache_bytes, cells, checkpoint_bytes, distinct, refusal
 from insource.fit.placement import ranges, usable_bytes
@@ -33,9 +34,12 @@ _HEAD_APART = frozenset(("gemma3n", "gemma4"))
 create it before the embedding, so there is nothing yet to share."""
 
 
-def predict_memory(spec: ModelSpec, machine: Machine, run: RunSettings) -> MemoryPrediction:
-    """`run.gpu_layers` None: all layers on accelerators if they fit, else as many as do."""
-    plan = _Plan(spec, machine, run)
+def predict_memory(
+    spec: ModelSpec, machine: Machine, run: RunSettings, *, measured: Allocation | None = None
+) -> MemoryPrediction:
+    """`run.gpu_layers` None: all layers on accelerators if they fit, else as many as do. `measured`: what the engine
+    would allocate with just these settings; it counts instead of the formulas, spread evenly over the layers."""
+    plan = _Plan(spec, machine, run, measured)
     most = len(spec.architecture.layers) + 1 if sum(plan.free_bytes) else 0
     if run.gpu_layers is not None:
         return plan.with_layers(min(max(0, run.gpu_layers), most))
@@ -61,7 +65,9 @@ def _accelerators_fit(prediction: MemoryPrediction) -> bool:
 class _Plan:
     """What does not depend on how many layers are offloaded, computed once."""
 
-    def __init__(self, spec: ModelSpec, machine: Machine, run: RunSettings) -> None:
+    def __init__(
+        self, spec: ModelSpec, machine: Machine, run: RunSettings, measured: Allocation | None = None
+    ) -> None:
         self._spec, self._machine = spec, machine
         self.free_bytes = usable_bytes(machine)
         architecture = spec.architecture
@@ -80,6 +86,12 @@ class _Plan:
         self._mask_bytes = mask_bytes(architecture, self._cells, run, kinds=kinds)
         refused = refusal(kinds, run)
         self._unknown = architecture.unknown if refused is None else (*architecture.unknown, refused)
+        if measured is not None:
+            layers = max(1, len(architecture.layers))
+            self._caches = [measured.context_bytes * done // layers for done in range(layers + 1)]
+            logits = logits_bytes(architecture, self._cells)
+            self._compute_bytes = max(0, measured.compute_bytes - logits)
+            self._unknown = ()
 
     def with_layers(self, gpu_layers: int) -> MemoryPrediction:
         places = ranges(len(self._weights) - 1, gpu_layers, self.free_bytes)

@@ -7,7 +7,7 @@ exchanges say about its speed. Nothing is downloaded but headers, and nothing is
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, get_args
 
 from insource.core.architecture import ModelSpec
@@ -92,6 +92,8 @@ class FitReport:
     machine: Machine
     run: RunSettings
     memory: MemoryPrediction
+    measured: bool
+    """The cache and the compute buffers are the engine's own figures, not the formulas'."""
     depth_tokens: int
     speed: SpeedPrediction | None
     largest_context_tokens: int | None
@@ -119,7 +121,7 @@ def answer(question: FitQuestion, parts: FitParts) -> FitReport:
     understood = understand(question.model, quantization=quantization, offline=question.offline, finder=parts.finder)
     machine = parts.find_machine(question.machine)
     spec, run = with_extras(understood.spec, question.extras, parts.finder), question.run
-    memory = predict_memory(spec, machine, run)
+    memory, measured = _memory(spec, machine, run, understood=understood, finder=parts.finder)
     slot_tokens = run.context_tokens // run.slots
     depth = slot_tokens // 2 if question.depth_tokens is None else question.depth_tokens
     if depth > slot_tokens:
@@ -135,13 +137,27 @@ def answer(question: FitQuestion, parts: FitParts) -> FitReport:
         machine=machine,
         run=run,
         memory=memory,
+        measured=measured,
         depth_tokens=depth,
         speed=predict_speed(spec, machine, run, memory=memory, load=Load(depth_tokens=depth), corrections=learned),
-        largest_context_tokens=largest_context(spec, machine, run),
+        largest_context_tokens=None if measured else largest_context(spec, machine, run),
         best_quantization=best.weights.quantization if best is not None else None,
-        changes=changes(spec, machine, run, smaller=best),
+        changes=() if measured else changes(spec, machine, run, smaller=best),
         load=_load(question, parts, spec=spec, machine=machine, corrections=learned) if question.task else None,
     )
+
+
+def _memory(
+    spec: ModelSpec, machine: Machine, run: RunSettings, *, understood: Understood, finder: ModelFinder
+) -> tuple[MemoryPrediction, bool]:
+    """By the formulas; for an architecture that they don't know, by the engine, where it can say."""
+    predicted = predict_memory(spec, machine, run)
+    if predicted.fits is not None or not understood.header_files or finder.measure is None:
+        return predicted, False
+    found = finder.measure(understood.header_files, asdict(run))
+    if isinstance(found, str):
+        return replace(predicted, unknown=(*predicted.unknown, found)), False
+    return predict_memory(spec, machine, run, measured=found), True
 
 
 def _load(

@@ -13,6 +13,11 @@ _GIB = 2**30
 def sentences(report: FitReport) -> list[str]:
     """The answer in words, the verdict first. Pure."""
     told = [_verdict(report)]
+    if report.measured:
+        told.append(
+            "Cache and compute buffers were measured by the engine: its own allocation for this header and these "
+            "settings, on a CPU; on accelerators the cache was spread evenly over the layers."
+        )
     slots = report.run.slots
     if report.largest_context_tokens is not None:
         each = f" ({slots} slots of {report.largest_context_tokens // slots:,})" if slots > 1 else ""
@@ -93,6 +98,7 @@ def fit_json(report: FitReport) -> JsonObject:
         "quantization": report.spec.weights.quantization,
         "license": report.spec.license,
         "source": report.spec.source,
+        "measured_by_engine": report.measured,
         "exact_weights": report.spec.weights.exact,
         "context_tokens": report.run.context_tokens,
         "slots": report.run.slots,
