@@ -43,6 +43,8 @@ class Layer:
     """Values of all query heads of a token; MLA: before compression."""
     latent_width: int = 0
     """MLA: the part of `key_width` that is the latent; the rest is the shared rope key. 0: no MLA."""
+    indexer_width: int = 0
+    """Sparse attention (DeepSeek 3.2, GLM 5): values of a token's row in the indexer's own cache of keys."""
     feed_forward_width: int = 0
     """Of the dense part, shared experts included (0: none)."""
     expert_width: int = 0

@@ -96,6 +96,7 @@ class LayerBuilder:
             query_heads=self.heads if attends else 0,
             query_width=query,
             latent_width=(self._facts.number("kv_lora_rank") or 0) if attends and type_.attention == "mla" else 0,
+            indexer_width=self._indexer_width() if cached and type_.attention == "mla" else 0,
             feed_forward_width=dense_width,
             expert_width=self.experts.width if has_experts else 0,
             gated=type_.gated and bool(dense_width or has_experts),
@@ -137,6 +138,9 @@ class LayerBuilder:
         if self._type.bias:
             matrices.append(Matrix("vector", query + key + value + (width if self._type.bias == "all" else 0)))
         return key, value, query
+
+    def _indexer_width(self) -> int:
+        return (self._facts.number("index_head_dim") or 0) if self._facts.number("q_lora_rank") else 0
 
     def _latent_attention(self, matrices: list[Matrix]) -> tuple[int, int, int]:
         facts, width, heads = self._facts, self.width, self.heads

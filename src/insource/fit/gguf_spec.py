@@ -159,6 +159,7 @@ class _Reading:
             query_heads=heads,
             query_width=query,
             latent_width=latent or 0,
+            indexer_width=(self._keys.number("attention.indexer.key_length") or 0) if latent else 0,
         )
 
     def _head(self, kind: LayerKind, index: int) -> _Widths:

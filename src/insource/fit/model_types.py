@@ -63,7 +63,6 @@ _DEEPSEEK2 = ModelType(architecture="deepseek2", attention="mla")
 _LLAMA4 = ModelType(architecture="llama4", window=Window(period=4, tokens=8192))
 _GLM4_MOE = ModelType(architecture="glm4moe", bias="qkv")
 _BERT = ModelType(architecture="bert", bias="all", gated=False, encoder=True, norms=4)
-_INDEXER = "llama.cpp keeps a second cache for this model's sparse attention, which is not counted."
 
 MODEL_TYPES: Mapping[str, ModelType] = {
     "afmoe": ModelType(architecture="afmoe", window=Window(period=4), norms=4, qk_norm="head", output_gate=True),
@@ -80,7 +79,7 @@ MODEL_TYPES: Mapping[str, ModelType] = {
     "deepseek_ocr": ModelType(architecture="deepseek2-ocr"),
     "deepseek_v2": _DEEPSEEK2,
     "deepseek_v3": _DEEPSEEK2,
-    "deepseek_v32": replace(_DEEPSEEK2, architecture="deepseek32", unknown=_INDEXER),
+    "deepseek_v32": replace(_DEEPSEEK2, architecture="deepseek32"),
     "dots1": ModelType(architecture="dots1", qk_norm="head"),
     "ernie4_5": ModelType(architecture="ernie4_5"),
     "ernie4_5_moe": ModelType(architecture="ernie4_5-moe"),
@@ -108,7 +107,7 @@ MODEL_TYPES: Mapping[str, ModelType] = {
     "glm4v_moe": _GLM4_MOE,
     "glm4v_moe_text": _GLM4_MOE,
     "glm4_moe_lite": _DEEPSEEK2,
-    "glm_moe_dsa": replace(_DEEPSEEK2, architecture="glm-dsa", unknown=_INDEXER),
+    "glm_moe_dsa": replace(_DEEPSEEK2, architecture="glm-dsa"),
     "gpt2": ModelType(architecture="gpt2", attention="fused", gated=False, bias="all", norms=4),
     "gpt_bigcode": ModelType(architecture="starcoder", attention="fused", gated=False, bias="all", norms=4),
     "gpt_neox": ModelType(architecture="gptneox", attention="fused", gated=False, bias="all", norms=4),
