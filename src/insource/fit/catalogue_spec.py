@@ -26,6 +26,8 @@ from insource.fit.table import defaults
 _SHAPES = 8192
 """Kept at once; the catalogue of October 2026 has 2,205."""
 _TOLERANCE = 0.05
+_SAME_SIZE = 0.0005
+"""Share of the parameters by which copies of one model differ: buffers and scales."""
 _PACKED = 9
 """4-bit weights are stored eight to a 32-bit value, which some count as one."""
 _WITH_ENCODERS = frozenset(TEXT_TYPES) | {
@@ -85,7 +87,7 @@ def spec_of_row(row: CatalogueModel, *, quantization: str) -> ModelSpec:
 def _key(row: CatalogueModel) -> _Key:
     kind = TEXT_TYPES.get(row.model_type, row.model_type)
     layers, width, heads = row.layers or 0, row.embedding_width or 0, row.attention_heads or 0
-    table_id = known_name(row.id)
+    table_id = known_name(row.id) or _of_this_size(row, _architecture(kind))
     if layers:
         table_id = _wrapped(row) if kind in WRAPPERS else _in_table(row, _architecture(kind))
     derived = table_id is None
@@ -258,6 +260,20 @@ def _architecture(model_type: str) -> str:
 def _is_recurrent(model_type: str) -> bool:
     kind = MODEL_TYPES.get(model_type)
     return kind is not None and kind.attention == "none"
+
+
+def _of_this_size(row: CatalogueModel, architecture: str) -> str | None:
+    """The table's id of the same type, width and parameters, for a row without layers: a copy of it, or a fine-tune."""
+    if not (architecture and row.embedding_width and row.parameters):
+        return None
+    found = [
+        known.name
+        for key, rows in _table().items()
+        if key[0] == architecture and key[2] == row.embedding_width
+        for known in rows
+        if abs(known.parameters - row.parameters) <= _SAME_SIZE * row.parameters
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def _wrapped(row: CatalogueModel) -> str | None:
