@@ -125,7 +125,7 @@ def test_experts_in_four_channels_of_ddr4_behind_an_rtx_2080(memory: str) -> Non
     spec = spec_of_family("Qwen/Qwen3-30B-A3B", quantization="Q4_K_M")
     assert spec is not None
     machine = parse_machine(f"rtx-2080+{memory} quad channel")
-    run = RunSettings(context_tokens=4096, slots=1, cpu_expert_layers=len(spec.architecture.layers))
+    run = RunSettings(context_tokens=4096, slots=1, cpu_expert_layers=tuple(range(len(spec.architecture.layers))))
     held = predict_memory(spec, machine, run)
     assert held.fits
     assert held.apart_layers == len(spec.architecture.layers)

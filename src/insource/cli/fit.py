@@ -32,14 +32,23 @@ def fit(  # noqa: PLR0913 - a command's parameters are its options
         int | None, typer.Option(min=0, help="Layers on accelerators; default: as many as fit.")
     ] = None,
     depth: Annotated[
-        int | None, typer.Option(min=0, metavar="TOKENS", help="Where in the context speed is told.")
+        int | None, typer.Option(min=0, metavar="TOKENS", help="Context depth at which to estimate speed.")
     ] = None,
-    task: Annotated[str, typer.Option(metavar="TASK", help="Also tell what load of this task is carried.")] = "",
+    task: Annotated[str, typer.Option(metavar="TASK", help="Also estimate how many requests of this task this machine can serve.")] = "",
     latency: Annotated[
         float, typer.Option(min=0.001, metavar="SECONDS", help="For --task: 95 of 100 answers come within.")
     ] = 30.0,
     beside: Annotated[
         list[str] | None, typer.Option("--with", metavar="REF", help="A projector or LoRA loaded too; may be repeated.")
+    ] = None,
+    draft: Annotated[str, typer.Option(metavar="REF", help="A draft model that guesses ahead, loaded too.")] = "",
+    n_cpu_moe: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Keep the experts of the first N layers in system memory.")
+    ] = None,
+    cpu_moe: Annotated[bool, typer.Option("--cpu-moe", help="Keep all routed experts in system memory.")] = False,
+    override_tensor: Annotated[
+        list[str] | None,
+        typer.Option("--override-tensor", "-ot", metavar="PATTERN=CPU", help="Keep matching experts in system memory."),
     ] = None,
     machine: MachineOption = "here",
     offline: Annotated[
@@ -49,8 +58,9 @@ def fit(  # noqa: PLR0913 - a command's parameters are its options
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Say whether a model fits a machine, how fast it is there, and what to change when it does not fit."""
+    """Estimate whether a model fits a machine, how fast it is there, and what to change if it does not fit."""
     from insource.wiring import open_fit
+    from insource.workflows.choose.apart import Apart
     from insource.workflows.choose.fit import FitQuestion, answer, parse_run
     from insource.workflows.choose.fit_report import fit_json, sentences
 
@@ -64,6 +74,8 @@ def fit(  # noqa: PLR0913 - a command's parameters are its options
         task=task,
         latency_seconds=latency,
         extras=tuple(beside or ()),
+        draft=draft,
+        apart=Apart(first_layers=n_cpu_moe, every_layer=cpu_moe, patterns=tuple(override_tensor or ())),
         offline=offline,
     )
     out = Output(as_json=as_json, quiet=quiet)

@@ -88,6 +88,11 @@ class Architecture:
     unknown: tuple[str, ...] = ()
     """Sentences: what could not be determined, and what was assumed in its place. Empty: all is known."""
 
+    @property
+    def generates(self) -> bool:
+        """Token by token, from a cache or a state. Not so an encoder, which is run in one pass."""
+        return any(layer.kind != "none" for layer in self.layers)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
@@ -129,4 +134,6 @@ class ModelSpec:
     """Those that are read for one token: all but the experts that are not chosen."""
     license: str | None = None
     extra_bytes: int = 0
-    """A multimodal projector and LoRA adapters, loaded beside it."""
+    """What is loaded beside it: a multimodal projector, LoRA adapters, a draft model with its cache."""
+    not_counted: tuple[str, ...] = ()
+    """Sentences: what belongs to it and takes memory only if it is used, and is not in these figures."""

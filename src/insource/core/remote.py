@@ -50,6 +50,8 @@ class RemoteModel:
     """That a download would fetch for its weights."""
     header: GgufHeader | None = None
     """Of all shards together: the first one's metadata, every one's tensors."""
+    projector: RemoteFile | None = None
+    """The smallest multimodal projector (`mmproj*.gguf`) that the repository offers beside the model."""
     header_files: tuple[HeaderFile, ...] = ()
     """The same as it came, shard by shard."""
     config: Mapping[str, Any] | None = None

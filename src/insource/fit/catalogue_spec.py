@@ -17,7 +17,7 @@ from insource.core.architecture import Architecture, ModelSpec, Weights
 from insource.core.catalogue import CatalogueModel
 from insource.fit.config_facts import Facts
 from insource.fit.config_layers import MissingFact
-from insource.fit.config_spec import Understood, understand
+from insource.fit.config_spec import ENCODERS_APART, Understood, understand
 from insource.fit.families import config_of, known_name, model_ids
 from insource.fit.model_types import MODEL_TYPES, TEXT_TYPES, WRAPPERS
 from insource.fit.quantization import canonical_quantization, estimate_weights
@@ -33,6 +33,7 @@ _PACKED = 9
 _WITH_ENCODERS = frozenset(TEXT_TYPES) | {
     name for name in MODEL_TYPES if "_vl" in name or name.startswith(("gemma3", "gemma4", "qwen3_5", "llama4", "glm4v"))
 }
+_MULTIMODAL = ("image-text-to-text", "any-to-any", "audio-text-to-text", "video-text-to-text")
 _STEP = 32
 """Feed-forward widths are multiples of it."""
 
@@ -81,6 +82,7 @@ def spec_of_row(row: CatalogueModel, *, quantization: str) -> ModelSpec:
         parameters=read.parameters,
         active_parameters=read.active,
         license=row.license,
+        not_counted=(ENCODERS_APART,) if row.pipeline_tag in _MULTIMODAL else (),
     )
 
 

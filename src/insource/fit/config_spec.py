@@ -25,6 +25,7 @@ _COUNTED_WELL = ("BF16", "F16", "F32")
 """Packed weights are counted by what they are packed in."""
 _ENDLESS_TOKENS = 1 << 20
 """What llama.cpp's converter writes for a model whose state does not grow with the context."""
+ENCODERS_APART = "its encoders for images or sound, which llama.cpp takes from a projector file (--with REF)"
 _PLAIN = ModelType(architecture="")
 _SLIDING = ("sliding_attention", "chunked_attention", "local_attention", "sliding")
 _RECURRENT = ("linear_attention", "mamba", "mamba2", "conv", "recurrent")
@@ -76,6 +77,7 @@ def spec_of_config(
         source=source,
         parameters=read.shape.parameters,
         active_parameters=read.active_parameters,
+        not_counted=(ENCODERS_APART,) if read.multimodal else (),
     )
 
 

@@ -69,7 +69,16 @@ def spec_of_gguf(header: GgufHeader, *, name: str) -> ModelSpec:
         parameters=header.parameters,
         active_parameters=header.parameters - resting,
         license=header.license,
+        not_counted=_ahead(tensors, stated - count),
     )
+
+
+def _ahead(tensors: Tensors, layers: int) -> tuple[str, ...]:
+    """Layers for multi-token prediction."""
+    if not tensors.ahead_bytes:
+        return ()
+    size = f"{tensors.ahead_bytes / 2**30:.2f} GiB"
+    return (f"its {layers} layers for multi-token prediction ({size} and their cache), which only guess ahead",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

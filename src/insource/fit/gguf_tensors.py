@@ -41,6 +41,8 @@ class Tensors:
     embedding_bytes: int = 0
     expert_elements: int = 0
     largest_bytes: int = 0
+    ahead_bytes: int = 0
+    """Of layers past those that are loaded."""
     width: int = 0
     vocabulary: int = 0
     streams: int = 1
@@ -79,6 +81,8 @@ class Tensors:
                 self.unknown.append(f"It has a tensor named {tensor.name[:60]!r}.")
             elif int(number) < len(self.layers):
                 self._add_to_layer(self.layers[int(number)], role, tensor, size_bytes=size)
+            else:
+                self.ahead_bytes += size
         elif tensor.name in _INPUTS:
             self.input_bytes += size
             if tensor.name == _INPUTS[0] and len(tensor.shape) >= 2:

@@ -6,6 +6,7 @@ The parts follow llama.cpp (build b11549): `kv_cache.py`, `compute.py`, `placeme
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import accumulate
 
 from insource.core.architecture import ModelSpec
@@ -79,9 +80,13 @@ class _Plan:
         copied = {id(kind): checkpoint_bytes(kind, self._cells, run) for kind in kinds}
         self._checkpoint_bytes = sum([copied[id(layer)] for layer in architecture.layers])
         self._weights = [0, *accumulate(spec.weights.layer_bytes)]
-        experts = spec.weights.layer_expert_bytes or (0,) * len(architecture.layers)
+        count = len(architecture.layers)
+        experts = spec.weights.layer_expert_bytes or (0,) * count
+        apart = set(run.cpu_expert_layers)
         self._experts = [0, *accumulate(experts)]
-        self._apart = min(run.cpu_expert_layers, len(architecture.layers))
+        self._apart = [0, *accumulate(size if at in apart else 0 for at, size in enumerate(experts))]
+        """Of the experts, those that stay with the CPU wherever their layer lies."""
+        self._apart_layers = [at for at in range(count) if at in apart and experts[at]]
         self._compute_bytes = compute_bytes(architecture, self._cells, run, kinds=kinds)
         self._mask_bytes = mask_bytes(architecture, self._cells, run, kinds=kinds)
         refused = refusal(kinds, run)
@@ -95,7 +100,7 @@ class _Plan:
 
     def with_layers(self, gpu_layers: int) -> MemoryPrediction:
         places = ranges(len(self._weights) - 1, gpu_layers, self.free_bytes)
-        apart = range(places[-1].stop if places[-1] else 0, self._apart)  # those below lie whole with the CPU
+        below = places[-1].stop if places[-1] else 0  # those lie whole with the CPU
         copies = _COPIES_OF_INPUTS if sum(len(place) > 0 for place in places[:-1]) > 1 else 1
         devices = [
             self._accelerator(device, place, places[-1], copies=copies)
@@ -106,9 +111,9 @@ class _Plan:
             for memory, device in zip(devices, self._machine.accelerators, strict=True)
             if device.unified
         )
-        moved = self._experts_of(apart)
+        moved = self._apart[-1] - self._apart[min(below, len(self._apart) - 1)]
         devices.append(self._cpu(places[-1], moved, free_bytes=self._machine.cpu.memory_free_bytes - unified))
-        layers = len(apart) if moved else 0
+        layers = sum(at >= below for at in self._apart_layers)
         return MemoryPrediction(
             devices=tuple(devices), gpu_layers=gpu_layers, apart_layers=layers, unknown=self._unknown
         )
@@ -117,14 +122,14 @@ class _Plan:
         weights = compute = margin = experts = 0
         if held:
             spec = self._spec
-            away = self._experts_of(range(held.start, min(held.stop, max(held.start, self._apart))))
+            away = _within(self._apart, held)
             weights = self._weights_of(held) - away
-            experts = self._experts_of(held) - away
+            experts = _within(self._experts, held) - away
             compute = self._compute_bytes + (copies - 1) * self._mask_bytes
             margin = _METAL_MARGIN_BYTES if device.backend == "metal" else _CARD_MARGIN_BYTES
             if held.start == on_cpu.stop:  # the first: it gets the projector, and helps the CPU with long prompts
                 weights += spec.extra_bytes
-                compute += spec.weights.largest_bytes if on_cpu or self._apart else 0
+                compute += spec.weights.largest_bytes if on_cpu or self._apart_layers else 0
         return DeviceMemory(
             device=device.name,
             weights_bytes=weights,
@@ -149,7 +154,7 @@ class _Plan:
             compute_bytes=compute + logits_bytes(architecture, self._cells),
             margin_bytes=_PROCESS_BYTES + _TOKEN_BYTES * architecture.vocabulary + self._checkpoint_bytes,
             free_bytes=max(0, free_bytes),
-            expert_bytes=self._experts_of(held) + moved,
+            expert_bytes=_within(self._experts, held) + moved,
         )
 
     def _weights_of(self, held: range, *, tied: bool = True) -> int:
@@ -165,10 +170,11 @@ class _Plan:
                 size += weights.embedding_bytes or weights.input_bytes
         return size
 
-    def _experts_of(self, held: range) -> int:
-        layers = len(self._experts) - 1
-        return self._experts[min(held.stop, layers)] - self._experts[min(held.start, layers)] if held else 0
-
     def _caches_of(self, held: range) -> int:
-        layers = len(self._caches) - 1
-        return self._caches[min(held.stop, layers)] - self._caches[held.start] if held else 0
+        return _within(self._caches, held)
+
+
+def _within(sums: Sequence[int], held: range) -> int:
+    """Of running sums over the layers: those of the layers held, the output aside."""
+    last = len(sums) - 1
+    return sums[min(held.stop, last)] - sums[min(held.start, last)] if held else 0

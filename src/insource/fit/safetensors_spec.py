@@ -15,7 +15,7 @@ from typing import Any
 from insource.core.architecture import ModelSpec, Weights
 from insource.core.gguf import TensorInfo
 from insource.fit.config_facts import native_quantization
-from insource.fit.config_spec import spec_of_config
+from insource.fit.config_spec import ENCODERS_APART, spec_of_config
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|layer)\.(\d+)\.")
 _ENCODER = re.compile(
@@ -57,4 +57,5 @@ def spec_of_safetensors(
         largest_bytes=max((tensor.size_bytes or 0 for tensor in tensors if _LAYER.search(tensor.name)), default=0),
         quantization=native_quantization(config),
     )
-    return replace(spec, weights=weights, extra_bytes=beside)
+    apart = tuple(note for note in spec.not_counted if note != ENCODERS_APART or not beside)
+    return replace(spec, weights=weights, extra_bytes=beside, not_counted=apart)

@@ -71,10 +71,10 @@ def predict_speed(
     corrections: Corrections = NO_CORRECTIONS,
 ) -> SpeedPrediction | None:
     """Of one request beside `load.concurrency - 1` others; prefill is that of a prompt which fills the depth. None:
-    the bandwidth or throughput of a device that holds layers is not known, or the layers themselves are not, so nothing
-    can be said."""
+    the bandwidth or throughput of a device that holds layers is not known, or the layers themselves are not, or the
+    model does not generate token by token, so nothing can be said."""
     parts = _parts(spec, machine, memory)
-    if parts is None or not spec.architecture.layers:
+    if parts is None or not spec.architecture.generates:
         return None
     decode = sum(decode_seconds(spec, run, load=load, part=part) for part in parts)
     prompt_parts = [_for_prompts(part, machine) for part in parts]

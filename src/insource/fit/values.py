@@ -26,9 +26,9 @@ class RunSettings:
     that do not limit it (`n_outputs_max`), take a whole micro-batch."""
     gpu_layers: int | None = None
     """Layers on accelerators, the output counted as one; None: as many as fit."""
-    cpu_expert_layers: int = 0
-    """Layers, from the first, whose routed experts stay in the system's memory while the rest of them is on an
-    accelerator (`--n-cpu-moe`)."""
+    cpu_expert_layers: tuple[int, ...] = ()
+    """Layers whose routed experts stay in the system's memory while the rest of them is on an accelerator
+    (`--n-cpu-moe`, `--override-tensor`)."""
     checkpoints: int = 1
     """That each slot keeps in the system's memory of sliding windows and recurrent states."""
 

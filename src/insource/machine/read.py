@@ -11,6 +11,7 @@ from insource.core.cgroup import memory_bound
 from insource.core.hardware import Device, DeviceKind, Machine
 from insource.machine.devices import find_described, with_rates
 from insource.machine.probe import Probe
+from insource.machine.processors import vector_units
 
 FEATURES: Mapping[str, str] = {
     # as Linux spells them (x86, then arm), and as we do
@@ -125,6 +126,7 @@ def _cpu(probe: Probe, memory: SystemMemory) -> Device:
         backend="cpu",
         memory_total_bytes=memory.total_bytes,
         memory_free_bytes=memory.free_bytes,
+        generation=vector_units(tuple(_features(probe))),
     )
 
 

@@ -116,6 +116,7 @@ class _Hub:
             model,
             id=f"{ref.place}:{names[0]}",
             header=header,
+            projector=_projector(sizes),
             header_files=tuple(file for _, file in found),
             files=tuple(RemoteFile(name=name, size_bytes=sizes[name]) for name in names),
             license=model.license or header.license,
@@ -203,6 +204,12 @@ class _Hub:
             if status in (401, 403)
             else "Check the network and `hub_url`; `--offline` uses the shipped table of families instead.",
         )
+
+
+def _projector(sizes: Mapping[str, int]) -> RemoteFile | None:
+    found = [name for name in sizes if is_gguf(name) and "mmproj" in name.lower()]
+    smallest = min(found, key=lambda name: sizes[name], default=None)
+    return None if smallest is None else RemoteFile(name=smallest[:200], size_bytes=sizes[smallest])
 
 
 def _gated(place: str) -> DownloadFailed:

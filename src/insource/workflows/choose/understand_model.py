@@ -135,8 +135,15 @@ def _from_hub(ref: ModelRef, quantization: str, finder: ModelFinder) -> Understo
         assert remote.header is not None, "a remote model has one of the two"
         spec = spec_of_gguf(remote.header, name=remote.id)
         found, requantize = "Read from the file's header on the Hub.", _like(spec)
-    spec = replace(spec, license=remote.license)
+    spec = replace(spec, license=remote.license, not_counted=(*spec.not_counted, *_offered(remote)))
     return Understood(spec=spec, found=found, requantize=requantize, header_files=remote.header_files)
+
+
+def _offered(remote: RemoteModel) -> tuple[str, ...]:
+    file = remote.projector
+    if file is None:
+        return ()
+    return (f"the projector {file.name} beside it ({file.size_bytes / 2**30:.2f} GiB), for images or sound",)
 
 
 def _from_shipped(name: str, quantization: str, finder: ModelFinder) -> Understood:
