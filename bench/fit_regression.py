@@ -58,15 +58,14 @@ def fit(questions: Sequence[Question], prior: Prior) -> Fitted:
     loss = problem.loss(point)
     for _ in range(_STEPS):
         curvature, slope = problem.expansion(point)
-        tried = new = loss
+        step, new = np.zeros(len(point)), loss
         for _ in range(8):
             step = np.linalg.solve(curvature + damping * np.diag(np.diag(curvature)), slope)
             new = problem.loss(point - step)
-            tried = new
             if new < loss:
                 break
             damping *= 5
-        if not tried < loss:
+        if not new < loss:
             break
         gain, loss = loss - new, new
         point = point - step

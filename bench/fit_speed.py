@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from bench.fit_regression import Fitted, Prior, Question, fit
 from tests.fit_measured import Measured, read_measured
 
-from bench.fit_regression import Fitted, Prior, Question, fit
 from insource.fit.coefficients import labels_of
 from insource.fit.speed import decode_work, prefill_work
 from insource.fit.work import DecodeWork, PrefillWork, weight_bytes_read

@@ -145,9 +145,7 @@ def _localscore(data: Path) -> Iterator[Measured | str]:
                 spec=spec,
                 settings=RunSettings(context_tokens=4352, slots=1, flash_attention=False),
                 part=part_of(device),
-                decode_loads=tuple(
-                    Load(depth_tokens=prompt + answer // 2) for prompt, answer in LOCALSCORE_TESTS
-                ),
+                decode_loads=tuple(Load(depth_tokens=prompt + answer // 2) for prompt, answer in LOCALSCORE_TESTS),
                 decode=float(row["gen_tps"]),
                 prefill_loads=tuple(Load(depth_tokens=prompt) for prompt, _ in LOCALSCORE_TESTS),
                 prefill=float(row["prompt_tps"]),
@@ -157,8 +155,8 @@ def _localscore(data: Path) -> Iterator[Measured | str]:
 
 
 def _llamafile(row: Mapping[str, str]) -> str:
-    """llamafile 0.9 starts a GPU's kernels several times slower on Windows, and on processors with AVX512-BF16: RTX 3090,
-    1B, 301 to 368 tokens/s on Linux, 105 to 186 on Windows, 115 on Linux with a Ryzen 9 9900X."""
+    """llamafile 0.9 starts a GPU's kernels several times slower on Windows, and on processors with AVX512-BF16. An RTX
+    3090 and 1B: 301 to 368 tokens/s on Linux, 105 to 186 on Windows, 115 on Linux with a Ryzen 9 9900X."""
     host = find_platform(row["system_cpu"])
     slow = host is not None and "avx512_bf16" in host.device.features and row["accel_type"] == "GPU"
     return f"llamafile{', Windows' if row['system_os'] == 'Windows' else ''}{', AVX512-BF16' if slow else ''}"
@@ -219,7 +217,7 @@ def _of_strix(row: Mapping[str, Any], spec: ModelSpec, device: Device) -> Measur
         prefill_loads=(load,),
         prefill=speed if row["phase"] == "prefill" else None,
         engine="llama.cpp, August 2025",
-        repeats=tuple(row[name] for name in ("model", "backend", "flash_attention", "phase", "tokens")) + (speed,),
+        repeats=(*(row[name] for name in ("model", "backend", "flash_attention", "phase", "tokens")), speed),
     )
 
 

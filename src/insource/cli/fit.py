@@ -34,7 +34,9 @@ def fit(  # noqa: PLR0913 - a command's parameters are its options
     depth: Annotated[
         int | None, typer.Option(min=0, metavar="TOKENS", help="Context depth at which to estimate speed.")
     ] = None,
-    task: Annotated[str, typer.Option(metavar="TASK", help="Also estimate how many requests of this task this machine can serve.")] = "",
+    task: Annotated[
+        str, typer.Option(metavar="TASK", help="Also estimate how many requests of this task this machine can serve.")
+    ] = "",
     latency: Annotated[
         float, typer.Option(min=0.001, metavar="SECONDS", help="For --task: 95 of 100 answers come within.")
     ] = 30.0,
@@ -45,7 +47,6 @@ def fit(  # noqa: PLR0913 - a command's parameters are its options
     n_cpu_moe: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Keep the experts of the first N layers in system memory.")
     ] = None,
-    cpu_moe: Annotated[bool, typer.Option("--cpu-moe", help="Keep all routed experts in system memory.")] = False,
     override_tensor: Annotated[
         list[str] | None,
         typer.Option("--override-tensor", "-ot", metavar="PATTERN=CPU", help="Keep matching experts in system memory."),
@@ -64,10 +65,9 @@ def fit(  # noqa: PLR0913 - a command's parameters are its options
     from insource.workflows.choose.fit import FitQuestion, answer, parse_run
     from insource.workflows.choose.fit_report import fit_json, sentences
 
-    run = parse_run(context_tokens=context, slots=slots, cache_type=cache_type, gpu_layers=gpu_layers)
     question = FitQuestion(
         model=model,
-        run=run,
+        run=parse_run(context_tokens=context, slots=slots, cache_type=cache_type, gpu_layers=gpu_layers),
         machine=machine,
         quantization=quantization,
         depth_tokens=depth,
@@ -75,7 +75,7 @@ def fit(  # noqa: PLR0913 - a command's parameters are its options
         latency_seconds=latency,
         extras=tuple(beside or ()),
         draft=draft,
-        apart=Apart(first_layers=n_cpu_moe, every_layer=cpu_moe, patterns=tuple(override_tensor or ())),
+        apart=Apart(first_layers=n_cpu_moe, patterns=tuple(override_tensor or ())),
         offline=offline,
     )
     out = Output(as_json=as_json, quiet=quiet)
@@ -83,10 +83,7 @@ def fit(  # noqa: PLR0913 - a command's parameters are its options
         report = answer(question, parts)
     if svg is not None:
         _write_svg(report, svg)
-    if as_json:
-        out.data(fit_json(report))
-    else:
-        show(report, sentences(report), out=out)
+    out.data(fit_json(report)) if as_json else show(report, sentences(report), out=out)
 
 
 def show(report: FitReport, told: Sequence[str], *, out: Output) -> None:

@@ -66,9 +66,7 @@ def _accelerators_fit(prediction: MemoryPrediction) -> bool:
 class _Plan:
     """What does not depend on how many layers are offloaded, computed once."""
 
-    def __init__(
-        self, spec: ModelSpec, machine: Machine, run: RunSettings, measured: Allocation | None = None
-    ) -> None:
+    def __init__(self, spec: ModelSpec, machine: Machine, run: RunSettings, measured: Allocation | None = None) -> None:
         self._spec, self._machine = spec, machine
         self.free_bytes = usable_bytes(machine)
         architecture = spec.architecture

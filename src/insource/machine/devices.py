@@ -127,7 +127,8 @@ def choose(text: str) -> Choice:
     if found is None:
         raise UsageError(
             f"There is no device {text!r} in the table.",
-            next_step=f"Nearest: {', '.join(_nearest(text)) or 'none'}. Or describe it in a file: `--machine file.toml`.",
+            next_step=f"Nearest: {', '.join(_nearest(text)) or 'none'}. "
+            "Or describe it in a file: `--machine file.toml`.",
         )
     return found
 

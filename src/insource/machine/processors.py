@@ -79,8 +79,7 @@ def _processor(words: str, name: str) -> KnownDevice | None:
         cores=cores,
         memory_gb=row.memory_gb,
         source=row.source,
-        flops=cores * row.flops_per_core,
-        features=row.features,
+        units=_Units(flops=cores * row.flops_per_core, features=row.features),
     )
 
 
@@ -88,16 +87,10 @@ def _number(text: str) -> int:
     return _WORDS.get(text) or int(text)
 
 
-def _device(  # noqa: PLR0913 - the fields of a row
-    name: str,
-    *,
-    bandwidth: float,
-    cores: int,
-    memory_gb: int,
-    source: str,
-    flops: float | None = None,
-    features: tuple[str, ...] = (),
+def _device(
+    name: str, *, bandwidth: float, cores: int, memory_gb: int, source: str, units: _Units | None = None
 ) -> KnownDevice:
+    features = units.features if units else ()
     return KnownDevice(
         name=name,
         aliases=(),
@@ -109,15 +102,21 @@ def _device(  # noqa: PLR0913 - the fields of a row
         memory_gb=(memory_gb,),
         usable=1.0,
         bandwidth_bytes_per_second=bandwidth,
-        fp16_flops=flops,
+        fp16_flops=units.flops if units else None,
         int8_ratio=None,
-        generation=vector_units(features) or ("sse" if flops else ""),
+        generation=vector_units(features) or ("sse" if units else ""),
         dies=1,
         cores=cores,
         host="",
         source=source,
         features=features,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Units:
+    flops: float
+    features: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,8 +20,6 @@ class Apart:
 
     first_layers: int | None = None
     """`--n-cpu-moe N`; None: not asked for."""
-    every_layer: bool = False
-    """`--cpu-moe`"""
     patterns: tuple[str, ...] = ()
     """`--override-tensor PATTERN=CPU`"""
 
@@ -37,10 +35,9 @@ def expert_layers(spec: ModelSpec, asked: Apart) -> tuple[int, ...]:
     if not experts:
         raise UsageError(
             f"{spec.name!r} has no routed experts to keep in the system's memory.",
-            next_step="Leave out --n-cpu-moe, --cpu-moe and --override-tensor; --gpu-layers places whole layers.",
+            next_step="Leave out --n-cpu-moe and --override-tensor; --gpu-layers places whole layers.",
         )
-    first = len(experts) if asked.every_layer else asked.first_layers or 0
-    chosen = set(range(min(first, len(experts))))
+    chosen = set(range(min(asked.first_layers or 0, len(experts))))
     for text in asked.patterns:
         chosen |= _of_pattern(text, len(experts))
     return tuple(at for at in sorted(chosen) if experts[at])

@@ -24,8 +24,8 @@ from insource.fit.quantization import QUANTIZATIONS, canonical_quantization
 from insource.fit.speed import NO_CORRECTIONS, Corrections, predict_speed
 from insource.fit.values import CacheType, MemoryPrediction, RunSettings, SpeedPrediction
 from insource.fit.work import Load
-from insource.workflows.choose.carried_load import Demand, carried_load
 from insource.workflows.choose.apart import NOTHING_APART, Apart, expert_layers
+from insource.workflows.choose.carried_load import Demand, carried_load
 from insource.workflows.choose.engine_speeds import corrections as learned_corrections
 from insource.workflows.choose.machine import HERE
 from insource.workflows.choose.stored_header import stored_header
@@ -142,7 +142,7 @@ def answer(question: FitQuestion, parts: FitParts) -> FitReport:
     run = replace(question.run, cpu_expert_layers=expert_layers(spec, question.apart))
     if question.draft:
         draft = understand(question.draft, quantization="", offline=question.offline, finder=parts.finder).spec
-        spec = with_draft(spec, draft, machine, run)
+        spec = with_draft(spec, draft, machine=machine, run=run)
     memory, measured = _memory(spec, machine, run, understood=understood, finder=parts.finder)
     slot_tokens = run.context_tokens // run.slots
     depth = slot_tokens // 2 if question.depth_tokens is None else question.depth_tokens
@@ -184,7 +184,7 @@ def _memory(
     return predict_memory(spec, machine, run, measured=found), True
 
 
-def with_draft(spec: ModelSpec, draft: ModelSpec, machine: Machine, run: RunSettings) -> ModelSpec:
+def with_draft(spec: ModelSpec, draft: ModelSpec, *, machine: Machine, run: RunSettings) -> ModelSpec:
     """With all that a draft model takes: it has a cache and compute buffers of its own."""
     alone = replace(machine, devices=(machine.cpu,))
     size = predict_memory(draft, alone, replace(run, cpu_expert_layers=())).total_bytes

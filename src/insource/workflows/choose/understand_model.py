@@ -102,9 +102,7 @@ def _from_file(name: str, finder: ModelFinder) -> Understood:
     header = finder.read_header(stored)
     spec = replace(spec_of_gguf(header, name=stored.ref), license=stored.license or header.license)
     files = tuple(HeaderFile(name=path.name, size_bytes=path.stat().st_size, path=path) for path in stored.paths)
-    return Understood(
-        spec=spec, found="Read from the file's own header.", requantize=_like(spec), header_files=files
-    )
+    return Understood(spec=spec, found="Read from the file's own header.", requantize=_like(spec), header_files=files)
 
 
 def _from_hub(ref: ModelRef, quantization: str, finder: ModelFinder) -> Understood:
