@@ -22,6 +22,12 @@ _FILLS = "█▓▒░·"
 """Weights, KV cache, compute, margin, free: told apart without colour."""
 
 
+ExpertsOption = Annotated[
+    list[str] | None,
+    typer.Option("--override-tensor", "-ot", metavar="PATTERN=CPU", help="Keep matching experts in system memory."),
+]
+
+
 def fit(  # noqa: PLR0913 - a command's parameters are its options
     model: Annotated[str, typer.Argument(help="A model file's reference, a Hub id, or `org/name` of a known family.")],
     context: Annotated[int, typer.Option(min=256, metavar="TOKENS", help="Context over all slots.")] = 8192,
@@ -47,10 +53,7 @@ def fit(  # noqa: PLR0913 - a command's parameters are its options
     n_cpu_moe: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Keep the experts of the first N layers in system memory.")
     ] = None,
-    override_tensor: Annotated[
-        list[str] | None,
-        typer.Option("--override-tensor", "-ot", metavar="PATTERN=CPU", help="Keep matching experts in system memory."),
-    ] = None,
+    override_tensor: ExpertsOption = None,
     machine: MachineOption = "here",
     offline: Annotated[
         bool, typer.Option("--offline", help="Ask no network: files here and shipped tables only.")
