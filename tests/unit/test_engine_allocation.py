@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from insource.core.errors import UnknownModel
-from insource.core.fakes import FakeExchangeStore
 from insource.core.remote import Allocation, HeaderFile
 from insource.core.stored_models import StoredModel
 from insource.engines.allocation import measure_allocation
@@ -79,7 +78,7 @@ def report(case: Case, folder: Path, *, measures: bool) -> FitReport:
     parts = FitParts(
         finder=finder,
         find_machine=lambda _: cpu_machine(),
-        exchanges=FakeExchangeStore(),
+        exchanges=None,
         registry=None,
         engine_run=RUN,
     )

@@ -75,7 +75,7 @@ def test_the_advice_puts_all_else_on_the_accelerator_and_is_faster() -> None:
     fewer = replace(chosen, cpu_expert_layers=chosen.cpu_expert_layers[:-1])
     assert not predict_memory(spec, MACHINE, fewer).devices[0].fits
     slow, fast = (
-        predict_speed(spec, MACHINE, run, memory=memory, load=Load())
+        predict_speed(spec, MACHINE, run, memory=memory, load=Load(depth_tokens=2048))
         for run, memory in ((RUN, spilled), (chosen, held))
     )
     assert slow is not None

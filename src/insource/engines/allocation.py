@@ -18,7 +18,7 @@ from insource.config import child_environment
 from insource.core.remote import Allocation, HeaderFile
 
 SECONDS = 60.0
-"""The largest headers take 3 s on two busy cores."""
+"""A hundred times what the largest models took on two busy cores, for vocabularies and slower machines."""
 _NAME = "model"
 
 
