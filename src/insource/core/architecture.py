@@ -88,6 +88,9 @@ class Architecture:
     unknown: tuple[str, ...] = ()
     """Sentences: what could not be determined, and what was assumed in its place. Empty: all is known."""
 
+    notes: tuple[str, ...] = ()
+    """Sentences: what to know of the figures; none of them is a doubt."""
+
     @property
     def generates(self) -> bool:
         """Token by token, from a cache or a state. Not so an encoder, which is run in one pass."""

@@ -279,10 +279,13 @@ def _of_this_size(row: CatalogueModel, architecture: str) -> str | None:
 
 
 def _wrapped(row: CatalogueModel) -> str | None:
-    """The table's id of the one language model of this shape; None: there is none, or several kinds have it."""
+    """The table's id of the one language model of this shape; None: there is none, or several kinds have it, of which
+    not just one has this vocabulary."""
     shape = (row.layers, row.embedding_width, row.attention_heads or 0)
     kinds = {key[0] for key in _table() if key[1:] == shape}
     found = [known for kind in sorted(map(str, kinds)) if (known := _in_table(row, kind)) is not None]
+    if len(found) > 1:
+        found = [name for name in found if config_of(name)["vocab_size"] == row.vocabulary]
     return found[0] if len(found) == 1 else None
 
 

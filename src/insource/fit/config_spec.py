@@ -13,7 +13,7 @@ from typing import Any, Literal
 from insource.core.architecture import Architecture, Experts, LayerKind, ModelSpec
 from insource.core.errors import BadInput
 from insource.fit.config_facts import MOST_LAYERS, Facts, native_quantization
-from insource.fit.config_layers import LayerBuilder, LayerRole, MissingFact, required
+from insource.fit.config_layers import LayerBuilder, LayerRole, MissingFact, made_divisible, required
 from insource.fit.model_types import MODEL_TYPES, ModelType
 from insource.fit.quantization import estimate_weights
 from insource.fit.shape import Block, Matrix, Shape
@@ -91,8 +91,6 @@ def understand(config: Mapping[str, Any], facts: Facts) -> Understood:
             f"insource does not know how llama.cpp runs the model type {facts.model_type[:60]!r}: its layers were "
             "taken as plain attention over the whole context."
         )
-    elif kind.unknown:
-        unknown.append(kind.unknown)
     if kind.architecture == "gemma3" and facts.flag("use_bidirectional_attention") is True:
         kind = replace(kind, architecture="gemma-embedding", encoder=True)
     kind = _as_stated(facts, kind)
@@ -128,6 +126,7 @@ def understand(config: Mapping[str, Any], facts: Facts) -> Understood:
         per_layer_width=(facts.number("hidden_size_per_layer_input") or 0) * builder.count if kind.norms == 4 else 0,
         streams=(facts.number("altup_num_inputs") or 4) if kind.architecture == "gemma3n" else 1,
         unknown=tuple(unknown),
+        notes=(kind.note,) if kind.note else (),
     )
     shape = _shape(facts, builder, blocks, architecture=architecture)
     return Understood(architecture=architecture, shape=shape, multimodal=facts.multimodal)
@@ -226,6 +225,8 @@ def _window_tokens(facts: Facts, kind: ModelType) -> int | None:
 
 def _dense_width(facts: Facts, kind: ModelType, builder: LayerBuilder) -> Callable[[int], int]:
     plain = facts.number("intermediate_size", "n_inner", "ffn_hidden_size", "ffn_dim") or 0
+    if kind.architecture == "openelm":
+        return lambda index: _openelm_width(facts, builder, index)
     if kind.architecture in ("lfm2", "lfm2moe"):
         plain = _lfm2_width(facts, plain)
     elif kind.architecture == "llama4":
@@ -258,6 +259,14 @@ def _lfm2_width(facts: Facts, plain: int) -> int:
     step = facts.number("block_multiple_of") or 256
     width = int((facts.real("block_ffn_dim_multiplier") or 1.0) * (2 * plain // 3))
     return -(-width // step) * step
+
+
+def _openelm_width(facts: Facts, builder: LayerBuilder, index: int) -> int:
+    """OpenELMConfig: multipliers of the width, evenly spaced over the layers and rounded, in whole divisors."""
+    first, last = (facts.items("ffn_multipliers") or [0.5, 4.0])[:2]
+    step = facts.number("ffn_dim_divisor") or 256
+    spaced = round(first + (last - first) * index / max(1, builder.count - 1), 2)
+    return made_divisible(spaced * builder.width, step)
 
 
 def _is_tied(facts: Facts, kind: ModelType) -> bool:

@@ -46,8 +46,8 @@ class ModelType:
     """A matrix of its own gates the attention's output."""
     encoder: bool = False
     """No KV cache at all: an embedding model."""
-    unknown: str = ""
-    """A sentence where llama.cpp keeps more than the formulas here count."""
+    note: str = ""
+    """A sentence that belongs to every answer about it."""
 
 
 _LLAMA = ModelType(architecture="llama")
@@ -62,6 +62,7 @@ _QWEN35_MOE = replace(_QWEN35, architecture="qwen35moe")
 _DEEPSEEK2 = ModelType(architecture="deepseek2", attention="mla")
 _LLAMA4 = ModelType(architecture="llama4", window=Window(period=4, tokens=8192))
 _GLM4_MOE = ModelType(architecture="glm4moe", bias="qkv")
+_ELSEWHERE = "llama.cpp does not run this model type: it is sized as vLLM and transformers hold it"
 _BERT = ModelType(architecture="bert", bias="all", gated=False, encoder=True, norms=4)
 
 MODEL_TYPES: Mapping[str, ModelType] = {
@@ -144,6 +145,8 @@ MODEL_TYPES: Mapping[str, ModelType] = {
     "olmo2": ModelType(architecture="olmo2", qk_norm="full"),
     "olmo3": ModelType(architecture="olmo2", qk_norm="full", window=Window(period=4)),
     "olmoe": ModelType(architecture="olmoe", qk_norm="full"),
+    "openelm": ModelType(architecture="openelm", attention="fused", qk_norm="head"),
+    "opt": ModelType(architecture="opt", gated=False, bias="all", norms=4, note=_ELSEWHERE),
     "phi": ModelType(architecture="phi2", gated=False, bias="all"),
     "phi3": ModelType(architecture="phi3", attention="fused"),
     "phimoe": ModelType(architecture="phimoe", bias="all", norms=4),

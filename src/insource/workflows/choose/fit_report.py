@@ -38,6 +38,7 @@ def sentences(report: FitReport) -> list[str]:
         )
     if report.load is not None:
         told.append(_load(report.load))
+    told += [f"Note: {note}." for note in report.spec.architecture.notes]
     told += [f"Not counted: {note}." for note in report.spec.not_counted]
     told += [f"Assumed: {note}." for note in report.machine.assumed]
     told += [f"Cannot say: {sentence}" for sentence in report.unknown]
@@ -118,6 +119,7 @@ def fit_json(report: FitReport) -> JsonObject:
         "license": report.spec.license,
         "source": report.spec.source,
         "measured_by_engine": report.measured,
+        "notes": list(report.spec.architecture.notes),
         "not_counted": list(report.spec.not_counted),
         "expert_layers_on_cpu": memory.apart_layers,
         "experts_apart": _apart_json(report.apart),
