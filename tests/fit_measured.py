@@ -65,6 +65,7 @@ class Measured:
     vendor: str
     """NVIDIA, AMD, Apple, Intel or CPU."""
     spec: ModelSpec
+    hub_id: str
     settings: RunSettings
     part: Part
     decode_loads: tuple[Load, ...]
@@ -115,6 +116,7 @@ def _of_run(run: Run) -> Measured:
         device=device.description,
         vendor="CPU" if device.kind == "cpu" else _VENDORS[device.backend],
         spec=run.spec,
+        hub_id=(run.row["model"].get("baseModel") or run.row["model"])["hfId"],
         settings=run.settings,
         part=part_of(device),
         decode_loads=(run.load,),
@@ -143,6 +145,7 @@ def _localscore(data: Path) -> Iterator[Measured | str]:
                 device=device.description,
                 vendor="CPU" if device.kind == "cpu" else _VENDORS[device.backend],
                 spec=spec,
+                hub_id=spec.name,
                 settings=RunSettings(context_tokens=4352, slots=1, flash_attention=False),
                 part=part_of(device),
                 decode_loads=tuple(Load(depth_tokens=prompt + answer // 2) for prompt, answer in LOCALSCORE_TESTS),
@@ -208,6 +211,7 @@ def _of_strix(row: Mapping[str, Any], spec: ModelSpec, device: Device) -> Measur
         device=device.description,
         vendor="AMD",
         spec=spec,
+        hub_id=spec.name,
         settings=RunSettings(
             context_tokens=max(256, row["tokens"]), slots=1, flash_attention=row["flash_attention"], output_tokens=512
         ),
