@@ -1,6 +1,6 @@
 """Decode speeds by insource, by llmfit and by the rule "0.7 x bandwidth", on the same published rows.
 
-    PYTHONPATH=. python bench/fit_speed_peers.py [FOLDER]     prints a table and writes bench/results/fit_speed_peers.txt
+    PYTHONPATH=. python bench/fit_speed_peers.py [FOLDER]   prints a table, writes bench/results/fit_speed_peers.txt
 
 llmfit 1.1.17 comes from the package index into an environment of its own (in FOLDER, else a temporary one) and runs as
 it is. It is given each row's device as a hardware profile with the very bandwidth and throughput of our table, so that
@@ -22,10 +22,9 @@ from math import exp, log
 from pathlib import Path
 from statistics import median
 
-from tests.fit_measured import Measured, read_measured
-
 from bench.fit_peers import environment
 from bench.fit_speed import DECODE, Scored, cross_validate, samples_of
+from tests.fit_measured import Measured, read_measured
 
 OUT = Path(__file__).parent / "results" / "fit_speed_peers.txt"
 Asked = tuple[str, str, str]
