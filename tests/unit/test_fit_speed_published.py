@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -30,6 +32,7 @@ from insource.fit.speed import decode_seconds, predict_speed
 from insource.fit.values import RunSettings
 from insource.fit.work import Load
 from insource.machine.parse import parse_machine
+from insource.workflows.choose.apart import Apart, expert_layers
 from tests.fit_measured import read_measured
 from tests.fit_rows import Run, read_runs, unusable
 
@@ -117,6 +120,28 @@ def test_a_whole_prediction_is_the_fitted_one(samples: Mapping[Phase, list[Sampl
         assert found.decode_tokens_per_second.mid == pytest.approx(1 / alone, rel=0.06)
         compared += 1
     assert compared >= 10
+
+
+def test_published_runs_with_experts_apart_lie_inside_the_interval(runs: list[Run]) -> None:
+    """None of them was fitted on: an RTX 4070 beside a Ryzen 5 5600X, and an RX 7900 XTX beside what is not said."""
+    asked = 0
+    for run in runs:
+        first, pattern = re.search(r"--n-cpu-moe ([1-9]\d*)", run.text), re.search(r'-ot "([^"]+=CPU)"', run.text)
+        if not (first or pattern) or run.spec is None or not run.decode or run.speculates:
+            continue
+        layers = expert_layers(
+            run.spec,
+            Apart(first_layers=int(first[1]) if first else None, patterns=(pattern[1],) if pattern else ()),
+        )
+        machine = parse_machine(f"{run.gpu}+{run.row['hardware']['cpu'] or 'ddr5'}")
+        settings = replace(run.settings, cpu_expert_layers=layers, gpu_layers=len(run.spec.architecture.layers) + 1)
+        memory = predict_memory(run.spec, machine, settings)
+        assert memory.fits
+        found = predict_speed(run.spec, machine, settings, memory=memory, load=run.load)
+        assert found is not None
+        assert found.decode_tokens_per_second.low < run.decode < found.decode_tokens_per_second.high
+        asked += 1
+    assert asked >= 4
 
 
 @pytest.mark.parametrize("memory", ["ddr4-2666", "ddr4-2933", "ddr4-3200"])
