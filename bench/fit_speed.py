@@ -1,301 +1,228 @@
-"""Fits the constants of `fit/coefficients.py` on published runs, and says how far off they are on GPUs that they were
-not fitted on. `python bench/fit_speed.py --write` replaces the table that ships.
+"""Fits the constants of `fit/coefficients.json` on published speeds, and says how far off they are on devices that they
+were not fitted on. `python bench/fit_speed.py --write` replaces the table that ships.
 
-The runs (tests/fit_rows.py says which and why) are third parties': many users, builds and drivers. Seconds per token
-are linear in the work (fit/work.py). The coefficients minimise a robust loss (pseudo-Huber) of the log error, under a
-weak prior: first one set for all, then, with that as the prior, one set for each backend and engine. A run weighs
-1/sqrt(runs on its GPU), because the constants are for GPUs that are not there. Scoring: five folds by GPU; the
-interval's width comes from leaving out one GPU after the other among those fitted on.
+The rows (tests/fit_measured.py says which) are third parties': many users, builds and drivers; what each source's
+engine was is a label of its own, and engines that nobody would run today are left out of what ships. Seconds per token
+are linear in the work (fit/work.py); `fit_regression.py` says how the coefficients are found. A row weighs
+1/sqrt(rows on its device), because the constants are for devices that are not there.
+
+Scoring: five folds by device. The interval's width is the 80 % quantile of the errors of a vendor's rows, each
+predicted by constants that had not seen its device. Coverage is shown twice: with that width, which is 80 % over all
+rows by construction, and with a width from the other folds alone.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
-from scipy.optimize import least_squares
-from tests.fit_rows import Run, read_runs, unusable, unusable_prefill
+from bench.fit_regression import Fitted, Prior, Question, fit
+from tests.fit_measured import Measured, read_measured
 
+from insource.fit.coefficients import labels_of
 from insource.fit.speed import decode_work, prefill_work
-from insource.fit.work import DecodeWork, PrefillWork
+from insource.fit.work import DecodeWork, PrefillWork, weight_bytes_read
 
 OUT = Path(__file__).parent / "results" / "fit_speed.txt"
-TABLE = Path(__file__).parents[1] / "src" / "insource" / "fit" / "coefficients.py"
-Floats = npt.NDArray[np.float64]
+TABLE = Path(__file__).parents[1] / "src" / "insource" / "fit" / "coefficients.json"
+Phase = Literal["decode", "prefill"]
 FOLDS = 5
-SCALE = 0.15
-"""Log errors beyond it count linearly: a wrongly labelled run must not bend the rest."""
-TRUST_GPUS = 4.0
-"""An interval's width is that of its own backend and engine as far as more GPUs than these speak for it."""
 COVERED = 0.8
-
-
-Work = DecodeWork | PrefillWork
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prior:
-    """Of one coefficient each: a first guess, its uncertainty (log), and the least that is possible. A guess of 0:
-    not used."""
-
-    mode: Floats
-    spread: Floats
-    least: Floats
-
-    @property
-    def used(self) -> npt.NDArray[np.bool_]:
-        return self.mode > 0
+_FOREIGN = ("llamafile", "August 2025")
+"""Engines that no one would run today: their factors are not shipped."""
+_DIGITS = 4
 
 
 def _prior(*rows: tuple[float, float, float]) -> Prior:
-    mode, spread, least = np.array(rows).T
-    return Prior(mode=mode, spread=spread, least=least)
+    guess, spread, factor = np.array(rows).T
+    return Prior(guess=guess, spread=spread, factor_spread=factor)
 
 
 DECODE = _prior(
-    (1.2, 0.1, 1.05),  # weights: no device reads faster than its nominal bandwidth
-    (1.6, 0.4, 1.05),  # cache
-    (0.0, 1.0, 0.0),  # arithmetic: a GPU's is hidden behind reading
-    (4.0, 0.7, 0.01),  # unpacking
-    (0.0, 1.0, 0.0),  # attention: likewise
-    (200e-6, 1.0, 1e-6),  # step
-    (20e-6, 0.7, 1e-7),  # blocks: some ten kernels of 2 to 4 microseconds
-    (40e-6, 0.7, 1e-7),  # expert blocks
-    (20e-6, 0.7, 1e-7),  # recurrent blocks
+    (1.2, 0.1, 0.1),  # weights: the nominal bandwidth and what comes with it
+    (1.6, 0.4, 0.25),  # cache
+    (2.0, 0.7, 0.45),  # arithmetic, of CPUs
+    (4.0, 0.7, 0.3),  # unpacking
+    (5.0, 1.0, 0.3),  # attention, of CPUs
+    (200e-6, 1.0, 0.4),  # step
+    (20e-6, 0.7, 0.55),  # blocks: some ten kernels of 2 to 4 microseconds
+    (40e-6, 0.7, 0.3),  # expert blocks
+    (20e-6, 0.7, 0.3),  # recurrent blocks
 )
 PREFILL = _prior(
-    (1.2, 0.1, 1.05),  # weights
-    (2.0, 0.7, 0.1),  # attention
-    (10.0, 1.0, 0.1),  # recurrence: no matrix units
-    (1.5, 0.5, 0.2),  # arithmetic: int8 units may beat the nominal fp16
-    (1.0, 0.7, 1e-3),  # expert arithmetic
-    (200e-6, 1.0, 1e-6),  # step
-    (30e-6, 0.7, 1e-7),  # blocks
+    (1.2, 0.1, 0.1),  # weights
+    (2.0, 0.7, 0.4),  # attention
+    (10.0, 1.0, 0.4),  # recurrence: no matrix units
+    (2.5, 0.5, 0.5),  # arithmetic
+    (1.0, 0.7, 0.5),  # expert arithmetic
+    (200e-6, 1.0, 0.5),  # step
+    (30e-6, 0.7, 0.6),  # blocks
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    run: Run
-    gpu: str
-    family: str
-    """Backend and engine."""
-    work: Work
-    seconds: float
-
-
-Fitted = Mapping[str, Floats]
-"""Coefficients by family; `any` is fitted on all."""
-
-
-def decode_samples(runs: Sequence[Run]) -> list[Sample]:
-    return [_sample(run, decode_work, run.decode) for run in runs if unusable(run) is None]
-
-
-def prefill_samples(runs: Sequence[Run]) -> list[Sample]:
-    usable = [run for run in runs if unusable(run) is None and unusable_prefill(run) is None]
-    return [_sample(run, prefill_work, run.prefill) for run in usable]
-
-
-def _sample(run: Run, work: Callable[..., Work], speed: float | None) -> Sample:
-    assert run.spec is not None
-    assert speed
-    load = run.load if work is decode_work else run.prompt_load
-    return Sample(
-        run=run,
-        gpu=run.gpu,
-        family=f"{run.whole.device.backend}/{load.engine}",
-        work=work(run.spec, run.settings, load=load, part=run.whole),
-        seconds=1 / speed,
-    )
-
-
-def gpu_weights(samples: Sequence[Sample]) -> Floats:
-    count = Counter(sample.gpu for sample in samples)
-    return np.array([count[sample.gpu] ** -0.5 for sample in samples])
-
-
-def fit(samples: Sequence[Sample], prior: Prior) -> Floats:
-    used = prior.used
-    amounts = np.array([sample.work.amounts for sample in samples])[:, used]
-    seconds = np.log([sample.seconds for sample in samples])
-    weights = np.sqrt(gpu_weights(samples))
-    mode, spread, least = np.log(prior.mode[used]), prior.spread[used], np.log(prior.least[used])
-
-    def residuals(logs: Floats) -> Floats:
-        error = (np.log(amounts @ np.exp(logs)) - seconds) / SCALE
-        robust = np.sign(error) * np.sqrt(2 * (np.sqrt(1 + error**2) - 1))
-        return np.concatenate([robust * weights, (logs - mode) / spread])
-
-    start = np.maximum(mode, least + 1e-6)
-    coefficients = np.zeros(len(used))
-    coefficients[used] = np.exp(least_squares(residuals, start, bounds=(least, np.full(len(mode), 30.0))).x)
-    return coefficients
-
-
-def fit_families(samples: Sequence[Sample], prior: Prior) -> dict[str, Floats]:
-    together = fit(samples, prior)
-    narrowed = Prior(mode=together, spread=prior.spread, least=prior.least)
-    families = sorted({sample.family for sample in samples})
-    return {"any": together} | {
-        family: fit([sample for sample in samples if sample.family == family], narrowed) for family in families
-    }
-
-
-def log_error(sample: Sample, fitted: Fitted) -> float:
-    """Of the predicted speed: above 0 it is too high."""
-    chosen = fitted.get(sample.family, fitted["any"])
-    return float(np.log(sample.seconds / np.dot(sample.work.amounts, chosen)))
-
-
-def half_widths(samples: Sequence[Sample], prior: Prior) -> dict[str, float]:
-    """Of 80 % intervals, by family, from errors on GPUs left out one after the other."""
-    errors = np.empty(len(samples))
-    for gpu in {sample.gpu for sample in samples}:
-        fitted = fit_families([sample for sample in samples if sample.gpu != gpu], prior)
-        for at, sample in enumerate(samples):
-            if sample.gpu == gpu:
-                errors[at] = abs(log_error(sample, fitted))
-    together = _quantile(errors, gpu_weights(samples))
-    widths = {"any": together}
-    for family in {sample.family for sample in samples}:
-        mine = [at for at, sample in enumerate(samples) if sample.family == family]
-        own = _quantile(errors[mine], gpu_weights([samples[at] for at in mine]))
-        gpus = len({samples[at].gpu for at in mine})
-        widths[family] = (gpus * own + TRUST_GPUS * together) / (gpus + TRUST_GPUS)
-    return widths
-
-
-def _quantile(values: Floats, weights: Floats) -> float:
-    order = np.argsort(values)
-    reached = np.cumsum(weights[order]) / weights.sum()
-    return float(values[order][np.searchsorted(reached, COVERED)])
+    row: Measured
+    question: Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    sample: Sample
+    row: Measured
     error: float
-    """Of the log speed."""
-    half_width: float
+    """Of the log speed: above 0 the prediction is too high."""
+    fold: int
+    rule_error: float
+    """The same of the rule "0.7 x bandwidth over what is read"; not a number for prompts."""
 
     @property
     def relative(self) -> float:
-        return abs(np.exp(self.error) - 1)
+        return abs(float(np.exp(self.error)) - 1)
+
+
+def samples_of(rows: Sequence[Measured], phase: Phase) -> list[Sample]:
+    used = [row for row in rows if (row.decode if phase == "decode" else row.prefill)]
+    count = Counter(row.device for row in used)
+    return [Sample(row=row, question=_question(row, phase, count[row.device] ** -0.5)) for row in used]
+
+
+def _question(row: Measured, phase: Phase, weight: float) -> Question:
+    work: Callable[..., DecodeWork | PrefillWork] = decode_work if phase == "decode" else prefill_work
+    loads, speed = (row.decode_loads, row.decode) if phase == "decode" else (row.prefill_loads, row.prefill)
+    assert speed
+    amounts = np.array([work(row.spec, row.settings, load=load, part=row.part).amounts for load in loads])
+    device = row.part.device
+    labels = tuple(labels_of(device.backend, row.engine, device.generation))
+    return Question(amounts=amounts, labels=labels, log_speed=float(np.log(speed)), weight=weight)
 
 
 def cross_validate(samples: Sequence[Sample], prior: Prior) -> list[Scored]:
     scored: list[Scored] = []
-    for fold in folds(samples):
-        train = [sample for sample in samples if sample.gpu not in fold]
-        fitted, widths = fit_families(train, prior), half_widths(train, prior)
-        scored += [
-            Scored(
-                sample=sample,
-                error=log_error(sample, fitted),
-                half_width=widths.get(sample.family, widths["any"]),
-            )
-            for sample in samples
-            if sample.gpu in fold
-        ]
+    for number, fold in enumerate(folds([sample.row.device for sample in samples])):
+        fitted = fit([sample.question for sample in samples if sample.row.device not in fold], prior)
+        scored += [_score(sample, fitted, number) for sample in samples if sample.row.device in fold]
     return scored
 
 
-def folds(samples: Sequence[Sample]) -> list[set[str]]:
-    """GPUs, the most frequent first, each into the fold that has the fewest runs."""
+def _score(sample: Sample, fitted: Fitted, fold: int) -> Scored:
+    asked, row = sample.question, sample.row
+    rule = 0.7 * row.part.bandwidth / weight_bytes_read(row.spec)
+    return Scored(
+        row=row,
+        error=fitted.log_speed(asked.amounts, asked.labels) - asked.log_speed,
+        fold=fold,
+        rule_error=float(np.log(rule)) - asked.log_speed,
+    )
+
+
+def folds(devices: Sequence[str]) -> list[set[str]]:
+    """Devices, the most frequent first, each into the fold that has the fewest rows."""
     made: list[set[str]] = [set() for _ in range(FOLDS)]
     size = [0] * FOLDS
-    for gpu, count in Counter(sample.gpu for sample in samples).most_common():
+    for device, count in Counter(devices).most_common():
         least = size.index(min(size))
-        made[least].add(gpu)
+        made[least].add(device)
         size[least] += count
     return made
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    runs: int
-    median: float
-    within_20: float
-    covered: float
+def half_width(scored: Iterable[Scored]) -> float:
+    errors = [abs(each.error) for each in scored]
+    return float(np.quantile(errors, COVERED)) if errors else 1.0
 
 
-def score(scored: Sequence[Scored]) -> Score:
-    relative = np.array([each.relative for each in scored])
-    inside = [abs(each.error) <= each.half_width for each in scored]
-    return Score(
-        runs=len(scored),
-        median=float(np.median(relative)),
-        within_20=float(np.mean(relative <= 0.2)),
-        covered=float(np.mean(inside)),
-    )
+def half_widths(scored: Sequence[Scored]) -> dict[str, float]:
+    """By vendor; `other`: the widest, for devices that no row speaks for."""
+    vendors = sorted({each.row.vendor for each in scored})
+    widths = {vendor: half_width(each for each in scored if each.row.vendor == vendor) for vendor in vendors}
+    return {**widths, "other": max(widths.values())}
+
+
+def covered(scored: Sequence[Scored], everything: Sequence[Scored]) -> tuple[float, float]:
+    """The share inside the interval; and with each fold's width from the others alone."""
+    widths = half_widths(everything)
+    inside = [abs(each.error) <= widths[each.row.vendor] for each in scored]
+    elsewhere: dict[tuple[str, int], float] = {}
+    apart: list[bool] = []
+    for each in scored:
+        key = (each.row.vendor, each.fold)
+        if key not in elsewhere:
+            others = [one for one in everything if one.row.vendor == key[0] and one.fold != key[1]]
+            elsewhere[key] = half_width(others) if others else widths["other"]
+        apart.append(abs(each.error) <= elsewhere[key])
+    return float(np.mean(inside)), float(np.mean(apart))
 
 
 def distinct(scored: Sequence[Scored]) -> list[Scored]:
-    """Runs that repeat another's user, GPU, model and figures to the last digit count once."""
+    """Rows that repeat another's user, device, model and figures to the last digit count once."""
     kept: dict[object, Scored] = {}
     for each in scored:
-        run = each.sample.run
-        key = (run.gpu, run.row["user"]["id"], run.model, run.quantization, run.decode, run.prefill, run.depth_tokens)
-        kept.setdefault(key, each)
+        kept.setdefault((each.row.source, each.row.repeats), each)
     return list(kept.values())
 
 
 # ------------------------------------------------------------------------------------------------------------- output
 
 
-def table(title: str, scored: Sequence[Scored]) -> list[str]:
+def table(title: str, scored: Sequence[Scored], *, rule: bool) -> list[str]:
     def line(name: str, part: Sequence[Scored]) -> str:
-        found = score(part)
-        return f"{name:<36}{found.runs:>6}{found.median:>14.1%}{found.within_20:>12.1%}{found.covered:>16.1%}"
+        relative = np.array([each.relative for each in part])
+        inside, apart = covered(part, scored)
+        plain = np.median([abs(np.exp(each.rule_error) - 1) for each in part])
+        shown = f"{plain:>12.1%}" if rule else ""
+        figures = f"{np.median(relative):>9.1%}{np.mean(relative <= 0.2):>11.1%}{inside:>10.1%}{apart:>14.1%}"
+        return f"{name[:42]:<44}{len(part):>6}{figures}{shown}"
 
-    lines = [title, "", f"{'':<36}{'runs':>6}{'median error':>14}{'within 20 %':>12}{'in the interval':>16}"]
+    head = f"{'':<44}{'rows':>6}{'median':>9}{'within 20%':>11}{'inside':>10}{'other folds':>14}"
+    lines = [title, "", head + (f"{'0.7 x bw':>12}" if rule else "")]
     lines += [line("all", scored), line("repeats counted once", distinct(scored))]
-    for by in ("family", "gpu"):
+    for by in (lambda row: row.vendor, lambda row: f"{row.source}, {row.vendor}", lambda row: row.device):
         groups: defaultdict[str, list[Scored]] = defaultdict(list)
         for each in scored:
-            groups[getattr(each.sample, by)].append(each)
+            groups[by(each.row)].append(each)
         lines.append("")
         lines += [line(f"  {name}", groups[name]) for name in sorted(groups, key=lambda name: -len(groups[name]))]
     return [*lines, ""]
 
 
-def reasons(runs: Sequence[Run]) -> list[str]:
-    count = Counter(unusable(run) or "usable" for run in runs)
-    return [f"{number:>6}  {reason}" for reason, number in count.most_common()]
+def document(samples: Mapping[Phase, Sequence[Sample]], scored: Mapping[Phase, Sequence[Scored]]) -> dict[str, Any]:
+    """What ships."""
+    kinds: Mapping[Phase, tuple[type[Any], Prior]] = {"decode": (DecodeWork, DECODE), "prefill": (PrefillWork, PREFILL)}
+    made: dict[str, Any] = {"about": "Written by bench/fit_speed.py; read by coefficients.py."}
+    for phase, (kind, prior) in kinds.items():
+        fitted = fit([sample.question for sample in samples[phase]], prior)
+        names = [field.name for field in fields(kind)]
+        part = {"base": _named(names, fitted.base)}
+        for label, factors in fitted.factors.items():
+            kept = {name: value for name, value in _named(names, factors).items() if abs(value - 1) >= 0.005}
+            if kept and not any(word in label for word in _FOREIGN):
+                part[label] = kept
+        made[phase] = part
+    widths = {phase: half_widths(scored[phase]) for phase in kinds}
+    made["log_error"] = {
+        vendor: {phase: round(widths[phase].get(vendor, widths[phase]["other"]), 3) for phase in kinds}
+        for vendor in widths["decode"]
+    }
+    made["fitted_on"] = {vendor: _fitted_on(samples["decode"], vendor) for vendor in widths["decode"]}
+    return made
 
 
-def coefficient_source(decode: Sequence[Sample], prefill: Sequence[Sample]) -> str:
-    """The lines of the shipped table."""
-    of = {True: (fit_families(decode, DECODE), half_widths(decode, DECODE))}
-    of[False] = (fit_families(prefill, PREFILL), half_widths(prefill, PREFILL))
-    lines: list[str] = []
-    for family in sorted(of[True][0]):
-        mine = [sample for sample in decode if family in ("any", sample.family)]
-        gpus = len({sample.gpu for sample in mine})
-        kinds = "kinds of GPU" if gpus > 1 else "kind of GPU"
-        lines.append(f'    "{family}": Coefficients(')
-        for name, kind, (fitted, _) in (("decode", DecodeWork, of[True]), ("prefill", PrefillWork, of[False])):
-            values = fitted.get(family, fitted["any"])
-            items = [f"{field.name}={value:.4g}" for field, value in zip(fields(kind), values, strict=True)]
-            lines += [
-                f"        {name}={kind.__name__}(",
-                f"            {', '.join(items[:4])},",
-                f"            {', '.join(items[4:])},",
-                "        ),",
-            ]
-        for name, (_, widths) in (("decode", of[True]), ("prefill", of[False])):
-            lines.append(f"        {name}_log_error={widths.get(family, widths['any']):.3f},")
-        lines.append(f'        fitted_on="{len(mine)} published runs on {gpus} {kinds}",')
-        lines.append("    ),")
-    return "\n".join(lines)
+def _named(names: Sequence[str], values: Any) -> dict[str, float]:
+    return {name: float(f"{value:.{_DIGITS}g}") for name, value in zip(names, values, strict=True)}
+
+
+def _fitted_on(samples: Sequence[Sample], vendor: str) -> str:
+    mine = [sample.row for sample in samples if vendor in ("other", sample.row.vendor)]
+    kind = {"CPU": "processors", "Apple": "chips"}.get(vendor, "devices")
+    maker = "" if vendor in ("CPU", "other") else f" by {vendor}"
+    return f"{len(mine):,} published speeds on {len({row.device for row in mine})} {kind}{maker}"
 
 
 def main() -> None:
@@ -303,26 +230,21 @@ def main() -> None:
     if not data.is_dir():
         print("skipped: shared data not found (set INSOURCE_DATA)")
         return
-    runs = read_runs(data)
-    decode, prefill = decode_samples(runs), prefill_samples(runs)
-    lines = [
-        "Published runs, distinct by id, by whether and why not their speed can be asked for",
-        "",
-        *reasons(runs),
-        "",
-    ]
-    title = "on GPUs that the constants were not fitted on (5 folds by GPU); 80 % interval"
-    lines += table(f"Decode, {title}", cross_validate(decode, DECODE))
-    lines += table(f"Prefill, {title}", cross_validate(prefill, PREFILL))
-    source = coefficient_source(decode, prefill)
-    lines += ["The constants, fitted on all (seconds, or seconds over seconds at best)", "", source]
+    read = read_measured(data)
+    samples: dict[Phase, list[Sample]] = {"decode": samples_of(read.rows, "decode")}
+    samples["prefill"] = samples_of(read.rows, "prefill")
+    scored: dict[Phase, list[Scored]] = {"decode": cross_validate(samples["decode"], DECODE)}
+    scored["prefill"] = cross_validate(samples["prefill"], PREFILL)
+    lines = [f"{len(read.rows):,} published rows can be asked; not asked:", ""]
+    lines += [f"{number:>6}  {reason}" for reason, number in Counter(read.left_out).most_common()]
+    title = f"on devices that the constants were not fitted on ({FOLDS} folds by device); 80 % interval"
+    lines += ["", *table(f"Decode, {title}", scored["decode"], rule=True)]
+    lines += table(f"Prefill, {title}", scored["prefill"], rule=False)
     text = "\n".join(line.rstrip() for line in lines) + "\n"
     print(text)
     OUT.write_text(text, "utf-8")
     if "--write" in sys.argv:
-        old = TABLE.read_text("utf-8")
-        pattern = r"(_GPU: Mapping\[str, Coefficients\] = \{\n).*?(\n\}  # fmt: skip)"
-        TABLE.write_text(re.sub(pattern, lambda m: m.group(1) + source + m.group(2), old, flags=re.DOTALL), "utf-8")
+        TABLE.write_text(json.dumps(document(samples, scored), indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -8,18 +8,20 @@ import gzip
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 from insource.core.architecture import ModelSpec
-from insource.core.errors import InsourceError
-from insource.core.hardware import Machine
-from insource.fit.speed import Part
+from insource.core.errors import InsourceError, UsageError
+from insource.core.hardware import Device, Machine
+from insource.fit.speed import Part, part_of
 from insource.fit.values import CacheType, RunSettings
 from insource.fit.work import Engine, Load, cache_bytes_read, multiplied_parameters, weight_bytes_read
+from insource.machine.devices import with_rates
 from insource.machine.parse import parse_machine
+from insource.machine.processors import find_platform
 from tests.fit_models import model_name, spec_named
 
 _ENGINES: Mapping[str, Engine] = {
@@ -33,6 +35,7 @@ _NO_SPECULATION = re.compile(
 )
 """A model's name with MTP in it says that the weights hold a draft head, not that it was used."""
 _OFFLOAD = re.compile(r"n-cpu-moe|-ncmoe|--cpu-moe|-ot |override-tensor|no-kv-offload|-nkvo")
+_SIMULTANEOUS = re.compile(r"simultaneous|concurrent|-np (?!1\b)\d")
 _SEVERAL = re.compile(r"(Vulkan|ROCm|CUDA)\d,")
 _PARALLEL = re.compile(r"(-sm|split-mode) (row|tensor|graph)|tensor.parallel", re.IGNORECASE)
 _CACHES: Mapping[str, CacheType] = {
@@ -156,10 +159,24 @@ class Run:
     def machine(self) -> Machine:
         """From our table; the CPU beside the GPU is the table's assumption."""
         hardware = self.row["hardware"]
+        if hardware["hwClass"] == "CPU_ONLY":
+            return self._processor_machine
         memory = hardware["vramGb"] or hardware["unifiedMemoryGb"]
         count = f"{hardware['gpuCount']}x " if hardware["gpuCount"] > 1 else ""
         exact = f" {memory:.0f}GB" if hardware["unifiedMemoryGb"] or self.gpu == "RTX 3080" else ""
         return parse_machine(f"{count}{self.gpu}{exact}")
+
+    @cached_property
+    def _processor_machine(self) -> Machine:
+        """Of a run that names a processor: that alone, or the graphics beside it. Raises UsageError."""
+        name, backend = self.row["hardware"]["cpu"] or "", self.row["engine"]["backend"]
+        if backend == "vulkan":
+            machine = parse_machine(name)
+            return replace(machine, devices=(replace(machine.devices[0], backend="vulkan"), machine.cpu))
+        platform = find_platform(name)
+        if platform is None or backend != "cpu":
+            raise UsageError(f"{name!r} on {backend!r} is not known.", next_step="Leave the run out.")
+        return replace(parse_machine("ddr5"), devices=(processor_device(name),))
 
     @property
     def prompt_load(self) -> Load:
@@ -168,7 +185,8 @@ class Run:
 
     @property
     def memory_bytes(self) -> int:
-        return sum(device.memory_total_bytes for device in self.machine.accelerators)
+        machine = self.machine
+        return sum(device.memory_total_bytes for device in machine.accelerators or machine.devices)
 
     @property
     def bandwidth(self) -> float:
@@ -179,9 +197,15 @@ class Run:
     @property
     def whole(self) -> Part:
         """The GPU with all layers; so is a layer split over equal ones, which work one after the other."""
-        gpu = self.machine.devices[0]
-        assert gpu.matmul_flops is not None
-        return Part(device=gpu, bandwidth=self.bandwidth, flops=gpu.matmul_flops.value)
+        return part_of(self.machine.devices[0])
+
+
+def processor_device(name: str) -> Device:
+    """A processor alone, as the machine tables have it. Raises UsageError."""
+    found = find_platform(name)
+    if found is None:
+        raise UsageError(f"The processor {name!r} is not known.", next_step="Leave it out.")
+    return with_rates(replace(parse_machine("ddr5").cpu, description=found.device.name), found.device)
 
 
 def read_runs(shared_data: Path) -> list[Run]:
@@ -214,8 +238,11 @@ def unusable_prefill(run: Run) -> str | None:
 
 def _reasons(run: Run) -> Iterator[str]:
     row, hardware = run.row, run.row["hardware"]
-    if hardware["hwClass"] == "CPU_ONLY":
-        yield "no GPU or Apple chip: the memory's bandwidth is not stated"
+    if hardware["hwClass"] == "CPU_ONLY" and not _is_known(run):
+        yield "a processor that insource does not know, or an engine elsewhere"
+        return
+    if hardware["hwClass"] == "CPU_ONLY" and _SIMULTANEOUS.search(run.text):
+        yield "several requests at once"
     if not run.decode:
         yield "states no decode speed"
         return
@@ -247,6 +274,13 @@ def _reasons(run: Run) -> Iterator[str]:
         yield "prompt reading counted into the decode speed"
     if weight_bytes_read(spec) * run.decode > 1.05 * run.bandwidth:
         yield "faster than the memory can be read: another model than stated"
+
+
+def _is_known(run: Run) -> bool:
+    try:
+        return bool(run.machine.devices)
+    except InsourceError:
+        return False
 
 
 def _works_in_parallel(run: Run) -> bool:

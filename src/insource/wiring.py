@@ -288,6 +288,7 @@ def open_catalogue(settings: Settings) -> Generator[Catalogue]:
 @contextmanager
 def open_fit(settings: Settings) -> Generator[FitParts]:
     """What a fit reads. No store is made where there is none."""
+    from insource.engines.allocation import measure_allocation
     from insource.fit.values import RunSettings
     from insource.hub.snapshot import SnapshotCatalogue
     from insource.workflows.choose.fit import FitParts
@@ -310,6 +311,7 @@ def open_fit(settings: Settings) -> Generator[FitParts]:
             read_header=stored_header,
             read_remote=read_remote,
             catalogue=SnapshotCatalogue(Path(settings.catalogue) if settings.catalogue else None),
+            measure=measure_allocation,
         ),
         find_machine=lambda text: find_machine(text, folders, clock=SystemClock(), brief=True),
         exchanges=None,

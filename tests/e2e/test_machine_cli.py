@@ -31,6 +31,8 @@ def test_json_has_the_values_of_the_machine_and_where_each_figure_comes_from() -
     assert set(cpu) == {
         *("name", "description", "kind", "backend", "memory_total_bytes", "memory_free_bytes", "unified"),
         *("bandwidth_bytes_per_second", "matmul_flops"),
+        "int8_ops",
+        "generation",
     }
     assert found["name"] == "here"
     assert found["measured"] is None

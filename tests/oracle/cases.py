@@ -4,6 +4,8 @@ they were checked.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.oracle import transformer as t
 from tests.oracle.facts import Case
 from tests.oracle.hybrid_cases import HYBRIDS
@@ -128,6 +130,13 @@ DEEPSEEK_V3 = Case(
           "expert_shared_count": 1, "expert_gating_func": 2, "expert_group_count": 8, "expert_group_used_count": 4},
 )  # fmt: skip
 
+DEEPSEEK_V32 = replace(
+    DEEPSEEK_V3, name="deepseek-v3.2", hub_id="deepseek-ai/DeepSeek-V3.2", arch="deepseek32", tensors=t.deepseek32,
+    facts={**DEEPSEEK_V3.facts, "indexer": 128, "indexer_heads": 64},
+    keys={**DEEPSEEK_V3.keys, "attention.indexer.head_count": 64, "attention.indexer.key_length": 128,
+          "attention.indexer.top_k": 2048},
+)  # fmt: skip
+
 LLAMA_4_SCOUT = Case(
     name="llama-4-scout", hub_id="meta-llama/Llama-4-Scout-17B-16E-Instruct", kind="MoE",
     source="config.json; parameters as published",
@@ -145,5 +154,5 @@ SMOLLM2_135M = Case(
 CASES: tuple[Case, ...] = (
     LLAMA_31_8B, MISTRAL_7B, MIXTRAL_8X7B, QWEN25_05B, QWEN3_8B, QWEN3_30B_A3B, GEMMA_2_9B, GEMMA_3_27B,
     PHI_35_MINI, COMMAND_R7B, OLMO_2_7B, SMOLLM3_3B, STARCODER2_7B, GPT2_XL, GLM_45_AIR, GPT_OSS_20B, LLAMA_4_SCOUT,
-    SMOLLM2_135M, DEEPSEEK_V2_LITE, DEEPSEEK_V3, *HYBRIDS,
+    SMOLLM2_135M, DEEPSEEK_V2_LITE, DEEPSEEK_V3, DEEPSEEK_V32, *HYBRIDS,
 )  # fmt: skip

@@ -10,7 +10,7 @@ import sys
 
 import xllamacpp  # noqa: F401  # pyright: ignore[reportUnusedImport]
 
-from tests.oracle.allocator import library
+from insource.engines.allocator_process import library
 from tests.oracle.process import peak_resident_kb
 
 

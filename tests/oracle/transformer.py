@@ -189,6 +189,18 @@ def gpt_oss(case: Case) -> Sequence[Tensor]:
     return found
 
 
+def deepseek32(case: Case) -> Sequence[Tensor]:
+    """The same with an indexer beside each layer's attention."""
+    width, heads = case.facts["indexer"], case.facts["indexer_heads"]
+    found = [*deepseek2(case)]
+    for i in range(case.layers):
+        found += [tensor(f"blk.{i}.indexer.k_norm.{kind}", width) for kind in ("weight", "bias")]
+        found.append(tensor(f"blk.{i}.indexer.proj.weight", case.hidden, heads))
+        found.append(tensor(f"blk.{i}.indexer.attn_k.weight", case.hidden, width))
+        found.append(tensor(f"blk.{i}.indexer.attn_q_b.weight", case.facts["q_rank"], width * heads))
+    return found
+
+
 def deepseek2(case: Case) -> Sequence[Tensor]:
     """MLA: `head_width` is that of a key with its rope part, `value_width` of a value, before compression."""
     found = [*ends(case)]

@@ -19,7 +19,6 @@ from insource.fit.memory import predict_memory
 from insource.fit.values import CacheType, MemoryPrediction, RunSettings
 from tests.oracle.facts import Case
 
-_ALLOCATOR = Path(__file__).with_name("allocator.py")
 _SECONDS = 120
 
 CONTEXTS = (4096, 32_768, 131_072)
@@ -80,7 +79,7 @@ class Compared:
 def truths(path: Path, runs: Sequence[RunSettings]) -> list[Truth]:
     requests: list[dict[str, Any]] = [{"path": str(path)}, *(asdict(run) for run in runs)]
     done = subprocess.run(
-        [sys.executable, str(_ALLOCATOR)],
+        [sys.executable, "-m", "insource.engines.allocator_process"],
         input="\n".join(map(json.dumps, requests)),
         capture_output=True,
         text=True,

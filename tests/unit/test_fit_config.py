@@ -181,7 +181,6 @@ def test_an_unknown_type_says_what_was_assumed() -> None:
 def test_what_is_assumed_about_a_hybrid_is_said() -> None:
     facts = {key: value for key, value in config_of("LiquidAI/LFM2-1.2B").items() if key != "full_attn_idxs"}
     assert "which of its layers attend" in architecture(facts).unknown[0]
-    assert "second cache" in architecture(dict(config_of("deepseek-ai/DeepSeek-V3.2"))).unknown[0]
 
 
 def test_a_contradiction_between_configuration_and_tensors_is_said() -> None:

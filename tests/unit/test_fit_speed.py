@@ -171,7 +171,7 @@ def test_without_a_known_bandwidth_nothing_is_said() -> None:
 def test_the_basis_says_where_the_bandwidth_comes_from() -> None:
     found = speed(spec_named("qwen3-8b", "Q4_K_M"), machine("rtx 4090"))
     assert "1,008 GB/s (from the table)" in found.basis
-    assert "published runs" in found.basis
+    assert "published speeds on" in found.basis
 
 
 @settings(max_examples=30)

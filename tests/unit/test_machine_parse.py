@@ -12,7 +12,7 @@ from insource.core.errors import BadInput, UsageError
 from insource.core.hardware import Device, Machine, Rate
 from insource.machine.devices import GIB
 from insource.machine.file import machine_from_toml
-from insource.machine.parse import gpu_share_gib, parse_machine
+from insource.machine.parse import gpu_share_gib, parse_machine, system_bytes
 
 
 def names(machine: Machine) -> list[tuple[str, str]]:
@@ -64,7 +64,35 @@ def test_unified_memory_is_one_memory_and_macos_keeps_its_share() -> None:
     assert any("48.0 GiB of 64" in note for note in machine.assumed)
     assert parse_machine("m4-max").cpu.memory_total_bytes == 128 * GIB
     small = parse_machine("m1-8gb").devices[0]
-    assert small.memory_free_bytes <= 4 * GIB
+    assert small.memory_free_bytes == small.memory_total_bytes < 5.4 * GIB
+
+
+@pytest.mark.parametrize(("memory_gb", "least", "most"), [(4, 0.5, 1.2), (8, 1, 2), (16, 2, 3), (64, 4, 4)])
+def test_the_system_keeps_a_share_of_a_small_machine(memory_gb: int, least: float, most: float) -> None:
+    assert least * GIB <= system_bytes(memory_gb * GIB) <= most * GIB
+
+
+@pytest.mark.parametrize(
+    ("text", "devices", "bandwidth_gbs", "cores"),
+    [
+        ("Ryzen AI Max+ 395", 2, 256, 16),
+        ("AMD RYZEN AI MAX+ 395 w/ Radeon 8060S", 2, 256, 16),
+        ("AMD Ryzen 9 5950X 16-Core Processor", 1, 51.2, 16),
+        ("Intel(R) Xeon(R) CPU E5-2680 v4 @ 2.40GHz", 1, 76.8, 14),
+        ("Raspberry Pi 5 Model B Rev 1.0", 1, 17.1, 4),
+        ("Apple M1 Max 8P+2E+32GPU", 2, 400, 10),
+        ("rtx-2080+ddr4-2666 quad channel", 2, 448, 16),
+        ("DDR4-2133, eight-channel", 1, 136.5, 32),
+        ("rtx 3060 + Ryzen 5 5600X", 2, 360, 6),
+    ],
+)
+def test_processors_and_plain_memory_are_machines(text: str, devices: int, bandwidth_gbs: float, cores: int) -> None:
+    machine = parse_machine(text)
+    assert len(machine.devices) == devices
+    rate = machine.devices[0].bandwidth_bytes_per_second
+    assert rate is not None
+    assert rate.value == pytest.approx(bandwidth_gbs * 1e9, rel=1e-3)
+    assert machine.cores == cores
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def test_a_row_is_sourced_and_its_figures_are_possible(row: KnownDevice) -> None
     assert row.backend in ("cuda", "rocm", "metal", "sycl", "cpu")
     assert 30e9 < row.bandwidth_bytes_per_second <= 8e12
     assert (row.fp16_flops is None) == (row.kind == "cpu")
-    assert row.fp16_flops is None or 1e12 < row.fp16_flops < 3e15
+    assert row.fp16_flops is None or 5e11 < row.fp16_flops < 3e15
     assert row.memory_gb == tuple(sorted(set(row.memory_gb)))
     assert all(2 <= gb <= 512 for gb in row.memory_gb)
     assert 0.9 <= row.usable <= 1
@@ -98,7 +98,7 @@ def test_figures_are_the_vendors(text: str, bandwidth_gbs: float, fp16_tflops: f
         ("a100", ["A100 40GB", "A100 PCIe 80GB", "A100 SXM 80GB"]),
         ("rtx 6000", ["RTX 6000 Ada", "Quadro RTX 6000", "RTX PRO 6000"]),
         ("rtx 4091", ["RTX 4090"]),
-        ("gtx 970", ["GTX 1070"]),
+        ("gtx 1075", ["GTX 1070"]),
         ("rtx 4090 48gb", ["24"]),
         ("m4 max 512gb", ["36, 48, 64 and 128"]),
         ("toaster", []),
@@ -137,13 +137,15 @@ def test_the_memory_asked_for_decides_between_variants() -> None:
         ("AMD Radeon RX 7900 XTX (RADV NAVI31)", 24, "RX 7900 XTX"),
         ("Radeon 8060S Graphics", 128, "Ryzen AI Max+ 395"),
         ("Intel(R) Arc(TM) B580 Graphics", 11.9, "Arc B580"),
+        ("NVIDIA RTX 2000 Ada Generation Laptop GPU", 8, "RTX 2000 Ada Laptop"),
+        ("NVIDIA RTX A2000 8GB Laptop GPU", 8, "RTX A2000 Laptop 8GB"),
+        ("AMD Radeon Graphics (RADV GFX1151)", 96, "Ryzen AI Max+ 395"),
+        ("Apple M4 Max 10P+4E+32GPU", 36, "M4 Max 32-core GPU"),
         ("Apple M4 Max", 36, "M4 Max 32-core GPU"),
         ("Apple M4 Max", 128, "M4 Max 40-core GPU"),
         ("Apple M1 Max", 64, "M1 Max 32-core GPU"),
         # nothing like it, rather than something near it
         ("NVIDIA GeForce RTX 2070 with Max-Q Design", 8, None),
-        ("NVIDIA RTX 2000 Ada Generation Laptop GPU", 8, None),
-        ("AMD Radeon Graphics (RADV GFX1151)", 96, None),
         ("NVIDIA GeForce RTX 3080", 20, None),
         ("Apple Paravirtual device", 8, None),
         ("", 8, None),

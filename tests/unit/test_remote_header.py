@@ -60,6 +60,19 @@ def test_a_server_without_ranges_is_left_as_soon_as_the_header_is_there(hub: Fak
     assert len(found.header.tensors) == 2
 
 
+def test_the_header_comes_as_it_is_and_the_projector_is_named(hub: FakeHub) -> None:
+    data = gguf_bytes()
+    files = {"a-Q4_K_M.gguf": data + bytes(1 << 20), "mmproj-F32.gguf": bytes(300), "mmproj-F16.gguf": bytes(200)}
+    hub.repos["org/a"] = FakeRepo(files=files)
+    found = read_remote("org/a", hub_url=hub.url)
+    assert found.header is not None
+    (kept,) = found.header_files
+    assert kept.data == data[: found.header.data_start_bytes]
+    assert kept.size_bytes == len(files["a-Q4_K_M.gguf"])
+    assert found.projector is not None
+    assert (found.projector.name, found.projector.size_bytes) == ("mmproj-F16.gguf", 200)
+
+
 def test_a_quantisation_and_a_file_can_be_asked_for(hub: FakeHub) -> None:
     hub.repos["org/a"] = FakeRepo(
         files={"a-Q4_K_M.gguf": gguf_bytes(), "a-Q8_0.gguf": gguf_bytes({"general.name": "8"})}

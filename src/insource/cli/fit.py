@@ -22,6 +22,12 @@ _FILLS = "█▓▒░·"
 """Weights, KV cache, compute, margin, free: told apart without colour."""
 
 
+ExpertsOption = Annotated[
+    list[str] | None,
+    typer.Option("--override-tensor", "-ot", metavar="PATTERN=CPU", help="Keep matching experts in system memory."),
+]
+
+
 def fit(  # noqa: PLR0913 - a command's parameters are its options
     model: Annotated[str, typer.Argument(help="A model file's reference, a Hub id, or `org/name` of a known family.")],
     context: Annotated[int, typer.Option(min=256, metavar="TOKENS", help="Context over all slots.")] = 8192,
@@ -32,15 +38,22 @@ def fit(  # noqa: PLR0913 - a command's parameters are its options
         int | None, typer.Option(min=0, help="Layers on accelerators; default: as many as fit.")
     ] = None,
     depth: Annotated[
-        int | None, typer.Option(min=0, metavar="TOKENS", help="Where in the context speed is told.")
+        int | None, typer.Option(min=0, metavar="TOKENS", help="Context depth at which to estimate speed.")
     ] = None,
-    task: Annotated[str, typer.Option(metavar="TASK", help="Also tell what load of this task is carried.")] = "",
+    task: Annotated[
+        str, typer.Option(metavar="TASK", help="Also estimate how many requests of this task this machine can serve.")
+    ] = "",
     latency: Annotated[
         float, typer.Option(min=0.001, metavar="SECONDS", help="For --task: 95 of 100 answers come within.")
     ] = 30.0,
     beside: Annotated[
         list[str] | None, typer.Option("--with", metavar="REF", help="A projector or LoRA loaded too; may be repeated.")
     ] = None,
+    draft: Annotated[str, typer.Option(metavar="REF", help="A draft model that guesses ahead, loaded too.")] = "",
+    n_cpu_moe: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Keep the experts of the first N layers in system memory.")
+    ] = None,
+    override_tensor: ExpertsOption = None,
     machine: MachineOption = "here",
     offline: Annotated[
         bool, typer.Option("--offline", help="Ask no network: files here and shipped tables only.")
@@ -49,21 +62,23 @@ def fit(  # noqa: PLR0913 - a command's parameters are its options
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Say whether a model fits a machine, how fast it is there, and what to change when it does not fit."""
+    """Estimate whether a model fits a machine, how fast it is there, and what to change if it does not fit."""
     from insource.wiring import open_fit
+    from insource.workflows.choose.apart import Apart
     from insource.workflows.choose.fit import FitQuestion, answer, parse_run
     from insource.workflows.choose.fit_report import fit_json, sentences
 
-    run = parse_run(context_tokens=context, slots=slots, cache_type=cache_type, gpu_layers=gpu_layers)
     question = FitQuestion(
         model=model,
-        run=run,
+        run=parse_run(context_tokens=context, slots=slots, cache_type=cache_type, gpu_layers=gpu_layers),
         machine=machine,
         quantization=quantization,
         depth_tokens=depth,
         task=task,
         latency_seconds=latency,
         extras=tuple(beside or ()),
+        draft=draft,
+        apart=Apart(first_layers=n_cpu_moe, patterns=tuple(override_tensor or ())),
         offline=offline,
     )
     out = Output(as_json=as_json, quiet=quiet)
@@ -71,10 +86,7 @@ def fit(  # noqa: PLR0913 - a command's parameters are its options
         report = answer(question, parts)
     if svg is not None:
         _write_svg(report, svg)
-    if as_json:
-        out.data(fit_json(report))
-    else:
-        show(report, sentences(report), out=out)
+    out.data(fit_json(report)) if as_json else show(report, sentences(report), out=out)
 
 
 def show(report: FitReport, told: Sequence[str], *, out: Output) -> None:

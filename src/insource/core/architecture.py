@@ -43,6 +43,8 @@ class Layer:
     """Values of all query heads of a token; MLA: before compression."""
     latent_width: int = 0
     """MLA: the part of `key_width` that is the latent; the rest is the shared rope key. 0: no MLA."""
+    indexer_width: int = 0
+    """Sparse attention (DeepSeek 3.2, GLM 5): values of a token's row in the indexer's own cache of keys."""
     feed_forward_width: int = 0
     """Of the dense part, shared experts included (0: none)."""
     expert_width: int = 0
@@ -86,6 +88,14 @@ class Architecture:
     unknown: tuple[str, ...] = ()
     """Sentences: what could not be determined, and what was assumed in its place. Empty: all is known."""
 
+    notes: tuple[str, ...] = ()
+    """Sentences: what to know of the figures; none of them is a doubt."""
+
+    @property
+    def generates(self) -> bool:
+        """Token by token, from a cache or a state. Not so an encoder, which is run in one pass."""
+        return any(layer.kind != "none" for layer in self.layers)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
@@ -98,8 +108,8 @@ class Weights:
     output_bytes: int
     """Output head and final norm, which follow the last layer to its device. With tied embeddings only the norm: where
     layers are offloaded a copy of the embedding joins it (`fit/memory.py`)."""
-    expert_bytes: int = 0
-    """Of `layer_bytes`, those of routed experts, of which only some are read for a token."""
+    layer_expert_bytes: tuple[int, ...] = ()
+    """Of `layer_bytes`, those of routed experts, of which only some are read for a token. Empty: no layer has any."""
     largest_bytes: int = 0
     """Of the largest tensor in a layer: a GPU gets a copy of those that stayed behind to help with long prompts."""
     embedding_bytes: int = 0
@@ -108,6 +118,10 @@ class Weights:
     """What the file calls itself, or the type assumed: `Q4_K_M`, `F16`, `NVFP4`, ..."""
     exact: bool = True
     """True: summed over real tensors; False: estimated from parameters and a quantisation."""
+
+    @property
+    def expert_bytes(self) -> int:
+        return sum(self.layer_expert_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,4 +137,6 @@ class ModelSpec:
     """Those that are read for one token: all but the experts that are not chosen."""
     license: str | None = None
     extra_bytes: int = 0
-    """A multimodal projector and LoRA adapters, loaded beside it."""
+    """What is loaded beside it: a multimodal projector, LoRA adapters, a draft model with its cache."""
+    not_counted: tuple[str, ...] = ()
+    """Sentences: what belongs to it and takes memory only if it is used, and is not in these figures."""

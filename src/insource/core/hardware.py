@@ -41,6 +41,11 @@ class Device:
     """Of reading this device's memory."""
     matmul_flops: Rate | None = None
     """Dense fp16 operations per second (2 per multiply-add), or what the CPU reaches in its best format."""
+    int8_ops: Rate | None = None
+    """Dense int8 operations per second, where the device has units for them: quantised prompts are read with those."""
+    generation: str = ""
+    """Of its design, which sets the share of those rates that kernels reach: `ampere`, `rdna3`, `m1`, ...; of a CPU,
+    its widest vector units. Empty: not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

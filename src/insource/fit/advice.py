@@ -93,6 +93,30 @@ def changes(spec: ModelSpec, machine: Machine, run: RunSettings, *, smaller: Mod
     return tuple(change for change in tried if change.memory.fits)
 
 
+def experts_apart(spec: ModelSpec, machine: Machine, run: RunSettings) -> RunSettings | None:
+    """With the routed experts of as few layers as possible left in the system's memory, so that all else lies on the
+    accelerators. None: the model has none, it lies there whole, it would not fit so either, or memory is one."""
+    layers = len(spec.architecture.layers)
+    apart = any(not device.unified for device in machine.accelerators) and spec.weights.expert_bytes
+    if not apart or run.gpu_layers is not None or run.cpu_expert_layers or _fits(spec, machine, run, whole=True):
+        return None
+
+    def with_layers(count: int) -> RunSettings:
+        return replace(run, cpu_expert_layers=tuple(range(count)), gpu_layers=layers + 1)
+
+    if not predict_memory(spec, machine, with_layers(layers)).fits:
+        return None
+    low, high = 1, layers
+    while low < high:  # what lies with the CPU grows with the count, what lies on accelerators falls
+        middle = (low + high) // 2
+        if all(device.fits for device in predict_memory(spec, machine, with_layers(middle)).devices[:-1]):
+            high = middle
+        else:
+            low = middle + 1
+    chosen = with_layers(low)
+    return chosen if predict_memory(spec, machine, chosen).fits else None
+
+
 def missing_bytes(memory: MemoryPrediction) -> int:
     """How much more memory it needs, over all devices; 0 when it fits."""
     return sum(max(0, d.total_bytes + d.margin_bytes - d.free_bytes) for d in memory.devices)

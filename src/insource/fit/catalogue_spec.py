@@ -17,20 +17,23 @@ from insource.core.architecture import Architecture, ModelSpec, Weights
 from insource.core.catalogue import CatalogueModel
 from insource.fit.config_facts import Facts
 from insource.fit.config_layers import MissingFact
-from insource.fit.config_spec import Understood, understand
+from insource.fit.config_spec import ENCODERS_APART, Understood, understand
 from insource.fit.families import config_of, known_name, model_ids
-from insource.fit.model_types import MODEL_TYPES, TEXT_TYPES
+from insource.fit.model_types import MODEL_TYPES, TEXT_TYPES, WRAPPERS
 from insource.fit.quantization import canonical_quantization, estimate_weights
 from insource.fit.table import defaults
 
 _SHAPES = 8192
 """Kept at once; the catalogue of October 2026 has 2,205."""
 _TOLERANCE = 0.05
+_SAME_SIZE = 0.0005
+"""Share of the parameters by which copies of one model differ: buffers and scales."""
 _PACKED = 9
 """4-bit weights are stored eight to a 32-bit value, which some count as one."""
 _WITH_ENCODERS = frozenset(TEXT_TYPES) | {
     name for name in MODEL_TYPES if "_vl" in name or name.startswith(("gemma3", "gemma4", "qwen3_5", "llama4", "glm4v"))
 }
+_MULTIMODAL = ("image-text-to-text", "any-to-any", "audio-text-to-text", "video-text-to-text")
 _STEP = 32
 """Feed-forward widths are multiples of it."""
 
@@ -79,13 +82,16 @@ def spec_of_row(row: CatalogueModel, *, quantization: str) -> ModelSpec:
         parameters=read.parameters,
         active_parameters=read.active,
         license=row.license,
+        not_counted=(ENCODERS_APART,) if row.pipeline_tag in _MULTIMODAL else (),
     )
 
 
 def _key(row: CatalogueModel) -> _Key:
     kind = TEXT_TYPES.get(row.model_type, row.model_type)
     layers, width, heads = row.layers or 0, row.embedding_width or 0, row.attention_heads or 0
-    table_id = _in_table(row, _architecture(kind)) if layers else known_name(row.id)
+    table_id = known_name(row.id) or _of_this_size(row, _architecture(kind))
+    if layers:
+        table_id = _wrapped(row) if kind in WRAPPERS else _in_table(row, _architecture(kind))
     derived = table_id is None
     return _Key(
         table_id=table_id or "",
@@ -256,6 +262,31 @@ def _architecture(model_type: str) -> str:
 def _is_recurrent(model_type: str) -> bool:
     kind = MODEL_TYPES.get(model_type)
     return kind is not None and kind.attention == "none"
+
+
+def _of_this_size(row: CatalogueModel, architecture: str) -> str | None:
+    """The table's id of the same type, width and parameters, for a row without layers: a copy of it, or a fine-tune."""
+    if not (architecture and row.embedding_width and row.parameters):
+        return None
+    found = [
+        known.name
+        for key, rows in _table().items()
+        if key[0] == architecture and key[2] == row.embedding_width
+        for known in rows
+        if abs(known.parameters - row.parameters) <= _SAME_SIZE * row.parameters
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _wrapped(row: CatalogueModel) -> str | None:
+    """The table's id of the one language model of this shape; None: there is none, or several kinds have it, of which
+    not just one has this vocabulary."""
+    shape = (row.layers, row.embedding_width, row.attention_heads or 0)
+    kinds = {key[0] for key in _table() if key[1:] == shape}
+    found = [known for kind in sorted(map(str, kinds)) if (known := _in_table(row, kind)) is not None]
+    if len(found) > 1:
+        found = [name for name in found if config_of(name)["vocab_size"] == row.vocabulary]
+    return found[0] if len(found) == 1 else None
 
 
 class _TableRow(NamedTuple):

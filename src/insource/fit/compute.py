@@ -55,6 +55,7 @@ def mask_bytes(architecture: Architecture, held: Cells, run: RunSettings, *, kin
     if not attending:
         return 0
     tokens = held.full + (held.sliding if architecture.sliding_window_tokens else 0)
+    tokens += held.full if any(layer.indexer_width for layer in attending) else 0
     size = tokens * held.batch * (2 if run.flash_attention else _F32)
     if not run.flash_attention:  # V is stored transposed, value by value, each with an index
         widest = max(layer.value_width for layer in attending)
@@ -83,6 +84,8 @@ def _attention_values(layer: Layer, held: Cells, run: RunSettings) -> int:
         transposed = cells * held.slots * layer.latent_width // 2  # of MLA's latents, as V, in F16
         return (cells * layer.query_heads + layer.query_width + joined) * held.batch + transposed
     halved = cells * held.slots * (layer.key_width + layer.value_width) // 2 if run.cache_type_k == "f32" else 0
+    if layer.indexer_width:  # a bound: 2 to 15 % above the allocator, which is 0.1 % of such a model's total
+        return (9 * joined // 2 + 3 * cells // 4) * held.batch
     if joined:  # beside them the queries before, in the latent's space, and their rope part
         return (2 * joined + layer.query_width) * held.batch + halved
     return (2 * layer.query_width + layer.key_width + layer.value_width) * held.batch + halved

@@ -26,6 +26,12 @@ def required(value: int | None, what: str) -> int:
     return value
 
 
+def made_divisible(value: float, step: int) -> int:
+    """The nearest multiple, but never less than nine tenths of the value (`make_divisible` of OpenELM's class)."""
+    nearest = max(step, int(value + step / 2) // step * step)
+    return nearest + step if nearest < 0.9 * value else nearest
+
+
 @dataclass(frozen=True, slots=True)
 class LayerRole:
     kind: LayerKind
@@ -37,9 +43,10 @@ class LayerBuilder:
     def __init__(self, facts: Facts, kind: ModelType) -> None:
         self._facts = facts
         self._type = kind
-        self.width = required(facts.number("hidden_size", "n_embd", "d_model"), "hidden_size")
+        self.width = required(facts.number("hidden_size", "n_embd", "d_model", "model_dim"), "hidden_size")
         self.count = required(
-            facts.number("num_hidden_layers", "n_layer", "num_layers") or len(facts.pattern), "num_hidden_layers"
+            facts.number("num_hidden_layers", "n_layer", "num_layers", "num_transformer_layers") or len(facts.pattern),
+            "num_hidden_layers",
         )
         self.heads = facts.number("num_attention_heads", "n_head") or 0
         self.kv_heads = (
@@ -49,7 +56,7 @@ class LayerBuilder:
             self.kv_heads = 1 if facts.flag("multi_query") else self.heads
         if kind.architecture == "starcoder" and facts.flag("multi_query"):
             self.kv_heads = 1
-        if kind.attention != "none":
+        if kind.attention != "none" and kind.architecture != "openelm":
             required(self.heads, "num_attention_heads")
         self.head_width = facts.number("head_dim", "attention_head_dim") or (
             self.width // self.heads if self.heads else 0
@@ -63,7 +70,9 @@ class LayerBuilder:
 
     def _block(self, index: int, role: LayerRole, dense_width: int) -> Block:
         has_experts = self.experts.in_layer(index)
-        key = (role.kind, role.slides, has_experts, dense_width)
+        if self._type.architecture == "openelm":
+            self.heads, self.kv_heads = self._openelm_heads(index)
+        key = (role.kind, role.slides, has_experts, dense_width, self.heads, self.kv_heads)
         if key not in self._blocks:
             self._blocks[key] = self._new_block(role, has_experts, dense_width)
         return self._blocks[key]
@@ -96,12 +105,22 @@ class LayerBuilder:
             query_heads=self.heads if attends else 0,
             query_width=query,
             latent_width=(self._facts.number("kv_lora_rank") or 0) if attends and type_.attention == "mla" else 0,
+            indexer_width=self._indexer_width() if cached and type_.attention == "mla" else 0,
             feed_forward_width=dense_width,
             expert_width=self.experts.width if has_experts else 0,
             gated=type_.gated and bool(dense_width or has_experts),
             mixer=mixer,
         )
         return Block(layer=layer, matrices=tuple(matrices))
+
+    def _openelm_heads(self, index: int) -> tuple[int, int]:
+        """OpenELMConfig: of queries and of keys in one layer, from multipliers evenly spaced over the layers."""
+        facts = self._facts
+        first, last = (facts.items("qkv_multipliers") or [0.5, 1.0])[:2]
+        groups = facts.number("num_gqa_groups") or 1
+        spaced = round(first + (last - first) * index / max(1, self.count - 1), 2)
+        queries = made_divisible(spaced * self.width, groups * self.head_width) // self.head_width
+        return queries, queries // groups
 
     # ------------------------------------------------------------------------------------------------- attention
 
@@ -137,6 +156,9 @@ class LayerBuilder:
         if self._type.bias:
             matrices.append(Matrix("vector", query + key + value + (width if self._type.bias == "all" else 0)))
         return key, value, query
+
+    def _indexer_width(self) -> int:
+        return (self._facts.number("index_head_dim") or 0) if self._facts.number("q_lora_rank") else 0
 
     def _latent_attention(self, matrices: list[Matrix]) -> tuple[int, int, int]:
         facts, width, heads = self._facts, self.width, self.heads

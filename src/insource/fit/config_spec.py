@@ -13,7 +13,7 @@ from typing import Any, Literal
 from insource.core.architecture import Architecture, Experts, LayerKind, ModelSpec
 from insource.core.errors import BadInput
 from insource.fit.config_facts import MOST_LAYERS, Facts, native_quantization
-from insource.fit.config_layers import LayerBuilder, LayerRole, MissingFact, required
+from insource.fit.config_layers import LayerBuilder, LayerRole, MissingFact, made_divisible, required
 from insource.fit.model_types import MODEL_TYPES, ModelType
 from insource.fit.quantization import estimate_weights
 from insource.fit.shape import Block, Matrix, Shape
@@ -25,6 +25,7 @@ _COUNTED_WELL = ("BF16", "F16", "F32")
 """Packed weights are counted by what they are packed in."""
 _ENDLESS_TOKENS = 1 << 20
 """What llama.cpp's converter writes for a model whose state does not grow with the context."""
+ENCODERS_APART = "its encoders for images or sound, which llama.cpp takes from a projector file (--with REF)"
 _PLAIN = ModelType(architecture="")
 _SLIDING = ("sliding_attention", "chunked_attention", "local_attention", "sliding")
 _RECURRENT = ("linear_attention", "mamba", "mamba2", "conv", "recurrent")
@@ -76,6 +77,7 @@ def spec_of_config(
         source=source,
         parameters=read.shape.parameters,
         active_parameters=read.active_parameters,
+        not_counted=(ENCODERS_APART,) if read.multimodal else (),
     )
 
 
@@ -89,10 +91,9 @@ def understand(config: Mapping[str, Any], facts: Facts) -> Understood:
             f"insource does not know how llama.cpp runs the model type {facts.model_type[:60]!r}: its layers were "
             "taken as plain attention over the whole context."
         )
-    elif kind.unknown:
-        unknown.append(kind.unknown)
     if kind.architecture == "gemma3" and facts.flag("use_bidirectional_attention") is True:
         kind = replace(kind, architecture="gemma-embedding", encoder=True)
+    kind = _as_stated(facts, kind)
     if kind.encoder:
         unknown.append("It is an embedding model, which is run in one pass: its compute is not known.")
     builder = LayerBuilder(facts, kind)
@@ -125,9 +126,20 @@ def understand(config: Mapping[str, Any], facts: Facts) -> Understood:
         per_layer_width=(facts.number("hidden_size_per_layer_input") or 0) * builder.count if kind.norms == 4 else 0,
         streams=(facts.number("altup_num_inputs") or 4) if kind.architecture == "gemma3n" else 1,
         unknown=tuple(unknown),
+        notes=(kind.note,) if kind.note else (),
     )
     shape = _shape(facts, builder, blocks, architecture=architecture)
     return Understood(architecture=architecture, shape=shape, multimodal=facts.multimodal)
+
+
+def _as_stated(facts: Facts, kind: ModelType) -> ModelType:
+    """Latent attention (MLA) as the configuration states it: types are wrapped in others, and some sizes go without."""
+    latent = bool(facts.number("kv_lora_rank")) and facts.flag("use_mla") is not False
+    if kind.attention == "split" and latent and facts.number("qk_rope_head_dim"):
+        return replace(kind, attention="mla")
+    if kind.attention == "mla" and not latent and (facts.flag("use_mla") is False or facts.number("head_dim")):
+        return replace(kind, attention="split")
+    return kind
 
 
 def layer_kinds(facts: Facts, kind: ModelType, *, count: int, unknown: list[str]) -> tuple[LayerKind, ...]:
@@ -213,6 +225,8 @@ def _window_tokens(facts: Facts, kind: ModelType) -> int | None:
 
 def _dense_width(facts: Facts, kind: ModelType, builder: LayerBuilder) -> Callable[[int], int]:
     plain = facts.number("intermediate_size", "n_inner", "ffn_hidden_size", "ffn_dim") or 0
+    if kind.architecture == "openelm":
+        return lambda index: _openelm_width(facts, builder, index)
     if kind.architecture in ("lfm2", "lfm2moe"):
         plain = _lfm2_width(facts, plain)
     elif kind.architecture == "llama4":
@@ -245,6 +259,14 @@ def _lfm2_width(facts: Facts, plain: int) -> int:
     step = facts.number("block_multiple_of") or 256
     width = int((facts.real("block_ffn_dim_multiplier") or 1.0) * (2 * plain // 3))
     return -(-width // step) * step
+
+
+def _openelm_width(facts: Facts, builder: LayerBuilder, index: int) -> int:
+    """OpenELMConfig: multipliers of the width, evenly spaced over the layers and rounded, in whole divisors."""
+    first, last = (facts.items("ffn_multipliers") or [0.5, 4.0])[:2]
+    step = facts.number("ffn_dim_divisor") or 256
+    spaced = round(first + (last - first) * index / max(1, builder.count - 1), 2)
+    return made_divisible(spaced * builder.width, step)
 
 
 def _is_tied(facts: Facts, kind: ModelType) -> bool:

@@ -60,7 +60,7 @@ def spec_of_gguf(header: GgufHeader, *, name: str) -> ModelSpec:
             layer_bytes=tensors.layer_bytes,
             input_bytes=tensors.input_bytes,
             output_bytes=tensors.output_bytes,
-            expert_bytes=tensors.expert_bytes,
+            layer_expert_bytes=tensors.layer_expert_bytes,
             largest_bytes=tensors.largest_bytes,
             embedding_bytes=tensors.embedding_bytes,
             quantization=max(header.types(), key=lambda row: row.size_bytes).type_name if header.tensors else "",
@@ -69,7 +69,16 @@ def spec_of_gguf(header: GgufHeader, *, name: str) -> ModelSpec:
         parameters=header.parameters,
         active_parameters=header.parameters - resting,
         license=header.license,
+        not_counted=_ahead(tensors, stated - count),
     )
+
+
+def _ahead(tensors: Tensors, layers: int) -> tuple[str, ...]:
+    """Layers for multi-token prediction."""
+    if not tensors.ahead_bytes:
+        return ()
+    size = f"{tensors.ahead_bytes / 2**30:.2f} GiB"
+    return (f"its {layers} layers for multi-token prediction ({size} and their cache), which only guess ahead",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +168,7 @@ class _Reading:
             query_heads=heads,
             query_width=query,
             latent_width=latent or 0,
+            indexer_width=(self._keys.number("attention.indexer.key_length") or 0) if latent else 0,
         )
 
     def _head(self, kind: LayerKind, index: int) -> _Widths:

@@ -25,6 +25,7 @@ class LayerTensors:
     expert_width: int = 0
     has_gate: bool = False
     up_rows: int = 0
+    expert_bytes: int = 0
 
     @property
     def gated(self) -> bool:
@@ -38,9 +39,10 @@ class Tensors:
     input_bytes: int = 0
     output_bytes: int = 0
     embedding_bytes: int = 0
-    expert_bytes: int = 0
     expert_elements: int = 0
     largest_bytes: int = 0
+    ahead_bytes: int = 0
+    """Of layers past those that are loaded."""
     width: int = 0
     vocabulary: int = 0
     streams: int = 1
@@ -62,6 +64,11 @@ class Tensors:
     def layer_bytes(self) -> tuple[int, ...]:
         return tuple(layer.size_bytes for layer in self.layers)
 
+    @property
+    def layer_expert_bytes(self) -> tuple[int, ...]:
+        found = tuple(layer.expert_bytes for layer in self.layers)
+        return found if any(found) else ()
+
     def _add(self, tensor: TensorInfo) -> None:
         if tensor.size_bytes is None:
             sentence = f"It has tensors of the type {tensor.type_name!r}, whose size is not known."
@@ -74,6 +81,8 @@ class Tensors:
                 self.unknown.append(f"It has a tensor named {tensor.name[:60]!r}.")
             elif int(number) < len(self.layers):
                 self._add_to_layer(self.layers[int(number)], role, tensor, size_bytes=size)
+            else:
+                self.ahead_bytes += size
         elif tensor.name in _INPUTS:
             self.input_bytes += size
             if tensor.name == _INPUTS[0] and len(tensor.shape) >= 2:
@@ -92,7 +101,7 @@ class Tensors:
         if role in _DOWN and len(shape) >= 2:
             layer.feed_forward_width += shape[0]
         elif role.startswith("ffn_") and "_exps." in role:
-            self.expert_bytes += size_bytes
+            layer.expert_bytes += size_bytes
             self.expert_elements += tensor.elements
             if role == "ffn_down_exps.weight" and len(shape) == 3:
                 layer.expert_width, layer.experts = shape[0], shape[2]

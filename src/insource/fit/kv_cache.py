@@ -54,7 +54,8 @@ def cache_bytes(layer: Layer, held: Cells, run: RunSettings, *, widest_value: in
         return size
     tokens = (held.sliding if layer.kind == "sliding" else held.full) * held.slots
     value = layer.value_width if run.flash_attention or not layer.value_width else widest_value
-    return size + tokens * (_row_bytes(layer.key_width, run.cache_type_k) + _row_bytes(value, run.cache_type_v))
+    keys = _row_bytes(layer.key_width, run.cache_type_k) + _row_bytes(layer.indexer_width, run.cache_type_k)
+    return size + tokens * (keys + _row_bytes(value, run.cache_type_v))
 
 
 def checkpoint_bytes(layer: Layer, held: Cells, run: RunSettings) -> int:

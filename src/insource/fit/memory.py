@@ -6,10 +6,12 @@ The parts follow llama.cpp (build b11549): `kv_cache.py`, `compute.py`, `placeme
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import accumulate
 
 from insource.core.architecture import ModelSpec
 from insource.core.hardware import Device, Machine
+from insource.core.remote import Allocation
 from insource.fit.compute import compute_bytes, host_bytes, logits_bytes, mask_bytes
 from insource.fit.kv_cache import cache_bytes, cells, checkpoint_bytes, distinct, refusal
 from insource.fit.placement import ranges, usable_bytes
@@ -33,9 +35,12 @@ _HEAD_APART = frozenset(("gemma3n", "gemma4"))
 create it before the embedding, so there is nothing yet to share."""
 
 
-def predict_memory(spec: ModelSpec, machine: Machine, run: RunSettings) -> MemoryPrediction:
-    """`run.gpu_layers` None: all layers on accelerators if they fit, else as many as do."""
-    plan = _Plan(spec, machine, run)
+def predict_memory(
+    spec: ModelSpec, machine: Machine, run: RunSettings, *, measured: Allocation | None = None
+) -> MemoryPrediction:
+    """`run.gpu_layers` None: all layers on accelerators if they fit, else as many as do. `measured`: what the engine
+    would allocate with just these settings; it counts instead of the formulas, spread evenly over the layers."""
+    plan = _Plan(spec, machine, run, measured)
     most = len(spec.architecture.layers) + 1 if sum(plan.free_bytes) else 0
     if run.gpu_layers is not None:
         return plan.with_layers(min(max(0, run.gpu_layers), most))
@@ -61,7 +66,7 @@ def _accelerators_fit(prediction: MemoryPrediction) -> bool:
 class _Plan:
     """What does not depend on how many layers are offloaded, computed once."""
 
-    def __init__(self, spec: ModelSpec, machine: Machine, run: RunSettings) -> None:
+    def __init__(self, spec: ModelSpec, machine: Machine, run: RunSettings, measured: Allocation | None = None) -> None:
         self._spec, self._machine = spec, machine
         self.free_bytes = usable_bytes(machine)
         architecture = spec.architecture
@@ -73,13 +78,27 @@ class _Plan:
         copied = {id(kind): checkpoint_bytes(kind, self._cells, run) for kind in kinds}
         self._checkpoint_bytes = sum([copied[id(layer)] for layer in architecture.layers])
         self._weights = [0, *accumulate(spec.weights.layer_bytes)]
+        count = len(architecture.layers)
+        experts = spec.weights.layer_expert_bytes or (0,) * count
+        apart = set(run.cpu_expert_layers)
+        self._experts = [0, *accumulate(experts)]
+        self._apart = [0, *accumulate(size if at in apart else 0 for at, size in enumerate(experts))]
+        """Of the experts, those that stay with the CPU wherever their layer lies."""
+        self._apart_layers = [at for at in range(count) if at in apart and experts[at]]
         self._compute_bytes = compute_bytes(architecture, self._cells, run, kinds=kinds)
         self._mask_bytes = mask_bytes(architecture, self._cells, run, kinds=kinds)
         refused = refusal(kinds, run)
         self._unknown = architecture.unknown if refused is None else (*architecture.unknown, refused)
+        if measured is not None:
+            layers = max(1, len(architecture.layers))
+            self._caches = [measured.context_bytes * done // layers for done in range(layers + 1)]
+            logits = logits_bytes(architecture, self._cells)
+            self._compute_bytes = max(0, measured.compute_bytes - logits)
+            self._unknown = ()
 
     def with_layers(self, gpu_layers: int) -> MemoryPrediction:
         places = ranges(len(self._weights) - 1, gpu_layers, self.free_bytes)
+        below = places[-1].stop if places[-1] else 0  # those lie whole with the CPU
         copies = _COPIES_OF_INPUTS if sum(len(place) > 0 for place in places[:-1]) > 1 else 1
         devices = [
             self._accelerator(device, place, places[-1], copies=copies)
@@ -90,19 +109,25 @@ class _Plan:
             for memory, device in zip(devices, self._machine.accelerators, strict=True)
             if device.unified
         )
-        devices.append(self._cpu(places[-1], free_bytes=self._machine.cpu.memory_free_bytes - unified))
-        return MemoryPrediction(devices=tuple(devices), gpu_layers=gpu_layers, unknown=self._unknown)
+        moved = self._apart[-1] - self._apart[min(below, len(self._apart) - 1)]
+        devices.append(self._cpu(places[-1], moved, free_bytes=self._machine.cpu.memory_free_bytes - unified))
+        layers = sum(at >= below for at in self._apart_layers)
+        return MemoryPrediction(
+            devices=tuple(devices), gpu_layers=gpu_layers, apart_layers=layers, unknown=self._unknown
+        )
 
     def _accelerator(self, device: Device, held: range, on_cpu: range, *, copies: int) -> DeviceMemory:
-        weights = compute = margin = 0
+        weights = compute = margin = experts = 0
         if held:
             spec = self._spec
-            weights = self._weights_of(held)
+            away = _within(self._apart, held)
+            weights = self._weights_of(held) - away
+            experts = _within(self._experts, held) - away
             compute = self._compute_bytes + (copies - 1) * self._mask_bytes
             margin = _METAL_MARGIN_BYTES if device.backend == "metal" else _CARD_MARGIN_BYTES
             if held.start == on_cpu.stop:  # the first: it gets the projector, and helps the CPU with long prompts
                 weights += spec.extra_bytes
-                compute += spec.weights.largest_bytes if on_cpu else 0
+                compute += spec.weights.largest_bytes if on_cpu or self._apart_layers else 0
         return DeviceMemory(
             device=device.name,
             weights_bytes=weights,
@@ -110,13 +135,16 @@ class _Plan:
             compute_bytes=compute,
             margin_bytes=margin,
             free_bytes=device.memory_free_bytes,
+            expert_bytes=experts,
         )
 
-    def _cpu(self, held: range, *, free_bytes: int) -> DeviceMemory:
+    def _cpu(self, held: range, moved: int, *, free_bytes: int) -> DeviceMemory:
+        """`moved`: bytes of the experts of layers that are on accelerators otherwise."""
         spec, architecture = self._spec, self._spec.architecture
         alone = len(held) == len(self._weights)
-        weights = spec.weights.input_bytes + self._weights_of(held, tied=architecture.name in _HEAD_APART)
-        compute = self._compute_bytes if held else self._mask_bytes + host_bytes(architecture, self._cells)
+        weights = spec.weights.input_bytes + self._weights_of(held, tied=architecture.name in _HEAD_APART) + moved
+        works = held or moved
+        compute = self._compute_bytes if works else self._mask_bytes + host_bytes(architecture, self._cells)
         return DeviceMemory(
             device=self._machine.cpu.name,
             weights_bytes=weights + (spec.extra_bytes if alone else 0),
@@ -124,6 +152,7 @@ class _Plan:
             compute_bytes=compute + logits_bytes(architecture, self._cells),
             margin_bytes=_PROCESS_BYTES + _TOKEN_BYTES * architecture.vocabulary + self._checkpoint_bytes,
             free_bytes=max(0, free_bytes),
+            expert_bytes=_within(self._experts, held) + moved,
         )
 
     def _weights_of(self, held: range, *, tied: bool = True) -> int:
@@ -140,5 +169,10 @@ class _Plan:
         return size
 
     def _caches_of(self, held: range) -> int:
-        layers = len(self._caches) - 1
-        return self._caches[min(held.stop, layers)] - self._caches[held.start] if held else 0
+        return _within(self._caches, held)
+
+
+def _within(sums: Sequence[int], held: range) -> int:
+    """Of running sums over the layers: those of the layers held, the output aside."""
+    last = len(sums) - 1
+    return sums[min(held.stop, last)] - sums[min(held.start, last)] if held else 0

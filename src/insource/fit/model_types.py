@@ -46,8 +46,8 @@ class ModelType:
     """A matrix of its own gates the attention's output."""
     encoder: bool = False
     """No KV cache at all: an embedding model."""
-    unknown: str = ""
-    """A sentence where llama.cpp keeps more than the formulas here count."""
+    note: str = ""
+    """A sentence that belongs to every answer about it."""
 
 
 _LLAMA = ModelType(architecture="llama")
@@ -62,8 +62,8 @@ _QWEN35_MOE = replace(_QWEN35, architecture="qwen35moe")
 _DEEPSEEK2 = ModelType(architecture="deepseek2", attention="mla")
 _LLAMA4 = ModelType(architecture="llama4", window=Window(period=4, tokens=8192))
 _GLM4_MOE = ModelType(architecture="glm4moe", bias="qkv")
+_ELSEWHERE = "llama.cpp does not run this model type: it is sized as vLLM and transformers hold it"
 _BERT = ModelType(architecture="bert", bias="all", gated=False, encoder=True, norms=4)
-_INDEXER = "llama.cpp keeps a second cache for this model's sparse attention, which is not counted."
 
 MODEL_TYPES: Mapping[str, ModelType] = {
     "afmoe": ModelType(architecture="afmoe", window=Window(period=4), norms=4, qk_norm="head", output_gate=True),
@@ -77,9 +77,10 @@ MODEL_TYPES: Mapping[str, ModelType] = {
     "cohere": ModelType(architecture="command-r", norms=1),
     "cohere2": ModelType(architecture="cohere2", norms=1, window=Window(period=4)),
     "deepseek": ModelType(architecture="deepseek"),
+    "deepseek_ocr": ModelType(architecture="deepseek2-ocr"),
     "deepseek_v2": _DEEPSEEK2,
     "deepseek_v3": _DEEPSEEK2,
-    "deepseek_v32": replace(_DEEPSEEK2, architecture="deepseek32", unknown=_INDEXER),
+    "deepseek_v32": replace(_DEEPSEEK2, architecture="deepseek32"),
     "dots1": ModelType(architecture="dots1", qk_norm="head"),
     "ernie4_5": ModelType(architecture="ernie4_5"),
     "ernie4_5_moe": ModelType(architecture="ernie4_5-moe"),
@@ -107,7 +108,7 @@ MODEL_TYPES: Mapping[str, ModelType] = {
     "glm4v_moe": _GLM4_MOE,
     "glm4v_moe_text": _GLM4_MOE,
     "glm4_moe_lite": _DEEPSEEK2,
-    "glm_moe_dsa": replace(_DEEPSEEK2, architecture="glm-dsa", unknown=_INDEXER),
+    "glm_moe_dsa": replace(_DEEPSEEK2, architecture="glm-dsa"),
     "gpt2": ModelType(architecture="gpt2", attention="fused", gated=False, bias="all", norms=4),
     "gpt_bigcode": ModelType(architecture="starcoder", attention="fused", gated=False, bias="all", norms=4),
     "gpt_neox": ModelType(architecture="gptneox", attention="fused", gated=False, bias="all", norms=4),
@@ -117,6 +118,7 @@ MODEL_TYPES: Mapping[str, ModelType] = {
     "granitemoehybrid": ModelType(architecture="granitehybrid", mixer="mamba2"),
     "granitemoeshared": ModelType(architecture="granitemoe"),
     "hunyuan_v1_dense": ModelType(architecture="hunyuan-dense", qk_norm="head"),
+    "hunyuan_vl": ModelType(architecture="hunyuan_vl", qk_norm="head"),
     "hunyuan_v1_moe": ModelType(architecture="hunyuan-moe", qk_norm="head"),
     "internlm2": ModelType(architecture="internlm2"),
     "internlm3": _LLAMA,
@@ -143,9 +145,12 @@ MODEL_TYPES: Mapping[str, ModelType] = {
     "olmo2": ModelType(architecture="olmo2", qk_norm="full"),
     "olmo3": ModelType(architecture="olmo2", qk_norm="full", window=Window(period=4)),
     "olmoe": ModelType(architecture="olmoe", qk_norm="full"),
+    "openelm": ModelType(architecture="openelm", attention="fused", qk_norm="head"),
+    "opt": ModelType(architecture="opt", gated=False, bias="all", norms=4, note=_ELSEWHERE),
     "phi": ModelType(architecture="phi2", gated=False, bias="all"),
     "phi3": ModelType(architecture="phi3", attention="fused"),
     "phimoe": ModelType(architecture="phimoe", bias="all", norms=4),
+    "qwen": ModelType(architecture="qwen", attention="fused", bias="qkv"),
     "qwen2": _QWEN2,
     "qwen2_moe": replace(_QWEN2, architecture="qwen2moe"),
     "qwen2_vl": replace(_QWEN2, architecture="qwen2vl"),
@@ -176,5 +181,13 @@ MODEL_TYPES: Mapping[str, ModelType] = {
 }
 """By the text model's `model_type`."""
 
-TEXT_TYPES: Mapping[str, str] = {"lfm2_vl": "lfm2", "mistral3": "mistral", "exaone4_5": "exaone4"}
-"""What the language model inside a multimodal one usually is, where only the outer type is known (a catalogue)."""
+TEXT_TYPES: Mapping[str, str] = {
+    "GOT": "qwen2", "dots_ocr": "qwen2", "exaone4_5": "exaone4", "idefics3": "llama", "lfm2_vl": "lfm2",
+    "llava_onevision": "qwen2", "phi3_v": "phi3", "smolvlm": "llama",
+}  # fmt: skip
+"""What the language model inside a multimodal one always is, where only the outer type is known (a catalogue)."""
+WRAPPERS = frozenset((
+    "blip-2", "deepseek_vl_v2", "internvl", "internvl_chat", "kimi_vl", "llava", "llava_next", "mistral3", "paligemma",
+    "unlimited-ocr", "vipllava",
+))  # fmt: skip
+"""Multimodal types whose language model may be of several: only a shape that the table knows tells which."""

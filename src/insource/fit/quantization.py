@@ -76,7 +76,8 @@ def estimate_weights(shape: Shape, quantization: str) -> Weights:
     values = _order(shape, {block for block in kinds if block.has("v", "qkv")})
     downs = _order(shape, {block for block in kinds if block.has("down")})
     layers: list[int] = []
-    experts = largest = 0
+    experts: list[int] = []
+    largest = 0
     done: dict[tuple[Block, str, str], tuple[int, int, int]] = {}
     for index, block in enumerate(shape.blocks):
         value_type = policy.value_type(values.get(index, 0), len(values))
@@ -87,13 +88,13 @@ def estimate_weights(shape: Shape, quantization: str) -> Weights:
             done[key] = policy.block_bytes(block, value_type, down_type)
         size, of_experts, widest = done[key]
         layers.append(size)
-        experts += of_experts
+        experts.append(of_experts)
         largest = max(largest, widest)
     return Weights(
         layer_bytes=tuple(layers),
         input_bytes=sum(policy.matrix_bytes(matrix) for matrix in shape.inputs),
         output_bytes=sum(policy.matrix_bytes(matrix) for matrix in shape.outputs),
-        expert_bytes=experts,
+        layer_expert_bytes=tuple(experts) if any(experts) else (),
         largest_bytes=largest,
         embedding_bytes=policy.matrix_bytes(shape.inputs[0]) if len(shape.inputs) > 1 else 0,
         quantization=name,

@@ -15,7 +15,7 @@ from typing import Any
 from insource.core.architecture import ModelSpec, Weights
 from insource.core.gguf import TensorInfo
 from insource.fit.config_facts import native_quantization
-from insource.fit.config_spec import spec_of_config
+from insource.fit.config_spec import ENCODERS_APART, spec_of_config
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|layer)\.(\d+)\.")
 _ENCODER = re.compile(
@@ -33,7 +33,8 @@ def spec_of_safetensors(
     if not tensors:
         return spec
     layers = [0] * len(spec.architecture.layers)
-    inputs = outputs = experts = beside = 0
+    experts = [0] * len(layers)
+    inputs = outputs = beside = 0
     for tensor in tensors:
         size = tensor.size_bytes or 0
         found = _LAYER.search(tensor.name)
@@ -41,7 +42,7 @@ def spec_of_safetensors(
             beside += size
         elif found is not None and int(found[1]) < len(layers):
             layers[int(found[1])] += size
-            experts += size if _EXPERT.search(tensor.name) else 0
+            experts[int(found[1])] += size if _EXPERT.search(tensor.name) else 0
         elif found is not None:
             beside += size  # layers for multi-token prediction
         elif _INPUT.search(tensor.name):
@@ -52,8 +53,9 @@ def spec_of_safetensors(
         layer_bytes=tuple(layers),
         input_bytes=inputs,
         output_bytes=outputs,
-        expert_bytes=experts,
+        layer_expert_bytes=tuple(experts) if any(experts) else (),
         largest_bytes=max((tensor.size_bytes or 0 for tensor in tensors if _LAYER.search(tensor.name)), default=0),
         quantization=native_quantization(config),
     )
-    return replace(spec, weights=weights, extra_bytes=beside)
+    apart = tuple(note for note in spec.not_counted if note != ENCODERS_APART or not beside)
+    return replace(spec, weights=weights, extra_bytes=beside, not_counted=apart)

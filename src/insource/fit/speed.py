@@ -24,12 +24,13 @@ from insource.fit.work import (
     bits_per_weight,
     block_counts,
     cache_bytes_read,
+    dense_bytes_read,
+    expert_bytes_read,
     multiplied_expert_parameters,
     multiplied_parameters,
     recurrence_operations,
     seconds,
     tile_waste,
-    weight_bytes_read,
 )
 
 _FEW_BITS = 3.9
@@ -39,6 +40,11 @@ _CPU_FLOPS_PER_CORE = 80e9
 sixths, as the probe's does."""
 
 
+_QUANTISED_BITS = 9.0
+"""Of a weight on average: under it, the file is quantised."""
+_HANDOVER_SECONDS = 40e-6
+"""Of a hidden state's way to the CPU and back between two blocks, with both synchronisations. Assumed: between 0 and
+80 microseconds the four published runs with experts apart are estimated between 8 % too high and 17 % too low."""
 _BUS_BYTES_PER_SECOND = 12e9
 """Of copying weights to an accelerator: half of PCIe 4.0 x16, as from memory that is not pinned. Assumed, never
 measured."""
@@ -65,16 +71,16 @@ def predict_speed(
     corrections: Corrections = NO_CORRECTIONS,
 ) -> SpeedPrediction | None:
     """Of one request beside `load.concurrency - 1` others; prefill is that of a prompt which fills the depth. None:
-    the bandwidth or throughput of a device that holds layers is not known, or the layers themselves are not, so nothing
-    can be said."""
+    the bandwidth or throughput of a device that holds layers is not known, or the layers themselves are not, or the
+    model does not generate token by token, so nothing can be said."""
     parts = _parts(spec, machine, memory)
-    if parts is None or not spec.architecture.layers:
+    if parts is None or not spec.architecture.generates:
         return None
     decode = sum(decode_seconds(spec, run, load=load, part=part) for part in parts)
     prompt_parts = [_for_prompts(part, machine) for part in parts]
     prefill = sum(prefill_seconds_per_token(spec, run, load=load, part=part) for part in prompt_parts)
     slowest = max(parts, key=lambda part: decode_seconds(spec, run, load=load, part=part))
-    chosen = coefficients_of(slowest.device.backend, load.engine)
+    chosen = coefficients_of(slowest.device, load.engine)
     return SpeedPrediction(
         decode_tokens_per_second=_estimate(1 / decode, chosen.decode_log_error, corrections.decode),
         prefill_tokens_per_second=_estimate(1 / prefill, chosen.prefill_log_error, corrections.prefill),
@@ -84,76 +90,109 @@ def predict_speed(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A device and the share of the model's layers that it works on."""
+    """A device and the shares of the model that it works on."""
 
     device: Device
     bandwidth: float
     flops: float
-    weights_share: float = 1.0
-    cache_share: float = 1.0
+    int8_ops: float | None = None
+    dense: float = 1.0
+    """Of the weights that every token needs, and of the layers."""
+    experts: float = 1.0
+    """Of routed experts."""
+    cache: float = 1.0
+    handovers: float = 0.0
+    """Layers whose experts lie elsewhere: the hidden state goes there and back."""
+
+
+def part_of(device: Device) -> Part:
+    """All of a model on one device whose rates are known."""
+    assert device.bandwidth_bytes_per_second is not None
+    assert device.matmul_flops is not None
+    return Part(
+        device=device,
+        bandwidth=device.bandwidth_bytes_per_second.value,
+        flops=device.matmul_flops.value,
+        int8_ops=device.int8_ops.value if device.int8_ops else None,
+    )
 
 
 def decode_work(spec: ModelSpec, run: RunSettings, *, load: Load, part: Part) -> DecodeWork:
     """Of one step on one device."""
     blocks, expert_blocks, recurrent = block_counts(spec.architecture)
-    share = part.weights_share
-    cache = cache_bytes_read(spec, run, load.depth_tokens) * load.concurrency
-    arithmetic = 2 * multiplied_parameters(spec) * share / part.flops
+    read = dense_bytes_read(spec) * part.dense + expert_bytes_read(spec, load.concurrency) * part.experts
+    cache = cache_bytes_read(spec, run, load.depth_tokens) * load.concurrency * part.cache
+    arithmetic = 2 * _multiplied(spec, part) / part.flops
+    attention = attention_operations(spec.architecture, load.depth_tokens) * load.concurrency * part.cache
+    on_cpu = part.device.kind == "cpu"
     return DecodeWork(
-        weights=weight_bytes_read(spec, load.concurrency) * share / part.bandwidth,
-        cache=cache * part.cache_share / part.bandwidth,
-        arithmetic=arithmetic,
-        unpacking=arithmetic if bits_per_weight(spec) < _FEW_BITS else 0.0,
-        attention=attention_operations(spec.architecture, load.depth_tokens)
-        * load.concurrency
-        * part.cache_share
-        / part.flops,
-        step=share,
-        blocks=blocks * share,
-        expert_blocks=expert_blocks * share,
-        recurrent_blocks=recurrent * share,
+        weights=read / part.bandwidth,
+        cache=cache / part.bandwidth,
+        arithmetic=arithmetic if on_cpu else 0.0,
+        unpacking=arithmetic if not on_cpu and bits_per_weight(spec) < _FEW_BITS else 0.0,
+        attention=attention / part.flops if on_cpu else 0.0,
+        step=part.dense,
+        blocks=blocks * part.dense,
+        expert_blocks=expert_blocks * part.experts,
+        recurrent_blocks=recurrent * part.dense,
     )
 
 
 def decode_seconds(spec: ModelSpec, run: RunSettings, *, load: Load, part: Part) -> float:
     """Of one step. A further sequence costs the arithmetic of one prompt token more, beside its cache."""
-    chosen = coefficients_of(part.device.backend, load.engine)
+    chosen = coefficients_of(part.device, load.engine)
     work = decode_work(spec, run, load=load, part=part)
-    further = (load.concurrency - 1) * work.arithmetic * chosen.prefill.arithmetic
-    return seconds(work.amounts, chosen.decode.amounts) + further
+    further = (load.concurrency - 1) * 2 * _multiplied(spec, part) / _prompt_rate(spec, part, load)
+    handovers = part.handovers * _HANDOVER_SECONDS
+    return seconds(work.amounts, chosen.decode.amounts) + further * chosen.prefill.arithmetic + handovers
 
 
 def prefill_work(spec: ModelSpec, run: RunSettings, *, load: Load, part: Part) -> PrefillWork:
     """Of one token of a prompt that fills the depth, read in batches of `ubatch_tokens`."""
     blocks, expert_blocks, _ = block_counts(spec.architecture)
-    prompt, share = max(1, load.depth_tokens), part.weights_share
+    prompt = max(1, load.depth_tokens)
     batch = min(run.ubatch_tokens, prompt)
-    experts = 2 * multiplied_expert_parameters(spec) * tile_waste(spec, batch)
+    read = dense_bytes_read(spec) * part.dense + expert_bytes_read(spec, batch) * part.experts
+    experts = 2 * multiplied_expert_parameters(spec) * tile_waste(spec, batch) * part.experts
+    rate = _prompt_rate(spec, part, load)
     return PrefillWork(
-        weights=weight_bytes_read(spec, batch) * share / part.bandwidth / batch,
-        attention=attention_operations(spec.architecture, prompt / 2) * part.cache_share / part.flops,
-        recurrence=recurrence_operations(spec.architecture) * share / part.flops,
-        arithmetic=2 * multiplied_parameters(spec) * share / part.flops,
-        expert_arithmetic=experts * share / part.flops,
-        step=share / batch,
-        blocks=(blocks + expert_blocks) * share / batch,
+        weights=read / part.bandwidth / batch,
+        attention=attention_operations(spec.architecture, prompt / 2) * part.cache / part.flops,
+        recurrence=recurrence_operations(spec.architecture) * part.dense / part.flops,
+        arithmetic=2 * _multiplied(spec, part) / rate,
+        expert_arithmetic=experts / rate,
+        step=part.dense / batch,
+        blocks=(blocks * part.dense + expert_blocks * part.experts) / batch,
     )
 
 
 def prefill_seconds_per_token(spec: ModelSpec, run: RunSettings, *, load: Load, part: Part) -> float:
-    chosen = coefficients_of(part.device.backend, load.engine)
+    chosen = coefficients_of(part.device, load.engine)
     work = prefill_work(spec, run, load=load, part=part)
     return seconds(work.amounts, chosen.prefill.amounts)
 
 
+def _multiplied(spec: ModelSpec, part: Part) -> float:
+    """Parameters that one token is multiplied with on this part."""
+    experts = multiplied_expert_parameters(spec)
+    return (multiplied_parameters(spec) - experts) * part.dense + experts * part.experts
+
+
+def _prompt_rate(spec: ModelSpec, part: Part, load: Load) -> float:
+    """llama.cpp multiplies quantised weights in int8 where the device can (`ggml_cuda_should_use_mmq`)."""
+    quantised = bits_per_weight(spec) < _QUANTISED_BITS and load.engine == "llama.cpp"
+    return part.int8_ops if quantised and part.int8_ops else part.flops
+
+
 def _parts(spec: ModelSpec, machine: Machine, memory: MemoryPrediction) -> list[Part] | None:
-    weights = [device.weights_bytes for device in memory.devices]
-    if len(weights) > 1 or machine.accelerators:
-        weights[-1] = max(0, weights[-1] - spec.weights.input_bytes)  # looked up, not read
+    dense = [device.weights_bytes - device.expert_bytes for device in memory.devices]
+    if len(dense) > 1 or machine.accelerators:
+        dense[-1] = max(0, dense[-1] - spec.weights.input_bytes)  # looked up, not read
+    experts = [device.expert_bytes for device in memory.devices]
     caches = [device.kv_cache_bytes for device in memory.devices]
     parts: list[Part] = []
-    for device, size, cache in zip(machine.devices, weights, caches, strict=True):
-        if size <= 0 and cache <= 0:
+    for device, held, routed, cache in zip(machine.devices, dense, experts, caches, strict=True):
+        if held <= 0 and routed <= 0 and cache <= 0:
             continue
         flops = device.matmul_flops.value if device.matmul_flops else None
         if flops is None and device.kind == "cpu":
@@ -165,8 +204,11 @@ def _parts(spec: ModelSpec, machine: Machine, memory: MemoryPrediction) -> list[
                 device=device,
                 bandwidth=device.bandwidth_bytes_per_second.value,
                 flops=flops,
-                weights_share=size / max(1, sum(weights)),
-                cache_share=cache / max(1, sum(caches)),
+                int8_ops=device.int8_ops.value if device.int8_ops else None,
+                dense=held / max(1, sum(dense)),
+                experts=routed / max(1, sum(experts)),
+                cache=cache / max(1, sum(caches)),
+                handovers=memory.apart_layers if device.kind == "cpu" else 0,
             )
         )
     return parts or None
@@ -179,7 +221,8 @@ def _for_prompts(part: Part, machine: Machine) -> Part:
     if part.device.kind != "cpu" or first is None or first.matmul_flops is None:
         return part
     bandwidth = part.bandwidth if first.unified else _BUS_BYTES_PER_SECOND
-    return replace(part, device=first, bandwidth=bandwidth, flops=first.matmul_flops.value)
+    int8 = first.int8_ops.value if first.int8_ops else None
+    return replace(part, device=first, bandwidth=bandwidth, flops=first.matmul_flops.value, int8_ops=int8)
 
 
 def _estimate(mid: float, log_error: float, correction: Correction) -> Estimate:

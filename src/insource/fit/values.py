@@ -26,6 +26,9 @@ class RunSettings:
     that do not limit it (`n_outputs_max`), take a whole micro-batch."""
     gpu_layers: int | None = None
     """Layers on accelerators, the output counted as one; None: as many as fit."""
+    cpu_expert_layers: tuple[int, ...] = ()
+    """Layers whose routed experts stay in the system's memory while the rest of them is on an accelerator
+    (`--n-cpu-moe`, `--override-tensor`)."""
     checkpoints: int = 1
     """That each slot keeps in the system's memory of sliding windows and recurrent states."""
 
@@ -46,6 +49,8 @@ class DeviceMemory:
     margin_bytes: int
     """Left over for what the formula does not see (driver, allocator), by backend; part of the need."""
     free_bytes: int
+    expert_bytes: int = 0
+    """Of the weights, those of routed experts."""
 
     @property
     def total_bytes(self) -> int:
@@ -69,6 +74,8 @@ class MemoryPrediction:
     """Accelerators first, the CPU last, as in the machine."""
     gpu_layers: int
     """Layers placed on accelerators, the output counted as one."""
+    apart_layers: int = 0
+    """Of those, the layers whose routed experts stay in the CPU's memory."""
     unknown: tuple[str, ...] = ()
     """What could not be determined; not empty: the figures are a lower bound or a guess, and `fits` can't be said."""
 

@@ -50,11 +50,11 @@ class DecodeWork:
     cache: float
     """KV cache and recurrent states read, and the latter written, at the nominal bandwidth."""
     arithmetic: float
-    """2 operations for each active parameter, at the nominal throughput. GPUs do it while they read."""
+    """2 operations for each active parameter, at the nominal throughput of a CPU. GPUs do it while they read."""
     unpacking: float
-    """The same, but only where weights have under 4 bits: codebooks and packed scales keep even GPUs busy."""
+    """The same of GPUs, but only where weights have under 4 bits: codebooks and packed scales keep even them busy."""
     attention: float
-    """Operations of it at the nominal throughput. GPUs do them while they read the cache."""
+    """Operations of it at the nominal throughput of a CPU. GPUs do them while they read the cache."""
     step: float
     """1; the coefficient is in seconds: sampling, and once round the engine's loop."""
     blocks: float
@@ -102,11 +102,20 @@ def seconds(amounts: tuple[float, ...], coefficients: tuple[float, ...]) -> floa
 
 def weight_bytes_read(spec: ModelSpec, tokens: float = 1) -> float:
     """Of layers and output head for a step of that many tokens: routed experts as far as any token chose them."""
-    weights, experts = spec.weights, spec.architecture.experts
-    dense = sum(weights.layer_bytes) - weights.expert_bytes + _output_bytes(spec)
+    return dense_bytes_read(spec) + expert_bytes_read(spec, tokens)
+
+
+def dense_bytes_read(spec: ModelSpec) -> float:
+    """What every step reads, however many tokens it has."""
+    weights = spec.weights
+    return sum(weights.layer_bytes) - weights.expert_bytes + _output_bytes(spec)
+
+
+def expert_bytes_read(spec: ModelSpec, tokens: float = 1) -> float:
+    experts = spec.architecture.experts
     if experts is None:
-        return dense
-    return dense + weights.expert_bytes * expected_share(experts.used / experts.count, tokens)
+        return spec.weights.expert_bytes
+    return spec.weights.expert_bytes * expected_share(experts.used / experts.count, tokens)
 
 
 def bits_per_weight(spec: ModelSpec) -> float:

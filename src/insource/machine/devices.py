@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from insource.core.errors import UsageError
-from insource.core.hardware import DeviceKind
+from insource.core.hardware import Device, DeviceKind, Rate
 
 GIB = 1 << 30
 _NOISE = frozenset(
@@ -25,6 +25,12 @@ _NOISE = frozenset(
 _SERIES = ("", "rtx", "rx", "gtx", "arc")
 """What people leave out: "4090", "7900 XTX"."""
 _MEMORY = re.compile(r"(?i)^(?P<name>.*\S)[\s_-]*?[\s_-](?P<gb>\d+)\s?(?:gb|gib)$")
+_SPELT_CORES = re.compile(r"(?i)\s+\d+P\+\d+E(?:\+(?P<gpu>\d+)GPU)?")
+"""`Apple M1 Max 8P+2E+32GPU`: kinds of cores, as some benchmarks write a chip's name."""
+_GRAPHICS_OF = re.compile(r"(?i)\s+(?:w/|with)\s+(?:AMD )?Radeon\b.*$")
+"""`AMD Ryzen 7 7840U w/ Radeon 780M Graphics`: what the processor itself is called comes first."""
+_DRIVER_CODE = re.compile(r"(?i)\((?:RADV )?(?P<code>\w+)\)")
+"""`AMD Radeon Graphics (RADV GFX1151)`: a driver that knows no name gives the design's."""
 _USABLE = 0.985
 """Share of a GPU's memory that its driver offers, without ECC in the memory itself."""
 
@@ -46,12 +52,17 @@ class KnownDevice:
     usable: float
     bandwidth_bytes_per_second: float
     fp16_flops: float | None
-    """None for CPU platforms: it depends on the processor."""
+    """None for CPU platforms: it depends on the processor. Of a processor, in its best format."""
+    int8_ratio: float | None
+    """Int8 operations for each of fp16; None: no units for them."""
+    generation: str
     dies: int
     cores: int | None
     host: str
     """Row of the CPU platform that it is assumed to sit in."""
     source: str
+    features: tuple[str, ...] = ()
+    """Of a processor: its vector units."""
 
     @property
     def largest_gb(self) -> int:
@@ -87,31 +98,64 @@ def plain(name: str) -> str:
 def find_described(description: str, memory_bytes: int) -> KnownDevice | None:
     """The row of a device that a driver describes, or None. Variants of one name are told apart by their memory; for
     unified memory that is the system's."""
-    wanted = plain(description)
-    exact, variants = _matches([wanted])
-    if exact:
-        return exact[0]
-    near = [row for row in variants if any(abs(gb * GIB - memory_bytes) <= 0.15 * gb * GIB for gb in row.memory_gb)]
-    figures = {row.bandwidth_bytes_per_second for row in near}
-    return _preferred(near) if len(near) == 1 or len(figures) == 1 else None
+    for spelling in _spellings(description):
+        exact, variants = _matches([plain(spelling)])
+        if exact:
+            return exact[0]
+        near = [row for row in variants if any(abs(gb * GIB - memory_bytes) <= 0.15 * gb * GIB for gb in row.memory_gb)]
+        figures = {row.bandwidth_bytes_per_second for row in near}
+        if len(near) == 1 or len(figures) == 1:
+            return _preferred(near)
+    return None
+
+
+def with_rates(device: Device, row: KnownDevice) -> Device:
+    """With what the table says of its speed."""
+    flops, ratio = row.fp16_flops, row.int8_ratio
+    return replace(
+        device,
+        bandwidth_bytes_per_second=Rate(value=row.bandwidth_bytes_per_second, source="table"),
+        matmul_flops=Rate(value=flops, source="table") if flops else None,
+        int8_ops=Rate(value=flops * ratio, source="table") if flops and ratio else None,
+        generation=row.generation,
+    )
 
 
 def choose(text: str) -> Choice:
     """The row that a person means. Raises UsageError, which names the nearest rows."""
-    exact, variants = _matches([prefix + plain(text) for prefix in _SERIES])
-    if exact:
-        return _choice(exact, None, text)
+    found = find_choice(text)
+    if found is None:
+        raise UsageError(
+            f"There is no device {text!r} in the table.",
+            next_step=f"Nearest: {', '.join(_nearest(text)) or 'none'}. "
+            "Or describe it in a file: `--machine file.toml`.",
+        )
+    return found
+
+
+def find_choice(text: str) -> Choice | None:
+    """The same; None where the table has no such name. Raises UsageError for a name that means several rows."""
     with_memory = _MEMORY.match(text.strip())
-    if with_memory and not variants:
-        exact, variants = _matches([prefix + plain(with_memory["name"]) for prefix in _SERIES])
+    for spelling in _spellings(text):
+        exact, variants = _matches([prefix + plain(spelling) for prefix in _SERIES])
         if exact or variants:
-            return _choice(exact or variants, int(with_memory["gb"]), text)
-    if variants:
-        return _choice(variants, None, text)
-    raise UsageError(
-        f"There is no device {text!r} in the table.",
-        next_step=f"Nearest: {', '.join(_nearest(text)) or 'none'}. Or describe it in a file: `--machine file.toml`.",
-    )
+            return _choice(exact or variants, None, text)
+    for spelling in _spellings(with_memory["name"]) if with_memory else ():
+        exact, variants = _matches([prefix + plain(spelling) for prefix in _SERIES])
+        if exact or variants:
+            return _choice(exact or variants, int((with_memory or {})["gb"]), text)
+    return None
+
+
+def _spellings(text: str) -> Iterator[str]:
+    """The name, then what people, drivers and benchmarks add to it taken away or put as the table does."""
+    yield text
+    yield _SPELT_CORES.sub(lambda cores: f" {cores['gpu']}-core GPU" if cores["gpu"] else "", text)
+    yield _SPELT_CORES.sub("", text)
+    yield _GRAPHICS_OF.sub("", text)
+    code = _DRIVER_CODE.search(text)
+    if code and not plain(text):
+        yield code["code"]
 
 
 def _choice(rows: Sequence[KnownDevice], memory_gb: int | None, text: str) -> Choice:
@@ -183,6 +227,8 @@ def _row(family: dict[str, Any], row: dict[str, Any]) -> KnownDevice:
         usable=row.get("usable", family.get("usable", _USABLE)),
         bandwidth_bytes_per_second=row["bandwidth_gbs"] * 1e9,
         fp16_flops=row["fp16_tflops"] * 1e12 if "fp16_tflops" in row else None,
+        int8_ratio=row.get("int8", family.get("int8")),
+        generation=row.get("generation", family.get("generation", "")),
         dies=row.get("dies", 1),
         cores=row.get("cores"),
         host=family.get("host", "DDR5-5600"),

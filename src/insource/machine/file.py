@@ -3,6 +3,7 @@
 name = "workstation"          # optional: the file's name
 cores = 16                    # all of the system's figures are optional, and assumed where they are missing
 memory_gb = 128
+memory_free_gb = 120          # of the system's memory; else what such a system usually leaves
 bandwidth_gbs = 89.6
 matmul_tflops = 1.5
 cpu_features = ["avx2"]
@@ -31,10 +32,13 @@ from typing import Any, TypeVar
 from insource.core.errors import BadInput
 from insource.core.hardware import Device, Machine, Rate
 from insource.machine.devices import GIB
-from insource.machine.parse import HOST_NOTE, MAX_DEVICES, numbered, parse_machine
+from insource.machine.parse import HOST_NOTE, MAX_DEVICES, numbered, parse_machine, system_bytes
+from insource.machine.processors import vector_units
 
 _DEFAULT_HOST = "DDR5-5600"
-_SYSTEM_KEYS = frozenset(["name", "cores", "memory_gb", "bandwidth_gbs", "matmul_tflops", "cpu_features", "device"])
+_SYSTEM_KEYS = frozenset(
+    ["name", "cores", "memory_gb", "memory_free_gb", "bandwidth_gbs", "matmul_tflops", "cpu_features", "device"]
+)
 _DEVICE_KEYS = frozenset(
     [
         "name",
@@ -83,13 +87,22 @@ def _stated_system(top: _Section, machine: Machine) -> Machine:
     memory = top.positive("memory_gb")
     if memory:
         size = round(memory * GIB)
-        kept = cpu.memory_total_bytes - cpu.memory_free_bytes
-        cpu = replace(cpu, memory_total_bytes=size, memory_free_bytes=max(0, size - kept))
+        cpu = replace(cpu, memory_total_bytes=size, memory_free_bytes=size - system_bytes(size))
+    free = top.positive("memory_free_gb")
+    if free:
+        if round(free * GIB) > cpu.memory_total_bytes:
+            raise top.error("memory_free_gb", f"is more than its {cpu.memory_total_bytes / GIB:.1f}", free)
+        cpu = replace(cpu, memory_free_bytes=round(free * GIB))
     bandwidth, flops, cores = top.positive("bandwidth_gbs"), top.positive("matmul_tflops"), top.whole("cores")
     if bandwidth:
         cpu = replace(cpu, bandwidth_bytes_per_second=Rate(value=bandwidth * 1e9, source="stated"))
     if flops:
         cpu = replace(cpu, matmul_flops=Rate(value=flops * 1e12, source="stated"))
+    features = tuple(top.texts("cpu_features"))
+    if bandwidth:
+        cpu = replace(cpu, description="CPU")
+    if features:
+        cpu = replace(cpu, generation=vector_units(features))
     missing = [
         "" if memory else f"{cpu.memory_total_bytes / GIB:g} GB of memory",
         "" if bandwidth else f"its bandwidth that of {cpu.description}",
@@ -98,9 +111,9 @@ def _stated_system(top: _Section, machine: Machine) -> Machine:
     return replace(
         machine,
         name=top.text("name") or machine.name,
-        devices=(*machine.accelerators, replace(cpu, description="CPU") if bandwidth else cpu),
+        devices=(*machine.accelerators, cpu),
         cores=cores or machine.cores,
-        cpu_features=tuple(top.texts("cpu_features")),
+        cpu_features=features or machine.cpu_features,
         assumed=(*machine.assumed, *(note for note in missing if note)),
     )
 

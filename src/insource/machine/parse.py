@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from insource.core.errors import UsageError
-from insource.core.hardware import Device, Machine, Rate
-from insource.machine.devices import GIB, Choice, choose
+from insource.core.hardware import Device, Machine
+from insource.machine.devices import GIB, Choice, choose, find_choice, with_rates
+from insource.machine.processors import find_platform
 
 _COUNT = re.compile(r"(?i)^\s*(?P<count>\d{1,3})\s*[x×*]\s*(?P<name>\S.*)$")
+_JOINED = re.compile(r"\+(?! ?(?:PRO )?\d{3}\b)", re.IGNORECASE)
 MAX_DEVICES = 16
-_SYSTEM_GIB = 4
-"""What the operating system and other programs keep of a system's memory."""
+_SYSTEM_LEAST_BYTES = GIB // 2
+_SYSTEM_MOST_BYTES = 4 * GIB
+_SYSTEM_SHARE = 1 / 8
 HOST_NOTE = "around it"
 """How the assumption about the rest of the computer begins."""
 _NAMES: Mapping[str, str] = {"cuda": "CUDA", "rocm": "ROCm", "metal": "MTL", "sycl": "SYCL"}
@@ -26,7 +29,7 @@ _NAMES: Mapping[str, str] = {"cuda": "CUDA", "rocm": "ROCm", "metal": "MTL", "sy
 def parse_machine(text: str) -> Machine:
     """Devices joined by `+`, each with a count before it; a CPU platform of the table may be one of them. `here` and
     files are not words: see workflows/choose/machine.py. Raises UsageError."""
-    chosen = [(count, choose(name)) for count, name in map(_counted, text.split("+"))]
+    chosen = [(count, _named(name)) for count, name in map(_counted, _parts(text))]
     platforms = [choice for _, choice in chosen if choice.device.kind == "cpu"]
     accelerators = [
         choice for count, choice in chosen for _ in range(count * choice.device.dies) if choice.device.kind != "cpu"
@@ -34,6 +37,18 @@ def parse_machine(text: str) -> Machine:
     if len(platforms) > 1 or any(count > 1 for count, choice in chosen if choice in platforms):
         raise UsageError(f"{text!r} names several CPU platforms.", next_step="Name one, for a machine of one socket.")
     return assemble(text.strip(), accelerators, platforms[0] if platforms else None)
+
+
+def _parts(text: str) -> list[str]:
+    """A `+` may be part of a name: `Ryzen AI Max+ 395`, `8P+2E`."""
+    whole = _counted(text)[1]
+    is_one = not whole.endswith("+") and find_choice(whole) is not None
+    return [text] if is_one else _JOINED.split(text)
+
+
+def _named(name: str) -> Choice:
+    found = find_choice(name) or find_platform(name)
+    return choose(name) if found is None else found
 
 
 def assemble(name: str, accelerators: list[Choice], platform: Choice | None) -> Machine:
@@ -59,8 +74,15 @@ def assemble(name: str, accelerators: list[Choice], platform: Choice | None) -> 
         name=name,
         devices=(*numbered([_gpu(choice) for choice in accelerators]), _cpu(host)),
         cores=host.device.cores or 1,
+        cpu_features=host.device.features,
         assumed=tuple(assumed),
     )
+
+
+def system_bytes(memory_bytes: int) -> int:
+    """What the operating system and other programs keep: half a GiB and an eighth of the rest, 4 GiB at most."""
+    rest = max(0, memory_bytes - _SYSTEM_LEAST_BYTES)
+    return min(_SYSTEM_MOST_BYTES, round(_SYSTEM_LEAST_BYTES + _SYSTEM_SHARE * rest))
 
 
 def gpu_share_gib(memory_gb: int) -> float:
@@ -92,7 +114,7 @@ def numbered(devices: list[Device]) -> list[Device]:
 def _gpu(choice: Choice) -> Device:
     row = choice.device
     size = round(choice.memory_gb * GIB * row.usable)
-    return Device(
+    device = Device(
         name=row.backend,
         description=row.name,
         kind=row.kind,
@@ -100,22 +122,20 @@ def _gpu(choice: Choice) -> Device:
         memory_total_bytes=size,
         memory_free_bytes=size,
         unified=row.unified,
-        bandwidth_bytes_per_second=Rate(value=row.bandwidth_bytes_per_second, source="table"),
-        matmul_flops=Rate(value=row.fp16_flops, source="table") if row.fp16_flops else None,
     )
+    return with_rates(device, row)
 
 
 def _cpu(choice: Choice) -> Device:
-    row = choice.device
-    return Device(
+    device = Device(
         name="CPU",
-        description=row.name,
+        description=choice.device.name,
         kind="cpu",
         backend="cpu",
         memory_total_bytes=choice.memory_gb * GIB,
-        memory_free_bytes=(choice.memory_gb - _SYSTEM_GIB) * GIB,
-        bandwidth_bytes_per_second=Rate(value=row.bandwidth_bytes_per_second, source="table"),
+        memory_free_bytes=choice.memory_gb * GIB - system_bytes(choice.memory_gb * GIB),
     )
+    return with_rates(device, choice.device)
 
 
 def _unified(name: str, choice: Choice, assumed: list[str]) -> Machine:
@@ -124,12 +144,24 @@ def _unified(name: str, choice: Choice, assumed: list[str]) -> Machine:
         share = round(gpu_share_gib(choice.memory_gb) * GIB)
         assumed.append(f"macOS leaves {share / GIB:.1f} GiB of {choice.memory_gb} to the GPU, its default")
     else:
-        share = (choice.memory_gb - _SYSTEM_GIB) * GIB
-    assumed.append(f"the system and other programs take {_SYSTEM_GIB} GiB")
-    cpu = replace(_cpu(choice), description=row.base or row.name)
+        share = choice.memory_gb * GIB - system_bytes(choice.memory_gb * GIB)
+    assumed.append(f"the system and other programs take {_system_gib(choice.memory_gb)} GiB")
+    processor = find_platform(f"Apple {row.name}" if row.backend == "metal" else row.name)
+    plain = replace(row, fp16_flops=None, int8_ratio=None, generation="", name=row.base or row.name)
+    host = replace(choice, device=processor.device if processor else plain)
+    cpu = replace(_cpu(host), description=row.base or row.name)
     gpu = replace(_gpu(choice), memory_total_bytes=share, memory_free_bytes=min(share, cpu.memory_free_bytes))
-    device = numbered([gpu])[0]
-    return Machine(name=name, devices=(device, cpu), cores=row.cores or 1, assumed=tuple(assumed))
+    return Machine(
+        name=name,
+        devices=(numbered([gpu])[0], cpu),
+        cores=row.cores or 1,
+        cpu_features=host.device.features,
+        assumed=tuple(assumed),
+    )
+
+
+def _system_gib(memory_gb: int) -> str:
+    return f"{system_bytes(memory_gb * GIB) / GIB:.2g}"
 
 
 def _host_note(host: Choice) -> str:
@@ -137,4 +169,4 @@ def _host_note(host: Choice) -> str:
 
 
 def _size_note(host: Choice) -> str:
-    return f"{host.memory_gb} GB of memory ({_SYSTEM_GIB} of it in use) and {host.device.cores} cores"
+    return f"{host.memory_gb} GB of memory ({_system_gib(host.memory_gb)} of it in use) and {host.device.cores} cores"

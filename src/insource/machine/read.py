@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from insource.core.cgroup import memory_bound
-from insource.core.hardware import Device, DeviceKind, Machine, Rate
-from insource.machine.devices import KnownDevice, find_described
+from insource.core.hardware import Device, DeviceKind, Machine
+from insource.machine.devices import find_described, with_rates
 from insource.machine.probe import Probe
+from insource.machine.processors import vector_units
 
 FEATURES: Mapping[str, str] = {
     # as Linux spells them (x86, then arm), and as we do
@@ -114,17 +115,7 @@ def _accelerator(raw: Mapping[str, Any], kind: DeviceKind, memory: SystemMemory)
     )
     if device.unified:  # a driver knows nothing of the control group that binds us, nor of what others hold
         device = replace(device, memory_free_bytes=min(device.memory_free_bytes, memory.free_bytes))
-    return _with_table(device, known)
-
-
-def _with_table(device: Device, known: KnownDevice | None) -> Device:
-    if known is None:
-        return device
-    return replace(
-        device,
-        bandwidth_bytes_per_second=Rate(value=known.bandwidth_bytes_per_second, source="table"),
-        matmul_flops=Rate(value=known.fp16_flops, source="table") if known.fp16_flops else None,
-    )
+    return device if known is None else with_rates(device, known)
 
 
 def _cpu(probe: Probe, memory: SystemMemory) -> Device:
@@ -135,6 +126,7 @@ def _cpu(probe: Probe, memory: SystemMemory) -> Device:
         backend="cpu",
         memory_total_bytes=memory.total_bytes,
         memory_free_bytes=memory.free_bytes,
+        generation=vector_units(tuple(_features(probe))),
     )
 
 

@@ -23,7 +23,7 @@ from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_st
 
 from insource.core.errors import BadModelFile, DownloadFailed, UnknownModel
 from insource.core.gguf import GgufHeader, TensorInfo, joined
-from insource.core.remote import RemoteFile, RemoteModel
+from insource.core.remote import HeaderFile, RemoteFile, RemoteModel
 from insource.engines.models.gguf import parse_header
 from insource.engines.models.refs import ModelRef, is_gguf, parse_ref, pick_shards, safe_path
 
@@ -104,15 +104,20 @@ class _Hub:
     def _gguf(self, model: RemoteModel, ref: ModelRef, sizes: dict[str, int]) -> RemoteModel:
         names = pick_shards(ref.place, list(sizes), ref.selector)
 
-        def read(name: str) -> GgufHeader:
+        def read(name: str) -> tuple[GgufHeader, HeaderFile]:
             with self._opened(model, name) as file:
-                return parse_header(file, sizes[name], name=f"{ref.place}:{name}")
+                header = parse_header(cast("BinaryIO", file), sizes[name], name=f"{ref.place}:{name}")
+                data = file.passed(header.data_start_bytes)
+            return header, HeaderFile(name=name.rpartition("/")[2], size_bytes=sizes[name], data=data)
 
-        header = joined(_side_by_side(read, names))
+        found = _side_by_side(read, names)
+        header = joined([header for header, _ in found])
         return replace(
             model,
             id=f"{ref.place}:{names[0]}",
             header=header,
+            projector=_projector(sizes),
+            header_files=tuple(file for _, file in found),
             files=tuple(RemoteFile(name=name, size_bytes=sizes[name]) for name in names),
             license=model.license or header.license,
         )
@@ -130,7 +135,7 @@ class _Hub:
 
         def read(name: str) -> tuple[TensorInfo, ...]:
             with self._opened(model, name) as file:
-                return _safetensors_header(file, sizes[name], name=f"{model.id}:{name}")
+                return _safetensors_header(cast("BinaryIO", file), sizes[name], name=f"{model.id}:{name}")
 
         tensors = tuple(tensor for found in _side_by_side(read, names) for tensor in found)
         files = tuple(RemoteFile(name=name, size_bytes=sizes[name]) for name in names)
@@ -168,7 +173,7 @@ class _Hub:
     # --------------------------------------------------------------------------------------------------- inside
 
     @contextmanager
-    def _opened(self, model: RemoteModel, name: str, *, most_bytes: int = _MOST_HEADER_BYTES) -> Generator[BinaryIO]:
+    def _opened(self, model: RemoteModel, name: str, *, most_bytes: int = _MOST_HEADER_BYTES) -> Generator[_Forwards]:
         """The beginning of a file, to be read forwards."""
         url = hf_hub_url(model.id, name, revision=model.commit or None, endpoint=self._endpoint)
         headers = {**build_hf_headers(), "Range": f"bytes=0-{most_bytes - 1}", "Accept-Encoding": "identity"}
@@ -183,7 +188,7 @@ class _Hub:
                 retry_on_status_codes=(),
             ) as response:
                 hf_raise_for_status(response)
-                yield cast("BinaryIO", _Forwards(response.iter_raw(_CHUNK_BYTES), most_bytes=most_bytes, name=what))
+                yield _Forwards(response.iter_raw(_CHUNK_BYTES), most_bytes=most_bytes, name=what)
         except GatedRepoError as error:
             raise _gated(model.id) from error
         except (HTTPError, OSError) as error:
@@ -199,6 +204,12 @@ class _Hub:
             if status in (401, 403)
             else "Check the network and `hub_url`; `--offline` uses the shipped table of families instead.",
         )
+
+
+def _projector(sizes: Mapping[str, int]) -> RemoteFile | None:
+    found = [name for name in sizes if is_gguf(name) and "mmproj" in name.lower()]
+    smallest = min(found, key=lambda name: sizes[name], default=None)
+    return None if smallest is None else RemoteFile(name=smallest[:200], size_bytes=sizes[smallest])
 
 
 def _gated(place: str) -> DownloadFailed:
@@ -217,23 +228,23 @@ class _Forwards:
         self._most_bytes = most_bytes
         self._name = name
         self._data = bytearray()
-        """From `_start` on; what was passed is dropped."""
-        self._start = self._position = 0
+        self._position = 0
 
     def read(self, count: int) -> bytes:
         self._fill(self._position + count)
-        begin = self._position - self._start
-        found = bytes(self._data[begin : begin + count])
+        found = bytes(self._data[self._position : self._position + count])
         self._position += len(found)
-        if self._position - self._start > (1 << 20):
-            del self._data[: self._position - self._start]
-            self._start = self._position
         return found
+
+    def passed(self, count: int) -> bytes:
+        """The first bytes of the file, as far as they came."""
+        self._fill(min(count, self._most_bytes))
+        return bytes(self._data[:count])
 
     def seek(self, offset: int, whence: int = 0) -> int:
         self._position = offset + (self._position if whence == 1 else 0)
         self._fill(self._position)
-        if self._start + len(self._data) < self._position:
+        if len(self._data) < self._position:
             raise _bad(self._name, "ends inside its header")
         return self._position
 
@@ -243,7 +254,7 @@ class _Forwards:
                 f"The header of {self._name!r} is larger than {self._most_bytes:,} bytes, which no model's is.",
                 next_step="Don't use this file.",
             )
-        while self._start + len(self._data) < end:
+        while len(self._data) < end:
             chunk = next(self._chunks, None)
             if chunk is None:
                 return

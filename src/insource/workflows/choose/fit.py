@@ -7,7 +7,7 @@ exchanges say about its speed. Nothing is downloaded but headers, and nothing is
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, get_args
 
 from insource.core.architecture import ModelSpec
@@ -17,13 +17,14 @@ from insource.core.ports import ExchangeStore, Registry
 from insource.core.stored_models import StoredModel
 from insource.core.values import Task
 from insource.engines.models.stores.headers import kind_of
-from insource.fit.advice import Change, best_quantization, changes, largest_context, missing_bytes
+from insource.fit.advice import Change, best_quantization, changes, experts_apart, largest_context, missing_bytes
 from insource.fit.gguf_spec import spec_of_gguf
 from insource.fit.memory import predict_memory
 from insource.fit.quantization import QUANTIZATIONS, canonical_quantization
 from insource.fit.speed import NO_CORRECTIONS, Corrections, predict_speed
 from insource.fit.values import CacheType, MemoryPrediction, RunSettings, SpeedPrediction
 from insource.fit.work import Load
+from insource.workflows.choose.apart import NOTHING_APART, Apart, expert_layers
 from insource.workflows.choose.carried_load import Demand, carried_load
 from insource.workflows.choose.engine_speeds import corrections as learned_corrections
 from insource.workflows.choose.machine import HERE
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from insource.fit.capacity import Capacity
 
 DEFAULT_LATENCY_SECONDS = 30.0
+_ONE_PASS = "Speed: it is run in one pass, so it makes no tokens one after the other."
 _NO_SPEED = (
     "Speed: the bandwidth of a device that would hold the model is not known "
     "(`insource machine --measure`, or state it in a machine file)."
@@ -55,6 +57,10 @@ class FitQuestion:
     """Within which 95 of 100 of the task's requests must be answered."""
     extras: tuple[str, ...] = ()
     """References of what is loaded beside the model: a multimodal projector, LoRA adapters."""
+    draft: str = ""
+    """Reference of a smaller model that guesses ahead (`--model-draft`), with the same context."""
+    apart: Apart = NOTHING_APART
+    """Whose experts stay in the system's memory."""
     offline: bool = False
 
 
@@ -85,6 +91,15 @@ class TaskLoad:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExpertsApart:
+    """The routed experts of the first layers with the CPU, all else on accelerators."""
+
+    layers: int
+    memory: MemoryPrediction
+    speed: SpeedPrediction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FitReport:
     spec: ModelSpec
     found: str
@@ -92,6 +107,8 @@ class FitReport:
     machine: Machine
     run: RunSettings
     memory: MemoryPrediction
+    measured: bool
+    """The cache and the compute buffers are the engine's own figures, not the formulas'."""
     depth_tokens: int
     speed: SpeedPrediction | None
     largest_context_tokens: int | None
@@ -99,14 +116,17 @@ class FitReport:
     best_quantization: str | None
     """The one with the most bits that fits; None: none does, or the shape is not known well enough."""
     changes: tuple[Change, ...]
+    apart: ExpertsApart | None
+    """How it would run with experts in the system's memory, where that is faster; None: it is not, or can't be said."""
     load: TaskLoad | None
     """None: no task was named."""
 
     @property
     def unknown(self) -> tuple[str, ...]:
         """What could not be determined, as sentences."""
-        silent = () if self.speed is not None else (_NO_SPEED,)
-        return (*self.memory.unknown, *silent)
+        if self.speed is not None:
+            return self.memory.unknown
+        return (*self.memory.unknown, _NO_SPEED if self.spec.architecture.generates else _ONE_PASS)
 
     @property
     def missing_bytes(self) -> int:
@@ -118,8 +138,12 @@ def answer(question: FitQuestion, parts: FitParts) -> FitReport:
     quantization = canonical_quantization(question.quantization) if question.quantization else ""
     understood = understand(question.model, quantization=quantization, offline=question.offline, finder=parts.finder)
     machine = parts.find_machine(question.machine)
-    spec, run = with_extras(understood.spec, question.extras, parts.finder), question.run
-    memory = predict_memory(spec, machine, run)
+    spec = with_extras(understood.spec, question.extras, parts.finder)
+    run = replace(question.run, cpu_expert_layers=expert_layers(spec, question.apart))
+    if question.draft:
+        draft = understand(question.draft, quantization="", offline=question.offline, finder=parts.finder).spec
+        spec = with_draft(spec, draft, machine=machine, run=run)
+    memory, measured = _memory(spec, machine, run, understood=understood, finder=parts.finder)
     slot_tokens = run.context_tokens // run.slots
     depth = slot_tokens // 2 if question.depth_tokens is None else question.depth_tokens
     if depth > slot_tokens:
@@ -129,19 +153,56 @@ def answer(question: FitQuestion, parts: FitParts) -> FitReport:
         )
     learned = _learned(parts, spec, machine) if question.machine == HERE else NO_CORRECTIONS
     best = _best(understood, machine, run)
+    speed = predict_speed(spec, machine, run, memory=memory, load=Load(depth_tokens=depth), corrections=learned)
     return FitReport(
         spec=spec,
         found=understood.found,
         machine=machine,
         run=run,
         memory=memory,
+        measured=measured,
         depth_tokens=depth,
-        speed=predict_speed(spec, machine, run, memory=memory, load=Load(depth_tokens=depth), corrections=learned),
-        largest_context_tokens=largest_context(spec, machine, run),
+        speed=speed,
+        apart=_apart(spec, machine, run, depth=depth, faster_than=speed),
+        largest_context_tokens=None if measured else largest_context(spec, machine, run),
         best_quantization=best.weights.quantization if best is not None else None,
-        changes=changes(spec, machine, run, smaller=best),
+        changes=() if measured else changes(spec, machine, run, smaller=best),
         load=_load(question, parts, spec=spec, machine=machine, corrections=learned) if question.task else None,
     )
+
+
+def _memory(
+    spec: ModelSpec, machine: Machine, run: RunSettings, *, understood: Understood, finder: ModelFinder
+) -> tuple[MemoryPrediction, bool]:
+    """By the formulas; for an architecture that they don't know, by the engine, where it can say."""
+    predicted = predict_memory(spec, machine, run)
+    if predicted.fits is not None or not understood.header_files or finder.measure is None:
+        return predicted, False
+    found = finder.measure(understood.header_files, asdict(run))
+    if isinstance(found, str):
+        return replace(predicted, unknown=(*predicted.unknown, found)), False
+    return predict_memory(spec, machine, run, measured=found), True
+
+
+def with_draft(spec: ModelSpec, draft: ModelSpec, *, machine: Machine, run: RunSettings) -> ModelSpec:
+    """With all that a draft model takes: it has a cache and compute buffers of its own."""
+    alone = replace(machine, devices=(machine.cpu,))
+    size = predict_memory(draft, alone, replace(run, cpu_expert_layers=())).total_bytes
+    return replace(spec, extra_bytes=spec.extra_bytes + size)
+
+
+def _apart(
+    spec: ModelSpec, machine: Machine, run: RunSettings, *, depth: int, faster_than: SpeedPrediction | None
+) -> ExpertsApart | None:
+    chosen = experts_apart(spec, machine, run)
+    if chosen is None:
+        return None
+    memory = predict_memory(spec, machine, chosen)
+    speed = predict_speed(spec, machine, chosen, memory=memory, load=Load(depth_tokens=depth))
+    if speed is None or faster_than is None:
+        return None
+    faster = speed.decode_tokens_per_second.mid > faster_than.decode_tokens_per_second.mid
+    return ExpertsApart(layers=len(chosen.cpu_expert_layers), memory=memory, speed=speed) if faster else None
 
 
 def _load(

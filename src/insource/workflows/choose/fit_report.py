@@ -5,7 +5,7 @@ from __future__ import annotations
 from insource.core.values import JsonObject
 from insource.fit.advice import is_whole
 from insource.fit.values import DeviceMemory, Estimate, MemoryPrediction
-from insource.workflows.choose.fit import FitReport, TaskLoad
+from insource.workflows.choose.fit import ExpertsApart, FitReport, TaskLoad
 
 _GIB = 2**30
 
@@ -13,6 +13,11 @@ _GIB = 2**30
 def sentences(report: FitReport) -> list[str]:
     """The answer in words, the verdict first. Pure."""
     told = [_verdict(report)]
+    if report.measured:
+        told.append(
+            "Cache and compute buffers were measured by the engine: its own allocation for this header and these "
+            "settings, on a CPU; on accelerators the cache was spread evenly over the layers."
+        )
     slots = report.run.slots
     if report.largest_context_tokens is not None:
         each = f" ({slots} slots of {report.largest_context_tokens // slots:,})" if slots > 1 else ""
@@ -25,8 +30,16 @@ def sentences(report: FitReport) -> list[str]:
             f"decode {_speed(report.speed.decode_tokens_per_second)}, "
             f"prefill {_speed(report.speed.prefill_tokens_per_second)} tokens/s. {report.speed.basis}"
         )
+    if report.apart is not None:
+        apart = report.apart
+        told.append(
+            f"Faster with the experts of {apart.layers} layers in the system's memory (--n-cpu-moe {apart.layers}) and "
+            f"all else on the accelerator: decode {_speed(apart.speed.decode_tokens_per_second)} tokens/s."
+        )
     if report.load is not None:
         told.append(_load(report.load))
+    told += [f"Note: {note}." for note in report.spec.architecture.notes]
+    told += [f"Not counted: {note}." for note in report.spec.not_counted]
     told += [f"Assumed: {note}." for note in report.machine.assumed]
     told += [f"Cannot say: {sentence}" for sentence in report.unknown]
     if report.memory.fits is False:
@@ -55,6 +68,16 @@ def _load(load: TaskLoad) -> str:
     )
 
 
+def _apart_json(apart: ExpertsApart | None) -> JsonObject | None:
+    if apart is None:
+        return None
+    decode = apart.speed.decode_tokens_per_second
+    return {
+        "n_cpu_moe": apart.layers,
+        "decode_tokens_per_second": {"low": decode.low, "mid": decode.mid, "high": decode.high},
+    }
+
+
 def _verdict(report: FitReport) -> str:
     memory = report.memory
     need = f"{_need(memory) / _GIB:.2f} GiB, {sum(d.margin_bytes for d in memory.devices) / _GIB:.2f} of them margin"
@@ -63,7 +86,9 @@ def _verdict(report: FitReport) -> str:
     if not memory.fits:
         return f"Does not fit: it needs {need}; {report.missing_bytes / _GIB:.2f} GiB are missing."
     split = ""
-    if not is_whole(report.spec, report.machine, memory):
+    if memory.apart_layers:
+        split = f" The experts of {memory.apart_layers} layers lie in the CPU's memory."
+    elif not is_whole(report.spec, report.machine, memory):
         layers = len(report.spec.architecture.layers) + 1
         split = f" {memory.gpu_layers} of {layers} layers lie on the accelerator, the rest in the CPU's memory."
     return f"Fits: it needs {need}.{split}"
@@ -93,6 +118,11 @@ def fit_json(report: FitReport) -> JsonObject:
         "quantization": report.spec.weights.quantization,
         "license": report.spec.license,
         "source": report.spec.source,
+        "measured_by_engine": report.measured,
+        "notes": list(report.spec.architecture.notes),
+        "not_counted": list(report.spec.not_counted),
+        "expert_layers_on_cpu": memory.apart_layers,
+        "experts_apart": _apart_json(report.apart),
         "exact_weights": report.spec.weights.exact,
         "context_tokens": report.run.context_tokens,
         "slots": report.run.slots,

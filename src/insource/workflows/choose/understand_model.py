@@ -6,7 +6,7 @@ configuration, that the Hub holds; the shipped table of families; a row of the c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from insource.core.architecture import ModelSpec
@@ -14,7 +14,7 @@ from insource.core.catalogue import CatalogueModel
 from insource.core.errors import DownloadFailed, UnknownModel, UsageError
 from insource.core.gguf import GgufHeader
 from insource.core.ports import Catalogue
-from insource.core.remote import RemoteModel
+from insource.core.remote import Allocation, HeaderFile, RemoteModel
 from insource.core.stored_models import StoredModel
 from insource.engines.models.refs import ModelRef, parse_ref
 from insource.fit.catalogue_spec import spec_of_row
@@ -36,6 +36,8 @@ class ModelFinder:
     read_remote: Callable[[str], RemoteModel]
     """Raises UnknownModel, DownloadFailed, BadModelFile."""
     catalogue: Catalogue
+    measure: Callable[[Sequence[HeaderFile], Mapping[str, object]], Allocation | str] | None = None
+    """The engine's own allocation for a header under the settings of a run; a sentence where it has no answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,8 @@ class Understood:
     """A sentence: where the facts are from."""
     requantize: Callable[[str], ModelSpec] | None
     """The same model in another quantisation; None: its shape is not known well enough."""
+    header_files: tuple[HeaderFile, ...] = ()
+    """For the engine itself to read; empty: there is no GGUF file of it."""
 
 
 def understand(name: str, *, quantization: str, offline: bool, finder: ModelFinder) -> Understood:
@@ -97,7 +101,8 @@ def _from_file(name: str, finder: ModelFinder) -> Understood:
     stored = finder.find_stored(name)
     header = finder.read_header(stored)
     spec = replace(spec_of_gguf(header, name=stored.ref), license=stored.license or header.license)
-    return Understood(spec=spec, found="Read from the file's own header.", requantize=_like(spec))
+    files = tuple(HeaderFile(name=path.name, size_bytes=path.stat().st_size, path=path) for path in stored.paths)
+    return Understood(spec=spec, found="Read from the file's own header.", requantize=_like(spec), header_files=files)
 
 
 def _from_hub(ref: ModelRef, quantization: str, finder: ModelFinder) -> Understood:
@@ -128,7 +133,15 @@ def _from_hub(ref: ModelRef, quantization: str, finder: ModelFinder) -> Understo
         assert remote.header is not None, "a remote model has one of the two"
         spec = spec_of_gguf(remote.header, name=remote.id)
         found, requantize = "Read from the file's header on the Hub.", _like(spec)
-    return Understood(spec=replace(spec, license=remote.license), found=found, requantize=requantize)
+    spec = replace(spec, license=remote.license, not_counted=(*spec.not_counted, *_offered(remote)))
+    return Understood(spec=spec, found=found, requantize=requantize, header_files=remote.header_files)
+
+
+def _offered(remote: RemoteModel) -> tuple[str, ...]:
+    file = remote.projector
+    if file is None:
+        return ()
+    return (f"the projector {file.name} beside it ({file.size_bytes / 2**30:.2f} GiB), for images or sound",)
 
 
 def _from_shipped(name: str, quantization: str, finder: ModelFinder) -> Understood:

@@ -1,24 +1,38 @@
-"""llama.cpp's own allocator, asked what it would allocate: `python allocator.py` in a process of its own.
+"""llama.cpp's own allocator, asked what it would allocate: `python -m insource.engines.allocator_process`.
 
-It drives the pinned engine's shared library (`xllamacpp.abi3.so`) through ctypes: a model is loaded with `no_alloc`, so
-a header with a hole in place of its data is enough, and every context only plans its buffers. That is a private,
-version-bound trick: the layouts below are those of this build's llama.h and are checked against the defaults that it
-returns. Good for a test, not for a product.
+A process of its own, because a file from strangers may crash the engine, and because all it takes ends with it. It
+drives the pinned engine's shared library (`xllamacpp.abi3.so`) through ctypes: a model is loaded with `no_alloc`, so a
+header with a hole in place of its data is enough, and every context only plans its buffers. That is a private,
+version-bound way: the layouts below are those of this build's llama.h and are checked against the defaults that it
+returns; where they differ, nothing is answered (design/2026-11-30-engine-allocation.md).
 
 stdin: one JSON object a line, {"path": …} once, then settings; stdout: one JSON object for each settings.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes as c
 import json
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "iq4_nl": 20, "bf16": 30}
+_TYPES: Mapping[str, int] = {
+    "f32": 0,
+    "f16": 1,
+    "q4_0": 2,
+    "q4_1": 3,
+    "q5_0": 6,
+    "q5_1": 7,
+    "q8_0": 8,
+    "iq4_nl": 20,
+    "bf16": 30,
+}
 _LOAD_MODE_NONE = 0
+_MOST_BYTES = 8 << 30
 
 
 class _ModelParams(c.Structure):
@@ -149,6 +163,7 @@ def breakdown(so: Any, made: Any) -> dict[str, int]:
 
 
 def main() -> None:
+    _limit_memory()
     so = library()
     quiet = c.CFUNCTYPE(None, c.c_int, c.c_char_p, c.c_void_p)(lambda level, text, data: None)
     if "--verbose" not in sys.argv:
@@ -165,6 +180,14 @@ def main() -> None:
         sys.stdout.write(json.dumps(found) + "\n")
         so.llama_free(made)
     sys.stdout.flush()
+
+
+def _limit_memory() -> None:
+    """Against a header that makes the engine ask for more: planning the largest models takes under 2 GiB."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource  # not on Windows
+
+        resource.setrlimit(resource.RLIMIT_DATA, (_MOST_BYTES, _MOST_BYTES))
 
 
 if __name__ == "__main__":
