@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from insource.core.errors import UsageError
-from insource.core.ports import ExchangeFilter
+from insource.core.stores import ExchangeFilter
 from insource.core.values import Exchange, Marks, Route
 from insource.store.database import Database, open_database
 from insource.store.exchanges import SqlExchangeStore

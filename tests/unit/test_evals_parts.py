@@ -11,17 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from insource.core.values import (
-    Example,
-    Exchange,
-    JsonObject,
-    Outcome,
-    OutputKind,
-    OutputProfile,
-    ReferenceKind,
-    Route,
-    Verdict,
-)
+from insource.core.evidence import Example, Outcome, Verdict
+from insource.core.values import Exchange, JsonObject, OutputKind, OutputProfile, ReferenceKind, Route
 from insource.evals.comparison import (
     Decision,
     Trial,

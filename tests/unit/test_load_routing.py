@@ -12,10 +12,10 @@ import pytest
 
 from insource.config import Settings
 from insource.core.errors import UnknownModel
+from insource.core.evidence import Candidate
 from insource.core.fakes import FakeClock, FakeEngine
 from insource.core.ports import Demand
 from insource.core.values import (
-    Candidate,
     EngineSettings,
     EngineState,
     Matcher,

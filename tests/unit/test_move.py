@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from insource.core.values import Candidate, Evaluation, Verdict
+from insource.core.evidence import Candidate, Evaluation, Verdict
 from insource.workflows.prove.move import choose_target
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)

@@ -13,21 +13,12 @@ import pytest
 
 from insource.config import Settings
 from insource.core.errors import EmptyLog, EngineFailed, UpstreamError, UsageError
+from insource.core.evidence import Example, Verdict
 from insource.core.fakes import FakeEngine, json_reply
 from insource.core.hashing import file_sha256
-from insource.core.ports import Ask, Call, ExchangeFilter, Reply
-from insource.core.values import (
-    EngineState,
-    Example,
-    Exchange,
-    JsonObject,
-    Matcher,
-    ModelFile,
-    OutputKind,
-    OutputProfile,
-    Task,
-    Verdict,
-)
+from insource.core.ports import Ask, Call, Reply
+from insource.core.stores import ExchangeFilter
+from insource.core.values import EngineState, Exchange, JsonObject, Matcher, ModelFile, OutputKind, OutputProfile, Task
 from insource.engines.llamacpp import LlamaCppEngine
 from insource.evals.answering import ANSWER_TOKENS, Answerer, bounded
 from insource.evals.examples import to_example
