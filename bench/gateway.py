@@ -30,7 +30,7 @@ import psutil
 import uvloop
 
 from insource.config import Settings
-from insource.core.ports import Registry
+from insource.core.stores import Registry
 from insource.core.values import JsonObject, Matcher, Move, OutputKind, OutputProfile, Pin, Stage, Task
 from insource.gateway.server import bind, make_server
 from insource.store.database import open_database

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from insource import plugins
 from insource.config import Settings, secret, user_home
-from insource.core.ports import Call, Catalogue, Engine, ExchangeStore, PrivacyDetector, Registry, Reply, Upstream
+from insource.core.ports import Call, Catalogue, Engine, PrivacyDetector, Reply, Upstream
+from insource.core.stores import EvidenceStore, ExchangeStore, Registry
 from insource.core.values import EngineSettings, Exchange, ModelFile, PrivacySpan
 from insource.store.writer import BatchingWriter, WriterHealth
 from insource.workflows.services import Progress, Services
@@ -225,15 +226,16 @@ def _engine(settings: Settings, model: ModelFile, wanted: EngineSettings) -> Eng
 
 
 @contextmanager
-def _store(settings: Settings) -> Generator[tuple[ExchangeStore, Registry]]:
+def _store(settings: Settings) -> Generator[tuple[ExchangeStore, Registry, EvidenceStore]]:
     """Late, with SQLAlchemy: not every command has a store."""
     from insource.store.database import open_database
+    from insource.store.evidence import SqlEvidence
     from insource.store.exchanges import SqlExchangeStore
     from insource.store.registry import SqlRegistry
 
     database = open_database(settings.store_url)
     try:
-        yield SqlExchangeStore(database), SqlRegistry(database)
+        yield SqlExchangeStore(database), SqlRegistry(database), SqlEvidence(database)
     finally:
         database.close()
 
@@ -258,12 +260,13 @@ def open_scout(settings: Settings) -> Generator[ScoutParts]:
             find_machine=lambda text: find_machine(text, folders, clock=SystemClock()),
             registry=None,
             exchanges=None,
+            evidence=None,
         )
         if not settings.has_store:
             yield parts
             return
-        with _store(settings) as (exchanges, registry):
-            yield replace(parts, exchanges=exchanges, registry=registry)
+        with _store(settings) as (exchanges, registry, evidence):
+            yield replace(parts, exchanges=exchanges, registry=registry, evidence=evidence)
 
 
 @contextmanager
@@ -321,7 +324,7 @@ def open_fit(settings: Settings) -> Generator[FitParts]:
     if not settings.has_store:
         yield parts
         return
-    with _store(settings) as (exchanges, registry):
+    with _store(settings) as (exchanges, registry, _):
         yield replace(parts, exchanges=exchanges, registry=registry)
 
 
@@ -357,12 +360,16 @@ def open_services(settings: Settings) -> Generator[Services]:
 
         return pull_default(models().sources, cache=models().cache, progress=progress)
 
-    with _store(settings) as (exchanges, registry), closing(_Writer(exchanges, settings.flush_seconds)) as writer:
+    with (
+        _store(settings) as (exchanges, registry, evidence),
+        closing(_Writer(exchanges, settings.flush_seconds)) as writer,
+    ):
         yield Services(
             settings=settings,
             clock=SystemClock(),
             exchanges=exchanges,
             registry=registry,
+            evidence=evidence,
             detector=_Detector(settings.privacy_detector),
             make_scan=lambda: _scan_process(settings),
             provider=_Provider(settings, exchanges),

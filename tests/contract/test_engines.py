@@ -28,7 +28,8 @@ from insource.engines.llamacpp import LlamaCppEngine
 from insource.engines.process import Command, WorkerLimits, WorkerProcess
 from insource.engines.worker import WorkerParameters
 from insource.wire.client import Client
-from insource.workflows.serve.answer_locally import Local, answer_locally
+from insource.workflows.asking import Local
+from insource.workflows.serve.answer_locally import answer_locally
 from tests.fakes.responder import running_responder
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from insource.core.errors import UsageError
-from insource.core.ports import ExchangeFilter
+from insource.core.stores import ExchangeFilter
 from insource.core.values import Exchange, Marks, Route
 from insource.store.database import Database, open_database
 from insource.store.exchanges import SqlExchangeStore

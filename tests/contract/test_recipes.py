@@ -10,9 +10,10 @@ import pytest
 
 from insource import plugins
 from insource.core.errors import BadInput
+from insource.core.evidence import Example
 from insource.core.hashing import sha256_hex
 from insource.core.ports import Ask, Demand, Recipe
-from insource.core.values import Example, JsonObject, LocalAnswer, OutputKind, OutputProfile
+from insource.core.values import JsonObject, LocalAnswer, OutputKind, OutputProfile
 
 LABELS = ("card", "refund", "transfer")
 OUTPUT = OutputProfile(kind=OutputKind.LABEL, labels=LABELS)

@@ -8,23 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from insource.core.errors import StorageError
-from insource.core.values import (
-    Candidate,
-    Certificate,
-    EngineSettings,
-    Evaluation,
-    Figures,
-    Interval,
-    Matcher,
-    Move,
-    Outcome,
-    OutputKind,
-    OutputProfile,
-    Pin,
-    Stage,
-    Task,
-    Verdict,
-)
+from insource.core.evidence import Candidate, Certificate, Evaluation, Figures, Interval, Outcome, Verdict
+from insource.core.values import EngineSettings, Matcher, Move, OutputKind, OutputProfile, Pin, Stage, Task
 from insource.store.database import Database
 from insource.store.registry import SqlRegistry
 

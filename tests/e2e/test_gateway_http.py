@@ -17,7 +17,7 @@ from insource.core.errors import UsageError
 from insource.core.fakes import FakeEngine
 from insource.gateway.server import bind
 from insource.providers.openai_compatible import OpenAICompatible
-from insource.workflows.serve.answer_locally import Local
+from insource.workflows.asking import Local
 from insource.workflows.serve.record_exchange import CLIENT_LEFT
 from tests.fakes.loopback import HALF, JSON, MESSAGES, Setup, count, gateway, new_exchange, wait_for_health
 from tests.fakes.serving import FixedRecipe, candidate, completion, cut_stream, moved, says

@@ -11,7 +11,7 @@ import pytest
 
 from insource.core.fakes import FakeEngine
 from insource.gateway.guard import Guard
-from insource.workflows.serve.answer_locally import Local
+from insource.workflows.asking import Local
 from tests.fakes.loopback import Setup, gateway, wait_for_health
 from tests.fakes.serving import says
 

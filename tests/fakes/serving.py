@@ -36,7 +36,7 @@ from insource.routing.decide import LOCAL_PREFIX, RoutingTable
 from insource.traffic.request_scan import body_kinds
 from insource.wire import chat, json_text
 from insource.wire.sse import completion_to_sse
-from insource.workflows.serve.answer_locally import Local
+from insource.workflows.asking import Local
 from insource.workflows.serve.engine_pool import EnginePool
 from insource.workflows.serve.handle_request import Answer, Joints, RequestHandler
 from insource.workflows.serve.incoming import Incoming

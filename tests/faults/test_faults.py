@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from insource.cli.session import load_settings
-from insource.core.ports import ExchangeFilter
+from insource.core.stores import ExchangeFilter
 from insource.core.values import Exchange
 from insource.evals.examples import to_example
 from insource.gateway.server import gateway_app

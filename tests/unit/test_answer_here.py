@@ -13,7 +13,7 @@ from insource.core.fakes import FakeEngine, FakeUpstream, json_reply
 from insource.core.ports import Call, Demand, Reply
 from insource.core.values import CHAT_ENDPOINT, JsonObject, LocalAnswer, Marks, Stage
 from insource.wire.wholeness import judge
-from insource.workflows.serve.answer_locally import Local
+from insource.workflows.asking import Local
 from tests.fakes.serving import (
     Bench,
     FixedRecipe,

@@ -11,7 +11,7 @@ import pytest
 
 from insource.core.errors import BadInput, EmptyLog, UnknownTask, UsageError
 from insource.core.fakes import FakeDetector
-from insource.core.ports import ExchangeFilter
+from insource.core.stores import ExchangeFilter
 from insource.core.values import Exchange, JsonObject, Move, Route, Stage
 from insource.store.database import open_database
 from insource.store.exchanges import SqlExchangeStore

@@ -10,7 +10,7 @@ from insource.core.fakes import FakeEngine, FakeUpstream, json_reply
 from insource.core.ports import Reply
 from insource.core.values import EngineState, Marks
 from insource.wire.sse import DONE, completion_to_sse, format_event
-from insource.workflows.serve.answer_locally import Local
+from insource.workflows.asking import Local
 from tests.fakes.serving import (
     Answerer,
     Bench,

@@ -13,10 +13,10 @@ import pytest
 
 from insource.config import Settings
 from insource.core.errors import EngineFailed, UnknownModel
+from insource.core.evidence import Candidate
 from insource.core.fakes import FakeClock, FakeEngine
 from insource.core.ports import Call, Demand, Engine, Reply
 from insource.core.values import (
-    Candidate,
     EngineSettings,
     EngineState,
     Matcher,

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from insource.config import Settings
+from insource.core.evidence import Verdict
 from insource.core.fakes import FakeEngine, json_reply
 from insource.core.hashing import file_sha256
 from insource.core.ports import Call, Reply
-from insource.core.values import CostSource, Exchange, ModelFile, Pin, Verdict
+from insource.core.values import CostSource, Exchange, ModelFile, Pin
 from insource.wiring import open_services
 from insource.workflows.plan import make_plan, plan_json, spend_of
 from insource.workflows.services import Services

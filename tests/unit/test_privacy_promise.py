@@ -23,7 +23,7 @@ from insource.routing.decide import RoutingTable
 from insource.traffic.request_scan import body_kinds
 from insource.traffic.scan_client import ScanProcess
 from insource.wire import json_text
-from insource.workflows.serve.answer_locally import Local
+from insource.workflows.asking import Local
 from insource.workflows.serve.scans import Scans
 from tests.fakes.plugins import install_moody_detector
 from tests.fakes.serving import (

@@ -20,9 +20,10 @@ from insource.adapt.features import grams, index_of, row, vocabulary
 from insource.adapt.head import MIN_EXAMPLES, HeadRecipe
 from insource.adapt.prompt import PromptRecipe
 from insource.core.errors import BadInput
+from insource.core.evidence import Example
 from insource.core.hashing import sha256_hex
 from insource.core.ports import Ask
-from insource.core.values import Example, JsonObject, LocalAnswer, OutputKind, OutputProfile
+from insource.core.values import JsonObject, LocalAnswer, OutputKind, OutputProfile
 
 
 def profile(*labels: str, kind: OutputKind = OutputKind.LABEL, schema: JsonObject | None = None) -> OutputProfile:

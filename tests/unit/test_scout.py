@@ -17,19 +17,8 @@ from typer.testing import CliRunner
 from insource.cli.main import app
 from insource.cli.session import load_settings
 from insource.core.errors import BadInput, EmptyLog, InsourceError, UnknownTask, UsageError
-from insource.core.values import (
-    Candidate,
-    EngineSettings,
-    Evaluation,
-    Exchange,
-    Figures,
-    Interval,
-    Matcher,
-    OutputKind,
-    OutputProfile,
-    Task,
-    Verdict,
-)
+from insource.core.evidence import Candidate, Evaluation, Figures, Interval, Verdict
+from insource.core.values import EngineSettings, Exchange, Matcher, OutputKind, OutputProfile, Task
 from insource.engines.models.catalogue import DEFAULT_MODEL
 from insource.hub.names import model_key
 from insource.hub.snapshot import SnapshotCatalogue, SnapshotRow

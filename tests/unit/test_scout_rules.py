@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insource.core.catalogue import Ancestry, CatalogueModel
-from insource.core.values import Interval, Verdict
+from insource.core.evidence import Interval, Verdict
 from insource.hub.activity import Activity, Group, group_copies
 from insource.hub.arena import ArenaScore
 from insource.hub.licences import CLASSES, LicencePolicy, licence_class, parse_policy

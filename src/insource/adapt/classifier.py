@@ -6,8 +6,9 @@ cluster, and the scores of texts whose label a classifier never saw. Gates and f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,17 @@ from scipy.special import logsumexp, softmax
 from insource.adapt.asking import artifact_header, read_header
 from insource.adapt.features import Floats, grams, index_of, row, vocabulary
 from insource.adapt.static_embeddings import DIMENSIONS, NAME, embed
+from insource.core.answers import find_label
 from insource.core.errors import BadInput
+from insource.core.evidence import Example
 from insource.core.values import JsonObject
+from insource.wire.chat import user_text
 
 Integers = npt.NDArray[np.int64]
 _FLOAT = np.dtype("<f4")
+KIND = "classifier"
+MIN_PER_LABEL = 5
+"""A label seen less often is never predicted: it can't be in every fold, and what can't be checked is not claimed."""
 _FOLDS = 3
 """Of the cross-fitting, each one more regression. Five cover as much at 2 % risk (77 intents)."""
 _LABEL_GROUPS = 5
@@ -37,10 +44,10 @@ _INVERSE_REGULARISATION = 30.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedClassifier:
     classifier: Classifier
-    held_out: Floats
-    """(texts, labels): logits by a classifier that was fitted without the text's fold."""
+    held_out: Mapping[str, Floats]
+    """Exchange id -> logits (labels,) by a classifier that was fitted without the text's cluster."""
     left_out: Floats
-    """(texts,): largest logit by a classifier that never saw the text's label; NaN where there is none (two labels)."""
+    """(texts,): largest logit by a classifier that never saw the text's label; empty where it can't be tried."""
 
 
 class Classifier:
@@ -52,13 +59,14 @@ class Classifier:
         self._index = index_of(self._names)
         self._arrays = arrays
         self._idf = arrays.idf.astype(np.float64)
+        self.logits = lru_cache(maxsize=64)(self._logits)
 
     @property
     def temperature(self) -> float:
         return self._arrays.temperature
 
-    def logits(self, text: str) -> Floats:
-        """(labels,), raw. All equal where nothing in the text is known."""
+    def _logits(self, text: str) -> Floats:
+        """(labels,), raw. The latest are kept: a head and its novelty score ask for the same."""
         columns, values = row(grams(text), self._index, self._idf)
         arrays = self._arrays
         static = _STATIC_WEIGHT * embed([text])[0]
@@ -69,7 +77,7 @@ class Classifier:
         """Calibrated; for one text or many."""
         return softmax(logits / self.temperature, axis=-1)
 
-    def artifact(self, recipe: str) -> bytes:
+    def artifact(self) -> bytes:
         """A line of JSON and raw little-endian float32 arrays: no code, and the same bytes for the same fit."""
         arrays = self._arrays
         header: JsonObject = {
@@ -80,36 +88,37 @@ class Classifier:
         }
         parts = (arrays.idf, arrays.weights, arrays.static, arrays.bias)
         body = b"".join(np.ascontiguousarray(part, dtype=_FLOAT).tobytes() for part in parts)
-        return b"\n".join([artifact_header(recipe, header), body])
+        return b"\n".join([artifact_header(KIND, header), body])
 
-    @classmethod
-    def load(cls, artifact: bytes, recipe: str) -> Classifier:
-        """Raises BadInput for other bytes."""
-        head, _, body = artifact.partition(b"\n")
-        header = read_header(head, recipe)
-        try:
-            labels, names, temperature = list(header["labels"]), list(header["grams"]), float(header["temperature"])
-            numbers = np.frombuffer(body, dtype=_FLOAT)
-            ends = np.cumsum([len(names), len(names) * len(labels), DIMENSIONS * len(labels)])
-            idf, weights, static, bias = np.split(numbers, ends)
-            arrays = _Arrays(
-                idf=idf,
-                weights=weights.reshape(len(names), len(labels)),
-                static=static.reshape(DIMENSIONS, len(labels)),
-                bias=bias.reshape(len(labels)),
-                temperature=temperature,
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadInput(
-                f"This artifact of {recipe!r} is damaged: {error}.",
-                next_step="Make the candidate again with `insource evaluate`.",
-            ) from error
-        if header.get("static") != NAME:
-            raise BadInput(
-                f"This artifact of {recipe!r} was made with other embeddings ({header.get('static')!r}).",
-                next_step="Make the candidate again with `insource evaluate`.",
-            )
-        return cls(labels, names, arrays=arrays)
+
+@lru_cache(maxsize=8)
+def load_classifier(artifact: bytes) -> Classifier:
+    """Raises BadInput for other bytes. Equal artifacts are one object, shared by the candidates fitted beside it."""
+    head, _, body = artifact.partition(b"\n")
+    header = read_header(head, KIND)
+    try:
+        labels, names, temperature = list(header["labels"]), list(header["grams"]), float(header["temperature"])
+        numbers = np.frombuffer(body, dtype=_FLOAT)
+        ends = np.cumsum([len(names), len(names) * len(labels), DIMENSIONS * len(labels)])
+        idf, weights, static, bias = np.split(numbers, ends)
+        arrays = _Arrays(
+            idf=idf,
+            weights=weights.reshape(len(names), len(labels)),
+            static=static.reshape(DIMENSIONS, len(labels)),
+            bias=bias.reshape(len(labels)),
+            temperature=temperature,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(
+            f"This artifact of a classifier is damaged: {error}.",
+            next_step="Make the candidate again with `insource evaluate`.",
+        ) from error
+    if header.get("static") != NAME:
+        raise BadInput(
+            f"This classifier was made with other embeddings ({header.get('static')!r}).",
+            next_step="Make the candidate again with `insource evaluate`.",
+        )
+    return Classifier(labels, names, arrays=arrays)
 
 
 class _Arrays:
@@ -121,10 +130,52 @@ class _Arrays:
         self.temperature = temperature
 
 
-def fit_classifier(texts: Sequence[str], labels: Sequence[str], clusters: Sequence[str]) -> FittedClassifier:
-    """At least two labels. Deterministic; `clusters` keep near-duplicates in one fold. Raises BadInput."""
-    known = sorted(set(labels))
-    targets = np.array([known.index(label) for label in labels], dtype=np.int64)
+def fit_classifier(examples: Sequence[Example], labels: Sequence[str]) -> FittedClassifier:
+    """Deterministic for a set of examples, in any order. Raises BadInput when fewer than two labels are frequent."""
+    rows: dict[tuple[str, str], _Row] = {}
+    for example in sorted(examples, key=lambda e: (e.input_sha256, e.exchange_id)):
+        label = find_label(example.reference, labels)
+        if label is not None:
+            rows.setdefault((example.input_sha256, label), _Row(user_text(example.request), label, example.cluster))
+    fitted = _fit(tuple(rows.values()))
+    held: dict[str, Floats] = {}
+    for example in examples:
+        row_of = rows.get((example.input_sha256, find_label(example.reference, labels) or ""))
+        known = fitted.held_out.get(row_of) if row_of is not None else None
+        # What was not fitted on (its label is too rare) was not seen either.
+        held[example.exchange_id] = fitted.classifier.logits(user_text(example.request)) if known is None else known
+    return FittedClassifier(classifier=fitted.classifier, held_out=held, left_out=fitted.left_out)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    text: str
+    label: str
+    cluster: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    classifier: Classifier
+    held_out: Mapping[_Row, Floats]
+    left_out: Floats
+
+
+@lru_cache(maxsize=2)
+def _fit(rows: tuple[_Row, ...]) -> _Fit:
+    """The latest two are kept: a head and the novelty score of other recipes are one fit."""
+    counts: dict[str, int] = {}
+    for each in rows:
+        counts[each.label] = counts.get(each.label, 0) + 1
+    known = sorted(label for label, count in counts.items() if count >= MIN_PER_LABEL)
+    if len(known) < 2:
+        raise BadInput(
+            f"Fewer than two labels have {MIN_PER_LABEL} examples.", next_step="Record or import more of this task."
+        )
+    place = {label: at for at, label in enumerate(known)}
+    kept = [each for each in rows if each.label in place]
+    texts = [each.text for each in kept]
+    targets = np.array([place[each.label] for each in kept], dtype=np.int64)
     counted = [grams(text) for text in texts]
     names, idf = vocabulary(counted)
     idf = idf.astype(_FLOAT).astype(np.float64)
@@ -133,7 +184,7 @@ def fit_classifier(texts: Sequence[str], labels: Sequence[str], clusters: Sequen
     matrix = sparse.hstack([words, sparse.csr_matrix(_STATIC_WEIGHT * embed(texts))]).tocsr()
     if not matrix.nnz:
         raise BadInput("The requests of this task have no text to tell them apart.", next_step="Use another recipe.")
-    held_out = _held_out_logits(matrix, targets, _folds(targets, clusters))
+    held_out = _held_out_logits(matrix, targets, _folds(targets, [each.cluster for each in kept]))
     weights, bias = _regression(matrix, targets)
     arrays = _Arrays(
         idf=idf,
@@ -142,9 +193,9 @@ def fit_classifier(texts: Sequence[str], labels: Sequence[str], clusters: Sequen
         bias=bias,
         temperature=_temperature(held_out, targets),
     )
-    return FittedClassifier(
+    return _Fit(
         classifier=Classifier(known, names, arrays=arrays),
-        held_out=held_out,
+        held_out=dict(zip(kept, held_out, strict=True)),
         left_out=_left_out_scores(matrix, targets, len(known)),
     )
 
@@ -200,9 +251,9 @@ def _held_out_logits(matrix: Any, targets: Integers, fold: Integers) -> Floats:
 
 
 def _left_out_scores(matrix: Any, targets: Integers, labels: int) -> Floats:
-    scores = np.full(len(targets), np.nan)
     if labels < 3:
-        return scores
+        return np.zeros(0)
+    scores = np.full(len(targets), np.nan)
     groups = min(_LABEL_GROUPS, labels // 2 if labels < 2 * _LABEL_GROUPS else _LABEL_GROUPS)
     for group in range(max(groups, 1)):
         left_out = targets % max(groups, 1) == group
@@ -210,7 +261,7 @@ def _left_out_scores(matrix: Any, targets: Integers, labels: int) -> Floats:
             continue
         weights, bias = _regression(matrix[~left_out], targets[~left_out])
         scores[left_out] = (matrix[left_out] @ weights + bias).max(axis=1)
-    return scores
+    return scores[np.isfinite(scores)]
 
 
 def _temperature(logits: Floats, targets: Integers) -> float:

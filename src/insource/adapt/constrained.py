@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 
 from insource.adapt.asking import artifact_header, joint_confidence, read_header, whole_completion
 from insource.core.errors import BadInput
-from insource.core.ports import Ask, Demand, Fitted, Refusal
-from insource.core.values import Example, JsonObject, LocalAnswer, OutputKind, OutputProfile
+from insource.core.evidence import Example
+from insource.core.ports import Ask, Demand, Fitted, Learnt, Refusal
+from insource.core.values import JsonObject, LocalAnswer, OutputKind, OutputProfile
 from insource.wire.chat import answer_or_calls
 
 _NUMBER_GRAMMAR = 'root ::= "-"? [0-9]{1,18} ("." [0-9]{1,9})?'
@@ -61,7 +62,7 @@ class ConstrainedFitted:
 
 class ConstrainedRecipe:
     name = "constrained"
-    effort = 1
+    effort = 3
     learns = False
     asks_model = True
     trains = False
@@ -75,8 +76,8 @@ class ConstrainedRecipe:
             return Refusal(reason="No label has been observed yet.")
         return None
 
-    def fit(self, output: OutputProfile, examples: Sequence[Example], *, seed: int) -> Fitted:
-        return ConstrainedFitted(output)
+    def fit(self, output: OutputProfile, examples: Sequence[Example], *, seed: int) -> Learnt:
+        return Learnt(fitted=ConstrainedFitted(output))
 
     def load(self, artifact: bytes) -> Fitted:
         header = read_header(artifact, "constrained")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from insource.adapt.asking import artifact_header, mean_confidence, read_header, whole_completion
-from insource.core.ports import Ask, Demand, Fitted, Refusal
-from insource.core.values import Example, JsonObject, LocalAnswer, OutputProfile
+from insource.core.evidence import Example
+from insource.core.ports import Ask, Demand, Fitted, Learnt, Refusal
+from insource.core.values import JsonObject, LocalAnswer, OutputProfile
 from insource.wire.chat import answer_or_calls
 
 
@@ -25,7 +26,7 @@ class PromptFitted:
 
 class PromptRecipe:
     name = "prompt"
-    effort = 0
+    effort = 2
     learns = False
     asks_model = True
     trains = False
@@ -35,8 +36,8 @@ class PromptRecipe:
     def refusal(self, output: OutputProfile, examples: int) -> Refusal | None:
         return None
 
-    def fit(self, output: OutputProfile, examples: Sequence[Example], *, seed: int) -> Fitted:
-        return PromptFitted()
+    def fit(self, output: OutputProfile, examples: Sequence[Example], *, seed: int) -> Learnt:
+        return Learnt(fitted=PromptFitted())
 
     def load(self, artifact: bytes) -> Fitted:
         read_header(artifact, "prompt")

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 def evaluate(
     task: Annotated[str | None, typer.Argument(metavar="TASK", help="A task's id or name.")] = None,
     recipe: Annotated[list[str] | None, typer.Option(help="Try only this recipe; may be given again.")] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Stop asking engines after so many minutes; the next time goes on there."),
+    ] = None,
     verify: Annotated[
-        str | None, typer.Option(metavar="ID", help="Re-derive a certificate from the log and its hashes.")
+        str | None, typer.Option(metavar="ID", help="Derive a certificate again from its evidence bundle.")
     ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -32,23 +36,15 @@ def evaluate(
     if task is None:
         raise UsageError("No task was named.", next_step="`insource tasks` lists them.")
     from insource.traffic.resolve import resolve_task
-    from insource.workflows.prove.evaluate import evaluate_task, evaluation_json
+    from insource.workflows.prove.evaluate import budget_of, evaluate_task, task_evaluation_json
 
     with session(as_json=as_json, quiet=quiet) as (services, out):
         named = resolve_task(services.registry.tasks(), task)
         with out.progress() as progress:
-            found = asyncio.run(evaluate_task(services, named, recipes=recipe, progress=progress))
+            budget = budget_of(services, minutes)
+            found = asyncio.run(evaluate_task(services, named, recipes=recipe, budget=budget, progress=progress))
         if as_json:
-            out.data(
-                {
-                    "task": named.id,
-                    "verdict": found.verdict.value,
-                    "reason": found.reason,
-                    "n_needed": found.n_needed,
-                    "candidates": [evaluation_json(evaluation) for evaluation in found.evaluations],
-                    "warnings": list(found.warnings),
-                }
-            )
+            out.data(task_evaluation_json(found))
         else:
             _show(found, named.name, out)
 
@@ -89,10 +85,10 @@ def _verify(certificate_id: str, *, as_json: bool) -> None:
     with session(as_json=as_json) as (services, out):
         report = verify(services, certificate_id)
         if as_json:
-            checks = [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in report.checks]
+            checks = [{"name": check.name, "state": check.state, "detail": check.detail} for check in report.checks]
             out.data({"certificate": certificate_id, "ok": report.ok, "checks": checks})
         else:
-            rows = [(check.name, "ok" if check.ok else "differs", check.detail) for check in report.checks]
+            rows = [(check.name, check.state, check.detail) for check in report.checks]
             out.table(certificate_id, ["what", "", "detail"], rows)
         if not report.ok:
             raise typer.Exit(1)

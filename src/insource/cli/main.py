@@ -20,6 +20,7 @@ from insource.cli import (
     move,
     plan,
     privacy,
+    references,
     scout,
     serve,
     tasks,
@@ -59,8 +60,11 @@ app.add_typer(data.log_app, name="log")
 app.add_typer(tasks.app, name="tasks")
 app.command("fit")(fit.fit)
 app.command("scout")(scout.scout)
+app.command("criterion")(references.criterion)
+app.command("review")(references.review)
 app.command("evaluate")(evaluate.evaluate)
 app.command("plan")(plan.plan)
+app.command("label")(references.label)
 app.command("move")(move.move)
 app.command("rollback")(move.rollback)
 app.command("moves")(move.moves)

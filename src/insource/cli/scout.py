@@ -233,7 +233,7 @@ def _evidence_row(report: ScoutReport, item: Ranked) -> tuple[str, ...]:
 def _measured(evidence: Evidence) -> str:
     def said(item: Measurement) -> str:
         interval = item.quality_interval
-        return f"{item.verdict.value} {item.quality:.1%} ({interval.low:.1%} to {interval.high:.1%}, n={item.n:,})"
+        return f"{item.end} {item.quality:.1%} ({interval.low:.1%} to {interval.high:.1%}, n={item.n:,})"
 
     if evidence.this_task:
         return f"this task: {said(evidence.this_task[-1])}"

@@ -10,7 +10,6 @@ import typer
 from insource.cli.options import JsonOption, TaskArgument
 from insource.cli.output import Output
 from insource.cli.session import session
-from insource.core.errors import UsageError
 
 if TYPE_CHECKING:
     from insource.workflows.prove.find_tasks import TaskReport
@@ -95,29 +94,3 @@ def split(
     with session() as (services, out):
         report = split_task(services, task, contains=contains, name=name)
         out.text(f"{report.task.id}: {report.task.name}, {report.figures.exchanges:,} exchanges")
-
-
-@app.command("label")
-def label(
-    exchange: Annotated[str | None, typer.Argument(help="An exchange's id.")] = None,
-    reference: Annotated[str | None, typer.Argument(help="What its answer should be.")] = None,
-    file: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE.csv", help="Many at once: exchange_id,reference.")
-    ] = None,
-) -> None:
-    """Say what the right answer is: of one exchange, or of many from a CSV file."""
-    from insource.workflows.prove.edit_tasks import label_exchange, label_file
-
-    with session() as (services, out):
-        if file is not None:
-            report = label_file(services, file)
-            out.text(f"{report.labelled:,} exchanges labelled.")
-            if report.unknown:
-                out.say(f"Not in the log: {', '.join(report.unknown[:10])}{' …' if len(report.unknown) > 10 else ''}")
-        elif exchange is not None and reference is not None:
-            label_exchange(services, exchange, reference)
-            out.text(f"{exchange} labelled.")
-        else:
-            raise UsageError(
-                "Nothing was labelled.", next_step="`insource tasks label EXCHANGE REFERENCE`, or `--from FILE.csv`."
-            )

@@ -15,6 +15,12 @@ _SPACE = re.compile(r"\s+")
 _NUMBER = re.compile(r"[-+]?\$?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _BOXED = re.compile(r"\\boxed\s*\{([^{}]*)\}")
 _MARKED = re.compile(r"####\s*([^\n]+)")
+_NUMBER_ONLY = re.compile(
+    r"[^\w\s.,+-]{0,3}\s?([-+]?\$?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?)\s?(?:%|[^\W\d]{1,12}|[^\w\s.,+-]{1,3})?[.!]?"
+)
+"""A number, perhaps with a currency or one word for its unit."""
+_ANSWER_IS = re.compile(r"(?i)\b(?:final answer|answer|result|total)\b\W{0,4}(?:is|=|:)\W{0,4}?([-+$€£]?\s?\d.*)$")
+_EMPHASIS = re.compile(r"[*_`\\]+")
 _BRACKETS = "[](){}<> "
 _FENCE = re.compile(r"```(?:json)?(.*?)```", re.DOTALL)
 
@@ -73,6 +79,30 @@ def find_number(text: str) -> float | None:
     if not numbers:
         return None
     return float(numbers[-1].replace(",", "").replace("$", ""))
+
+
+def final_number(text: str) -> float | None:
+    """The number that an answer is, but for a unit or a currency; or that stands after an explicit answer mark.
+
+    None for a text that only mentions numbers: the last number of a sentence is not what it says.
+    """
+    marked = _marked_answer(text)
+    found = _NUMBER_ONLY.fullmatch(_EMPHASIS.sub("", text if marked is None else marked).strip())
+    return None if found is None else float(found.group(1).replace(",", "").replace("$", "").replace(" ", ""))
+
+
+def _marked_answer(text: str) -> str | None:
+    """What stands after the last mark of an answer in the text's last lines."""
+    for marker in (_BOXED, _MARKED):
+        found = marker.findall(text)
+        if found:
+            return str(found[-1])
+    lines = text.rstrip().rsplit("\n", 2)[-2:]
+    for line in reversed(lines):
+        found = _ANSWER_IS.findall(line)
+        if found:
+            return str(found[-1])
+    return None
 
 
 def find_json(text: str) -> Any | None:

@@ -5,32 +5,25 @@ Each port is as narrow as its use, so that a fake of it is a few lines (`core/fa
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
 from insource.core.catalogue import CatalogueModel, Selection, Wanted
+from insource.core.evidence import Example
 from insource.core.headers import Headers
 from insource.core.stored_models import StoreListing
 from insource.core.values import (
-    Candidate,
-    Certificate,
     EngineState,
-    Evaluation,
-    Example,
-    Exchange,
+    Familiar,
     JsonObject,
     LocalAnswer,
     ModelFile,
-    Move,
-    Outcome,
     OutputProfile,
-    Pin,
     PrivacySpan,
     RecipeName,
-    Task,
 )
 
 
@@ -200,13 +193,31 @@ class Fitted(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Learnt:
+    """What fitting a recipe gave."""
+
+    fitted: Fitted
+    held_out: Mapping[str, LocalAnswer] = field(default_factory=dict[str, LocalAnswer])
+    """Exchange id -> the answer to an example by a fit that did not see its cluster, of as many examples as the recipe
+    can give one of; none from a recipe that does not learn. Gates are set on these."""
+
+
+class Familiarity(Protocol):
+    """Tells how much a request looks like those that a candidate was fitted beside."""
+
+    def look(self, request: JsonObject) -> Familiar: ...
+
+    def artifact(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """Why a recipe can't serve a task."""
 
     reason: str
     """A sentence."""
     examples_needed: int | None = None
-    """Examples in the train part with which it could; None: examples are not what it lacks."""
+    """Examples in the fit part with which it could; None: examples are not what it lacks."""
 
 
 class Recipe(Protocol):
@@ -246,22 +257,34 @@ class Recipe(Protocol):
         ...
 
     def refusal(self, output: OutputProfile, examples: int) -> Refusal | None:
-        """Why it can't serve such a task with so many examples in the train part; None: it can."""
+        """Why it can't serve such a task with so many examples in the fit part; None: it can."""
         ...
 
-    def fit(self, output: OutputProfile, examples: Sequence[Example], *, seed: int) -> Fitted:
-        """Fits on the train part only. Deterministic for a seed and a set of examples, in any order."""
+    def fit(self, output: OutputProfile, examples: Sequence[Example], *, seed: int) -> Learnt:
+        """Fits on the fit part only. Deterministic for a seed and a set of examples, in any order. Raises BadInput when
+        these examples can't be learnt from."""
         ...
 
     def load(self, artifact: bytes) -> Fitted: ...
 
 
 class Scorer(Protocol):
+    """Compares answers. `arguments` are the criterion's: labels, a schema, whatever the scorer documents."""
+
     @property
     def name(self) -> str: ...
 
-    def loss(self, answer: str, reference: str) -> float:
-        """In [0, 1]; 0 is right. Pure."""
+    @property
+    def costly(self) -> bool:
+        """Scoring takes so long that every loss is kept: it must be the same for the same values."""
+        ...
+
+    def canonical(self, answer: str, arguments: JsonObject) -> str:
+        """The form in which answers are compared: what is equal in it is the same answer."""
+        ...
+
+    def loss(self, answer: str, reference: str, *, request: JsonObject, arguments: JsonObject) -> float:
+        """In [0, 1]; 0 is right. The same for the same values."""
         ...
 
 
@@ -286,112 +309,4 @@ class RequestScan(Protocol):
 
     def close(self) -> None:
         """Ends it at once, also while another thread is in `kinds`. Idempotent."""
-        ...
-
-
-# --------------------------------------------------------------------------------------------------- storage
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExchangeFilter:
-    task_id: str | None = None
-    ids: frozenset[str] | None = None
-    since: datetime | None = None
-    upstream: str | None = None
-    """The beginning of the route's upstream, as `engine:`; exchanges without a route (imported ones) never match."""
-    unscanned: bool = False
-    """Only those whose request was not scanned for private data yet."""
-    newest: int | None = None
-    """Only so many of those that match the rest, the newest; still read in the order of the log."""
-
-
-class ExchangeStore(Protocol):
-    """The exchange log. Order is (created, id)."""
-
-    def append(self, exchanges: Iterable[Exchange]) -> int:
-        """Writes in one transaction; an id that is already there is left as it is. Returns how many were new."""
-        ...
-
-    def read(self, where: ExchangeFilter = ...) -> Iterator[Exchange]: ...
-
-    def count(self) -> int: ...
-
-    def count_before(self, moment: datetime) -> int:
-        """How many exchanges are older."""
-        ...
-
-    def prune(self, before: datetime) -> int:
-        """Deletes what is older and gives its space back to the disk. Returns how many were deleted."""
-        ...
-
-    def assign(self, task_of: Mapping[str, str]) -> None:
-        """Replaces all assignments: exchange id -> task id."""
-        ...
-
-    def assignments(self) -> dict[str, str]: ...
-
-    def set_private_kinds(self, kinds_of: Mapping[str, tuple[str, ...]]) -> None:
-        """Exchange id -> kinds that a later scan found; ids that are not in the log are passed over."""
-        ...
-
-    def set_reference(self, exchange_id: str, *, reference: str, kind: str) -> None: ...
-
-
-class Registry(Protocol):
-    """What was found, made and decided. Every `put` replaces the row with the same id."""
-
-    def put_tasks(self, tasks: Iterable[Task]) -> None:
-        """Replaces all tasks."""
-        ...
-
-    def tasks(self) -> list[Task]: ...
-
-    def put_candidate(self, candidate: Candidate) -> None: ...
-
-    def candidates(self, task_id: str | None = None) -> list[Candidate]: ...
-
-    def put_evaluation(self, evaluation: Evaluation, outcomes: Sequence[Outcome]) -> None: ...
-
-    def evaluations(self, task_id: str | None = None) -> list[Evaluation]: ...
-
-    def outcomes(self, evaluation_id: str) -> list[Outcome]: ...
-
-    def put_certificate(self, certificate: Certificate, evaluation_id: str) -> None: ...
-
-    def certificate(self, certificate_id: str) -> tuple[Certificate, str] | None:
-        """With the id of its evaluation."""
-        ...
-
-    def put_move(self, move: Move) -> None:
-        """Sets the task's move and keeps the former in the history."""
-        ...
-
-    def moves(self) -> list[Move]:
-        """The move in force of every task that ever had one."""
-        ...
-
-    def move_history(self, task_id: str) -> list[Move]: ...
-
-    def put_pin(self, pin: Pin) -> None: ...
-
-    def pins(self) -> list[Pin]: ...
-
-    def remove_pin(self, task_id: str) -> None:
-        """A task that has no pin stays as it is."""
-        ...
-
-    def put_artifact(self, data: bytes) -> str:
-        """Stores bytes under their sha256 and returns it."""
-        ...
-
-    def artifact(self, sha256: str) -> bytes: ...
-
-    def fact(self, name: str) -> str | None:
-        """A single value about the store, as the privacy mode that it was begun under."""
-        ...
-
-    def put_fact(self, name: str, value: str) -> None: ...
-
-    def revision(self) -> int:
-        """Grows with every change of tasks, candidates, moves or pins; a gateway reloads when it sees a new one."""
         ...

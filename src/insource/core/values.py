@@ -1,4 +1,4 @@
-"""The words of the product (DESIGN §1) as frozen values. Plain data, no behaviour.
+"""The words of the product (DESIGN §1) as frozen values; those of evidence are in evidence.py. Plain data.
 
 Times are timezone-aware UTC datetimes, money is US dollars, losses and shares lie in [0, 1] (a loss of 0 is right,
 of 1 is wrong). "Not known" is None; "not sent" is an absent key in a JSON body.
@@ -6,6 +6,7 @@ of 1 is wrong). "Not known" is None; "not sent" is an absent key in a JSON body.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -181,22 +182,6 @@ class EngineSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """Model file + recipe + engine settings, for one task, on this machine."""
-
-    id: str
-    """`<recipe>-` and eight hex digits over everything below."""
-    task_id: str
-    recipe: RecipeName
-    artifact_sha256: str
-    """Hash of the fitted recipe's bytes, which lie in the artifact store under this name."""
-    model_ref: str | None
-    """None for a recipe that answers without a model."""
-    model_sha256: str | None
-    settings: EngineSettings | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LocalAnswer:
     """An answer given here, with how sure the recipe is of it."""
 
@@ -207,132 +192,14 @@ class LocalAnswer:
     """The engine's OpenAI chat completion; None when no engine was asked."""
 
 
-# --------------------------------------------------------------------------------------------------- evidence
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
-    """One exchange as recipes and evaluations see it: a request and what its answer is compared with."""
+class Familiar:
+    """How much a request looks like those that a candidate was fitted beside."""
 
-    exchange_id: str
-    created: datetime
-    request: JsonObject
-    input_sha256: str
-    """Hash of the input; decides the part of the split, so equal inputs stay together."""
-    cluster: str
-    """Requests of one session or template; equal to `input_sha256` when there is neither."""
-    reference: str
-    reference_kind: ReferenceKind
-    hosted_text: str | None
-    hosted_correct: bool | None
-
-
-Part = Literal["train", "calibration", "test"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """One held-out comparison. `loss_hosted` is 0 where only a label is known (DESIGN §6)."""
-
-    exchange_id: str
-    part: Part
-    cluster: str
-    answer: str
-    confidence: float
-    loss_local: float
-    loss_hosted: float
-
-
-class Verdict(StrEnum):
-    MOVE = "MOVE"
-    MOVE_PART = "MOVE PART"
-    ADAPT = "ADAPT"
-    KEEP = "KEEP"
-    PIN = "PIN"
-    MORE_DATA = "MORE DATA"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
-    """What was measured of a candidate on one part; the row of every table (DESIGN §6, last line)."""
-
-    n: int
-    clusters: int
-    quality: float
-    """Mean of 1 - loss_local."""
-    quality_interval: Interval
-    hosted_quality: float
-    difference: float
-    """Mean of d = loss_local - loss_hosted."""
-    difference_interval: Interval
-    worse: int
-    """Flips against: the hosted answer was right and the local one wrong."""
-    better: int
-    """Flips in favour."""
-    mcnemar_p: float | None
-    """None when the losses are not binary."""
-    minimum_detectable_difference: float
-    n_needed: int | None
-    """Exchanges needed to show non-inferiority at the margin, if the difference stays as it is; None: never."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
-    """A paired comparison of a candidate with the reference, on exchanges that it never saw."""
-
-    id: str
-    task_id: str
-    candidate_id: str
-    created: datetime
-    verdict: Verdict
-    reason: str
-    margin: float
-    confidence: float
-    """1 - alpha, after the correction for the number of candidates is already inside `alpha_used`."""
-    alpha_used: float
-    gate: float | None
-    """The confidence below which a request escalates; 0.0 covers all; None: no safe threshold was found."""
-    coverage: float
-    """Share of the test part at or above the gate."""
-    loss_upper: float | None
-    """The certified bound on the mean loss difference among covered requests (from calibration)."""
-    covered: Figures | None
-    """On the test part at or above the gate: the independent audit."""
-    overall: Figures | None
-    """On all answered held-out exchanges, whatever their confidence."""
-    self_agreement: Interval | None
-    """Of the hosted model with itself on repeated inputs: the ceiling of an agreement; None: no repeats."""
-    warnings: tuple[str, ...] = ()
-    certificate_id: str | None = None
-    answers: int = 0
-    """Local answers that this evaluation cost."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
-    """An evaluation's verdict with its bound and the hashes of everything it was derived from."""
-
-    id: str
-    """`cert-` and sixteen hex digits of the hash of all fields below."""
-    created: datetime
-    task_id: str
-    candidate_id: str
-    n_calibration: int
-    n_test: int
-    margin: float
-    confidence: float
-    coverage: float
-    gate: float
-    loss_upper: float
-    quality: float
-    hashes: JsonObject
-    """name -> `sha256:...` of task, candidate, model file, artifact, split, outcomes, scorer, settings, version."""
+    score: float
+    """Higher is more familiar; comparable only within one fit."""
+    probabilities: Mapping[str, float] | None = None
+    """Of the task's labels; None where it has none."""
 
 
 # ---------------------------------------------------------------------------------------------------- routing
@@ -359,6 +226,8 @@ class Move:
     canary_share: float
     changed: datetime
     reason: str
+    serves: tuple[str, ...] = ("new", "repeats")
+    """Which requests the candidate may answer: `new` inputs, `repeats` of those that it was fitted on, or both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from zlib import crc32
 
 LIKENESS = 0.7
 GRAM = 4
@@ -37,9 +38,15 @@ def folded(text: str, *, drop_digits: bool = True) -> str:
     return text if len(text) <= MOST_CHARACTERS else text[:half] + text[-half:]
 
 
-def grams(text: str) -> frozenset[str]:
-    """Character 4-grams; of a shorter text the text itself."""
-    return frozenset(text[at : at + GRAM] for at in range(max(1, len(text) - GRAM + 1)))
+Grams = frozenset[int]
+"""Of a text its character 4-grams, each as its CRC-32: a set can be kept without keeping what was said."""
+
+
+def grams(text: str) -> Grams:
+    """Of a text shorter than 4 characters the text itself is the only one."""
+    return frozenset(
+        crc32(text[at : at + GRAM].encode("utf-8", "surrogatepass")) for at in range(max(1, len(text) - GRAM + 1))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +61,25 @@ class Likeness:
 class NearDuplicates:
     """An index of texts that grows; texts are numbered in the order in which they were added."""
 
-    rarity: Counter[str] = field(default_factory=Counter[str])
+    rarity: Counter[int] = field(default_factory=Counter[int])
     """How many of the first texts hold a gram; fixed before anything is added, or empty."""
-    _sets: list[frozenset[str]] = field(default_factory=list[frozenset[str]], init=False)
-    _filed: dict[str, list[int]] = field(default_factory=dict[str, list[int]], init=False)
-    _same: dict[frozenset[str], int] = field(default_factory=dict[frozenset[str], int], init=False)
+    _sets: list[Grams] = field(default_factory=list[Grams], init=False)
+    _filed: dict[int, list[int]] = field(default_factory=dict[int, list[int]], init=False)
+    _same: dict[Grams, int] = field(default_factory=dict[Grams, int], init=False)
 
     @classmethod
     def for_texts(cls, texts: Sequence[str]) -> NearDuplicates:
         """An empty index whose order of grams suits these folded texts. Any other order finds the same, more slowly."""
-        counts: Counter[str] = Counter()
+        counts: Counter[int] = Counter()
         for text in texts[:_SAMPLE]:
             counts.update(grams(text))
         return cls(rarity=counts)
 
     def alike(self, text: str) -> list[Likeness]:
         """The earlier texts that a folded text resembles, the most alike first, then the earliest."""
-        wanted = grams(text)
+        return self.alike_grams(grams(text))
+
+    def alike_grams(self, wanted: Grams) -> list[Likeness]:
         size = len(wanted)
         least, most = math.ceil(LIKENESS * size), math.floor(size / LIKENESS)
         candidates: set[int] = set()
@@ -88,7 +97,9 @@ class NearDuplicates:
 
     def add(self, text: str) -> int:
         """Returns the text's number. An equal text is filed once more only by number, not by grams."""
-        held = grams(text)
+        return self.add_grams(grams(text))
+
+    def add_grams(self, held: Grams) -> int:
         index = len(self._sets)
         self._sets.append(held)
         if held not in self._same:
@@ -97,7 +108,7 @@ class NearDuplicates:
                 self._filed.setdefault(gram, []).append(index)
         return index
 
-    def _prefix(self, held: frozenset[str]) -> list[str]:
+    def _prefix(self, held: Grams) -> list[int]:
         """The rarest grams, so many that two sets with 70 % in common share one of them."""
         ordered = sorted(held, key=lambda gram: (self.rarity[gram], gram))
         return ordered[: len(ordered) - math.ceil(LIKENESS * len(ordered)) + 1]

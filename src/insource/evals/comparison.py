@@ -1,27 +1,20 @@
-"""Comparing local with hosted answers on held-out exchanges: figures, gate with audit, verdict. Pure (DESIGN §6)."""
+"""Figures of a candidate beside the reference, and a task's verdict from what became of its candidates. Pure."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from insource.core.values import Figures, Outcome, Verdict
-from insource.evals.splits import TRAIN_SHARE
+from insource.core.evidence import Criterion, End, Figures, Interval, Outcome, Verdict
 from insource.stats.intervals import mean_interval
 from insource.stats.paired import mcnemar_exact, paired_difference
 from insource.stats.power import minimum_detectable_difference, n_needed
-from insource.stats.risk_control import GateSearch, choose_gate
-
-ALL = 0.995
-"""Coverage from which a move is of the whole task."""
 
 
 def figures(outcomes: Sequence[Outcome], *, margin: float, alpha: float, confidence: float) -> Figures | None:
-    """The row of every table; None without outcomes."""
+    """The row of every table; None without outcomes. For display: certificates rest on the ledger."""
     if not outcomes:
         return None
     local = np.array([o.loss_local for o in outcomes])
@@ -36,7 +29,7 @@ def figures(outcomes: Sequence[Outcome], *, margin: float, alpha: float, confide
         n=len(d),
         clusters=len(set(clusters)),
         quality=1 - float(local.mean()),
-        quality_interval=type(wrong)(low=1 - wrong.high, high=1 - wrong.low),
+        quality_interval=Interval(low=1 - wrong.high, high=1 - wrong.low),
         hosted_quality=1 - float(hosted.mean()),
         difference=float(d.mean()),
         difference_interval=paired.interval,
@@ -48,49 +41,24 @@ def figures(outcomes: Sequence[Outcome], *, margin: float, alpha: float, confide
     )
 
 
-def search_gate(calibration: Sequence[Outcome], *, margin: float, delta: float, min_coverage: float) -> GateSearch:
-    """Learn-then-Test on the calibration part. Outcomes are sorted first, so that their order does not matter."""
-    held = sorted(calibration, key=lambda o: o.exchange_id)
-    return choose_gate(
-        [o.confidence for o in held],
-        [o.loss_local - o.loss_hosted for o in held],
-        margin=margin,
-        delta=delta,
-        min_coverage=min_coverage,
-        clusters=[o.cluster for o in held],
-    )
-
-
-def covered(outcomes: Sequence[Outcome], gate: float) -> list[Outcome]:
-    return [o for o in outcomes if o.confidence >= gate]
-
-
-def exchanges_for_gate(search: GateSearch, calibration: Sequence[Outcome], *, delta: float) -> int | None:
-    """Calibration exchanges at which the best gate tried would pass, if its differences stay as they are; None: their
-    mean is above the margin."""
-    if not search.tried:
-        return None
-    best = min(search.tried, key=lambda tried: tried.loss_mean)
-    d = np.array([o.loss_local - o.loss_hosted for o in covered(calibration, best.threshold)])
-    needed = n_needed(float(d.mean()), float(d.std()), margin=search.margin, alpha=delta)
-    return None if needed is None else math.ceil(max(needed, search.n_needed) / best.coverage)
-
-
-TrialEnd = Literal["refused", "dropped", "too few", "no gate", "void", "certified"]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What became of one recipe. `difference` and its bounds are of the most favourable gate that was looked at."""
+    """What became of one recipe on one model."""
 
     recipe: str
-    end: TrialEnd
+    model: str | None = None
+    end: End
     reason: str
     n: int = 0
     coverage: float = 0.0
-    gate: float | None = None
+    whole: bool = False
     n_needed: int | None = None
-    """Exchanges of the task that would change the end; None: more of them would not."""
+    """Exchanges of the task that would change the end; None: more of them would not, or nobody knows."""
+    candidate_id: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.recipe if self.model is None else f"{self.recipe} on {self.model}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,33 +66,39 @@ class Decision:
     verdict: Verdict
     reason: str
     recipe: str | None = None
+    candidate_id: str | None = None
     n_needed: int | None = None
 
 
-def decide_verdict(trials: Sequence[Trial], *, untried: Sequence[str], references: int, least: int) -> Decision:
-    """The task's verdict from what became of its recipes (in the order tried). `untried` serve such a task but were
-    left out. PIN is not decided here: it comes from privacy, whatever the figures."""
+def decide_verdict(
+    trials: Sequence[Trial], *, criterion: Criterion, untried: Sequence[str], references: int, least: int
+) -> Decision:
+    """`untried`: recipes and models that serve such a task but were not tried. PIN is not decided here."""
+    if criterion.scorer is None:
+        return Decision(verdict=Verdict.SAY_WHAT_COUNTS, reason=criterion.reason)
     if references < least:
-        return Decision(
-            verdict=Verdict.MORE_DATA,
-            reason=f"{references} exchanges with a reference; at least {least} are needed to say anything.",
-            n_needed=least,
-        )
-    for trial in trials:
-        if trial.end == "certified":
-            whole = trial.gate == 0.0 or trial.coverage >= ALL
-            verdict = Verdict.MOVE if whole else Verdict.MOVE_PART
-            return Decision(verdict=verdict, reason=trial.reason, recipe=trial.recipe)
-    said = " ".join(f"{trial.recipe}: {trial.reason}" for trial in trials)
-    if untried:
-        return Decision(verdict=Verdict.ADAPT, reason=f"Not tried yet: {', '.join(untried)}. {said}".strip())
+        reason = f"{references} exchanges with a reference; at least {least} are needed to say anything."
+        return Decision(verdict=Verdict.MORE_DATA, reason=reason, n_needed=least)
+    certified = [trial for trial in trials if trial.end == "certified"]
+    if certified:
+        best = max(certified, key=lambda trial: trial.coverage)
+        verdict = Verdict.MOVE if best.whole else Verdict.MOVE_PART
+        return Decision(verdict=verdict, reason=best.reason, recipe=best.recipe, candidate_id=best.candidate_id)
+    said = " ".join(f"{trial.name}: {trial.reason}" for trial in trials)
+    open_ends = [trial for trial in trials if trial.end in ("unfinished", "unmeasured")]
+    if open_ends:
+        first = open_ends[0]
+        return Decision(verdict=Verdict.MORE_DATA, reason=said, recipe=first.recipe, candidate_id=first.candidate_id)
     short = [trial for trial in trials if trial.n_needed is not None]
     if short:
         nearest = min(short, key=lambda trial: trial.n_needed or 0)
-        return Decision(verdict=Verdict.MORE_DATA, reason=said, recipe=nearest.recipe, n_needed=nearest.n_needed)
-    return Decision(verdict=Verdict.KEEP, reason=f"No safe threshold was found for this model. {said}".strip())
-
-
-def references_for_train(train_needed: int) -> int:
-    """Exchanges of a task whose train part has about so many."""
-    return math.ceil(train_needed / TRAIN_SHARE)
+        return Decision(
+            verdict=Verdict.MORE_DATA,
+            reason=said,
+            recipe=nearest.recipe,
+            candidate_id=nearest.candidate_id,
+            n_needed=nearest.n_needed,
+        )
+    if untried:
+        return Decision(verdict=Verdict.ADAPT, reason=f"Not tried yet: {', '.join(untried)}. {said}".strip())
+    return Decision(verdict=Verdict.KEEP, reason=f"Nothing tried is good enough. {said}".strip())

@@ -14,8 +14,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
+from insource.core.evidence import Part, Place, TextRules
 from insource.core.hashing import sha256_hex, unit_interval
 from insource.evals.clusters import NearDuplicates, folded
 
@@ -28,8 +28,6 @@ _PAIRS = 20
 """Fewer such pairs show nothing, and digits count."""
 _LEAST_TEMPLATE = 8
 """Characters that all texts begin or end with; fewer are chance."""
-
-Part = Literal["fit", "held out", "evidence", "between"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,30 +42,12 @@ class Arrival:
     """The reference in the form it is compared in."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    exchange_id: str
-    place: int
-    """From 0, in the ledger's order."""
-    cluster: str
-    """Id of the exchange that began it."""
-    part: Part
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextRules:
-    """How a task's texts are compared; fixed with its first exchanges."""
-
-    prefix: str
-    suffix: str
-    """What all texts begin and end with: a template says nothing of what is asked."""
-    drop_digits: bool
-
-    def fold(self, text: str) -> str:
-        end = len(text) - len(self.suffix)
-        if text.startswith(self.prefix) and text.endswith(self.suffix) and end >= len(self.prefix):
-            text = text[len(self.prefix) : end]
-        return folded(text, drop_digits=self.drop_digits)
+def fold(text: str, rules: TextRules) -> str:
+    """The text as it is compared."""
+    end = len(text) - len(rules.suffix)
+    if text.startswith(rules.prefix) and text.endswith(rules.suffix) and end >= len(rules.prefix):
+        text = text[len(rules.prefix) : end]
+    return folded(text, drop_digits=rules.drop_digits)
 
 
 def text_rules(arrivals: Sequence[Arrival]) -> TextRules:
@@ -92,7 +72,7 @@ def _digits_do_not_matter(arrivals: Sequence[Arrival], rules: TextRules) -> bool
     without = TextRules(prefix=rules.prefix, suffix=rules.suffix, drop_digits=True)
     answers: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for arrival in arrivals:
-        answers[without.fold(arrival.text)].setdefault(rules.fold(arrival.text), arrival.answer)
+        answers[fold(arrival.text, without)].setdefault(fold(arrival.text, rules), arrival.answer)
     groups = [list(group.values()) for group in answers.values() if len(group) > 1]
     pairs = sum(len(group) - 1 for group in groups)
     agreeing = sum(max(Counter(group).values()) - 1 for group in groups)
@@ -105,15 +85,15 @@ class Placing:
     def __init__(self, rules: TextRules, texts: Iterable[str] = ()) -> None:
         """`texts`: some of the task's, for the order in which the search looks; any are right."""
         self._rules = rules
-        self._index = NearDuplicates.for_texts([rules.fold(text) for text in texts])
+        self._index = NearDuplicates.for_texts([fold(text, rules) for text in texts])
         self._clusters: list[str] = []
         self._parts: list[Part] = []
         self._next = 0
 
-    def know(self, place: Place, text: str) -> None:
-        """An exchange that has its place; in the order of arrival, which is the order of `place` but for a first
-        log."""
-        self._add(self._rules.fold(text), place.cluster, place.part)
+    def know(self, place: Place, text: str | None) -> None:
+        """An exchange that has its place, in the order of places. None: its text is gone, so nothing resembles it."""
+        if text is not None:
+            self._add(fold(text, self._rules), place.cluster, place.part)
         self._next = max(self._next, place.place + 1)
 
     def place(self, arrivals: Iterable[Arrival]) -> list[Place]:
@@ -130,7 +110,7 @@ class Placing:
         ]
 
     def _cluster_of(self, arrival: Arrival) -> tuple[str, str, Part]:
-        text = self._rules.fold(arrival.text)
+        text = fold(arrival.text, self._rules)
         alike = self._index.alike(text)
         cluster = self._clusters[alike[0].index] if alike else arrival.exchange_id
         part = self._part_of(arrival.exchange_id, text, [self._parts[each.index] for each in alike])

@@ -1,37 +1,25 @@
 """Scorers: the loss of an answer beside its reference, in [0, 1]; 0 is right. Pure, and safe on hostile text.
 
-Agreement with a hosted answer is the same scorer with that answer as the reference.
+Agreement with a hosted answer is the same scorer with that answer as the reference. What a scorer needs to know beside
+the two (labels, a schema) are its arguments, which the criterion holds and the certificate records.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from insource.core.answers import find_json, find_label, find_number, normalise
-from insource.core.values import OutputKind, OutputProfile
+from insource.core.answers import final_number, find_json, find_label, normalise
+from insource.core.values import JsonObject
+from insource.evals.by_schema import same
 
 _LONGEST = 50_000
 """Characters of an answer that are looked at (its end): bounds the time that a hostile one can take."""
 _BRACKETS = "[](){}<>"
-_BRACKETED = re.compile(r"[\[(]([^\[\]()]{1,200})[\])]")
-_WORD = re.compile(r"\w+")
 _RELATIVE = 1e-6
 """Numbers that differ by less are the same: 0.333333 and 1/3 printed at another length."""
-
-
-def choose_scorer(output: OutputProfile) -> str:
-    """The name of the scorer for a kind of answer."""
-    return {
-        OutputKind.LABEL: "label",
-        OutputKind.NUMBER: "number",
-        OutputKind.JSON: "json_fields",
-        OutputKind.TOOL_CALL: "json_fields",
-        OutputKind.TEXT: "overlap",
-    }[output.kind]
 
 
 def bare(text: str) -> str:
@@ -39,107 +27,131 @@ def bare(text: str) -> str:
     return normalise(normalise(text).strip(_BRACKETS))
 
 
-def canonical_answer(text: str, output: OutputProfile) -> str:
-    """An answer in the form it is compared in: the observed label that it gives, else the text itself.
-
-    Knowing all labels tells `not [No] but [Yes]` from `[No]`, which a reference alone can't.
-    """
-    if output.kind is not OutputKind.LABEL:
-        return text
-    text = text[-_LONGEST:]
-    by_bare = {bare(label): label for label in output.labels}
-    return by_bare.get(bare(text)) or find_label(text, output.labels) or text
-
-
 class ExactScorer:
     """Right when the same but for case, white space and surrounding punctuation."""
 
     name = "exact"
+    costly = False
 
-    def loss(self, answer: str, reference: str) -> float:
-        return float(normalise(answer[-_LONGEST:]) != normalise(reference[-_LONGEST:]))
+    def canonical(self, answer: str, arguments: JsonObject) -> str:
+        return normalise(answer[-_LONGEST:])
+
+    def loss(self, answer: str, reference: str, *, request: JsonObject, arguments: JsonObject) -> float:
+        return float(self.canonical(answer, arguments) != self.canonical(reference, arguments))
 
 
 class LabelScorer:
-    """Right when the answer is the label, begins with it, or ends on it in brackets."""
+    """Right when both give the same one of the task's labels. Arguments: `labels`."""
 
     name = "label"
+    costly = False
 
-    def loss(self, answer: str, reference: str) -> float:
-        said, wanted = answer[-_LONGEST:], bare(reference[-_LONGEST:])
-        if bare(said) == wanted:
-            return 0.0
-        if not wanted:
-            return 1.0
-        bracketed = _BRACKETED.findall(said)
-        if bracketed:
-            return float(bare(bracketed[-1]) != wanted)
-        begins = re.match(re.escape(wanted) + r"(?!\w)", normalise(said).lstrip(_BRACKETS))
-        return float(begins is None)
+    def canonical(self, answer: str, arguments: JsonObject) -> str:
+        """The label that the answer gives, else the answer itself: knowing all labels tells `not [No] but [Yes]` from
+        `[No]`."""
+        labels = tuple(str(label) for label in arguments.get("labels") or ())
+        return _label(answer[-_LONGEST:], labels)
+
+    def loss(self, answer: str, reference: str, *, request: JsonObject, arguments: JsonObject) -> float:
+        said, wanted = self.canonical(answer, arguments), self.canonical(reference, arguments)
+        return float(bare(said) != bare(wanted))
+
+
+@lru_cache(maxsize=20_000)
+def _label(text: str, labels: tuple[str, ...]) -> str:
+    return _by_bare(labels).get(bare(text)) or find_label(text, labels) or text
+
+
+@lru_cache(maxsize=50)
+def _by_bare(labels: tuple[str, ...]) -> Mapping[str, str]:
+    return {bare(label): label for label in labels}
 
 
 class NumberScorer:
-    """Right when the numbers that both end in are equal; without a number in the reference, when the texts are."""
+    """Right when both answers are the same number: the answer as a whole, or what stands after an answer mark."""
 
     name = "number"
+    costly = False
 
-    def loss(self, answer: str, reference: str) -> float:
-        wanted = find_number(reference[-_LONGEST:])
-        if wanted is None:
-            return ExactScorer().loss(answer, reference)
-        said = find_number(answer[-_LONGEST:])
-        return float(said is None or not math.isclose(said, wanted, rel_tol=_RELATIVE, abs_tol=_RELATIVE))
+    def canonical(self, answer: str, arguments: JsonObject) -> str:
+        number = final_number(answer[-_LONGEST:])
+        return normalise(answer[-_LONGEST:]) if number is None else f"{number:.12g}"
+
+    def loss(self, answer: str, reference: str, *, request: JsonObject, arguments: JsonObject) -> float:
+        said, wanted = final_number(answer[-_LONGEST:]), final_number(reference[-_LONGEST:])
+        if wanted is None or said is None:
+            return 1.0 if wanted is not None else ExactScorer().loss(answer, reference, request={}, arguments={})
+        return float(not math.isclose(said, wanted, rel_tol=_RELATIVE, abs_tol=_RELATIVE))
 
 
-class JsonFieldsScorer:
-    """Share of the leaf fields of both that differ: a missing field, another value and an invented field all count."""
+class JsonScorer:
+    """Right when both are JSON that says the same under the schema. Arguments: `schema`, or none."""
 
-    name = "json_fields"
+    name = "json"
+    costly = False
 
-    def loss(self, answer: str, reference: str) -> float:
+    def canonical(self, answer: str, arguments: JsonObject) -> str:
+        return normalise(answer[-_LONGEST:])
+
+    def loss(self, answer: str, reference: str, *, request: JsonObject, arguments: JsonObject) -> float:
         wanted, said = find_json(reference[-_LONGEST:]), find_json(answer[-_LONGEST:])
         if wanted is None:
-            return ExactScorer().loss(answer, reference)
-        if said is None:
-            return 1.0
-        wanted_leaves, said_leaves = dict(_leaves(wanted)), dict(_leaves(said))
-        paths = wanted_leaves.keys() | said_leaves.keys()
-        missing = object()
-        wrong = sum(wanted_leaves.get(path, missing) != said_leaves.get(path, missing) for path in paths)
-        return wrong / len(paths)
+            return ExactScorer().loss(answer, reference, request={}, arguments={})
+        return float(said is None or not same(said, wanted, arguments.get("schema")))
 
 
-class OverlapScorer:
-    """1 - token F1 (SQuAD; Rajpurkar et al. 2016): for free text, and no more than a hint of its quality."""
+class ToolsScorer:
+    """Right when both call the same tools with arguments that say the same under each tool's schema, in any order.
 
-    name = "overlap"
+    The schemas are those of the request's own `tools`.
+    """
 
-    def loss(self, answer: str, reference: str) -> float:
-        said = Counter(_WORD.findall(answer[-_LONGEST:].casefold()))
-        wanted = Counter(_WORD.findall(reference[-_LONGEST:].casefold()))
-        if not said or not wanted:
-            return float(said != wanted)
-        common = (said & wanted).total()
-        return 1 - 2 * common / (said.total() + wanted.total())
+    name = "tools"
+    costly = False
+
+    def canonical(self, answer: str, arguments: JsonObject) -> str:
+        return normalise(answer[-_LONGEST:])
+
+    def loss(self, answer: str, reference: str, *, request: JsonObject, arguments: JsonObject) -> float:
+        wanted, said = _calls(reference), _calls(answer)
+        if wanted is None or said is None:  # an answer in words, where a call was an option
+            return float((wanted is None) != (said is None))
+        schemas = tool_schemas(request)
+        left = list(wanted)
+        for call in said:
+            found = next((at for at, other in enumerate(left) if _same_call(call, other, schemas)), None)
+            if found is None:
+                return 1.0
+            del left[found]
+        return float(bool(left))
 
 
-def _leaves(value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """(path, comparable value) of every leaf; empty containers are leaves. Iterative, so depth can't overflow."""
-    stack: list[tuple[tuple[str, ...], Any]] = [((), value)]
-    while stack:
-        path, item = stack.pop()
-        if isinstance(item, dict) and item:
-            stack.extend(((*path, f".{key}"), child) for key, child in item.items())
-        elif isinstance(item, list) and item:
-            stack.extend(((*path, f"[{place}]"), child) for place, child in enumerate(item))
-        else:
-            yield path, _comparable(item)
+def tool_schemas(request: JsonObject) -> dict[str, Any]:
+    """Tool name -> the schema of its arguments."""
+    found: dict[str, Any] = {}
+    tools: Any = request.get("tools") or request.get("functions")
+    for tool in tools if isinstance(tools, list) else []:
+        function = tool.get("function", tool) if isinstance(tool, dict) else None
+        if isinstance(function, dict) and isinstance(function.get("name"), str):
+            found[function["name"]] = function.get("parameters") or function.get("input_schema")
+    return found
 
 
-def _comparable(leaf: Any) -> tuple[str, Any]:
-    """With its kind, because `True == 1` in Python; numbers by value, texts but for case and white space."""
-    if isinstance(leaf, bool) or leaf is None:
-        return "constant", leaf
-    if isinstance(leaf, int | float):
-        return "number", leaf
-    return ("text", normalise(leaf)) if isinstance(leaf, str) else ("empty", str(leaf))
+def _calls(text: str) -> list[JsonObject] | None:
+    """Of an answer's calls as `answer_or_calls` writes them; None: it is words."""
+    value = find_json(text[-_LONGEST:]) if text.lstrip()[:1] in ("[", "{") else None
+    calls: list[Any] = value if isinstance(value, list) else [value]
+    if not calls or not all(isinstance(call, dict) and isinstance(call.get("name"), str) for call in calls):
+        return None
+    return calls
+
+
+def _same_call(a: JsonObject, b: JsonObject, schemas: Mapping[str, Any]) -> bool:
+    if a["name"] != b["name"]:
+        return False
+    return same(a.get("arguments") or {}, b.get("arguments") or {}, schemas.get(str(a["name"])))
+
+
+def labels_of(arguments: JsonObject) -> Sequence[str]:
+    found: Any = arguments.get("labels")
+    return [str(label) for label in found] if isinstance(found, list | tuple) else []

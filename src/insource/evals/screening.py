@@ -16,12 +16,15 @@ from dataclasses import dataclass
 
 from insource.stats.sequential import FutilityTest
 
-SCREEN_ANSWERS = 96
-"""Answers at most. Simulated at margin 0.02 and alpha 0.05, medians: what is always wrong is dropped after 42,
-nine times in ten wrong after 50, every other time after 92 (43 % of the latter reach the end of the budget)."""
+_SCREEN_ANSWERS = 96
+"""Answers at most, with few labels. Simulated at margin 0.02 and alpha 0.05, medians: what is always wrong is dropped
+after 42, nine times in ten wrong after 50, every other time after 92 (43 % of the latter reach the end)."""
+
 SCREEN_TOKENS = 9_000
 """Answer tokens at most, whatever the machine: 36 long answers or more, two minutes of a small model on two cores.
 A budget in tokens, not in seconds, because verdicts must repeat on a busy machine."""
+_ANSWERS_PER_LABEL = 3
+_MOST_ANSWERS = 400
 BATCH = 8
 _THRESHOLDS_FROM = 16
 _COVERAGES = (0.75, 0.5)
@@ -31,6 +34,11 @@ PROMISE = 0.05
 
 _JUDGED_FROM = 20
 """Answers without which a gate promises nothing: of eleven, one more or less right decides about hundreds to come."""
+
+
+def screen_answers(labels: int) -> int:
+    """How many answers a screening may take: with many labels a few each, or their gates could not be set."""
+    return min(max(_SCREEN_ANSWERS, _ANSWERS_PER_LABEL * labels), _MOST_ANSWERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from insource.core.errors import BadInput, InsourceError
 from insource.core.values import JsonObject
-from insource.gateway.errors import error_body
+from insource.gateway.errors import body_of, error_body, status_of
 from insource.gateway.http import Asgi, Receive, Scope, Send, send_bytes, send_json
 from insource.gateway.metrics import Metrics
 from insource.routing.decide import LOCAL_PREFIX
+from insource.wire import json_text
 from insource.workflows.serve.live_routing import LiveRouting
 
 OWN_PREFIX = "/insource/"
+_FEEDBACK = "/insource/feedback"
+_MOST_BYTES = 1 << 20
 _METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -25,6 +30,8 @@ class OwnPages:
     log_health: Callable[[], JsonObject] = dict
     page: Callable[[], str | None] = lambda: None
     """HTML at `/`."""
+    feedback: Callable[[JsonObject], Awaitable[None]] | None = None
+    """Takes what an application says of an answer; raises BadInput."""
 
     def find(self, method: str, path: str) -> Asgi | None:
         """The page of a path of ours, also for those that are not there; None: the path is the provider's."""
@@ -34,6 +41,8 @@ class OwnPages:
             "/metrics": self._metrics,
             "/insource/models": self._models,
         }
+        if path == _FEEDBACK and method == "POST":
+            return self._take_feedback
         if path in pages:
             return pages[path] if method in ("GET", "HEAD") else _unknown
         return _unknown if path.startswith(OWN_PREFIX) else None
@@ -58,6 +67,17 @@ class OwnPages:
     async def _metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send_bytes(send, 200, data=self.metrics.text(), content_type=_METRICS_TYPE)
 
+    async def _take_feedback(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await _json_body(receive)
+        try:
+            if self.feedback is None:
+                raise BadInput("This gateway takes no feedback.", next_step="Start it with a store.")
+            await self.feedback(body)
+        except InsourceError as error:
+            await send_json(send, status_of(error), body=body_of(error, path=_FEEDBACK))
+            return
+        await send_json(send, 200, body={"taken": True})
+
     async def _models(self, scope: Scope, receive: Receive, send: Send) -> None:
         """In the shape of OpenAI's list; a request asks for one of them by its id."""
         names = sorted(self.routing.current.table.local_models)
@@ -71,6 +91,20 @@ class OwnPages:
         await send_bytes(send, 200, data=html.encode(), content_type=b"text/html; charset=utf-8")
 
 
+async def _json_body(receive: Receive) -> Any:
+    """Of a short request; None for what is too long or no JSON."""
+    data = b""
+    while True:
+        message = await receive()
+        data += message.get("body") or b""
+        if message["type"] != "http.request" or len(data) > _MOST_BYTES or not message.get("more_body"):
+            break
+    try:
+        return json_text.decode(data) if len(data) <= _MOST_BYTES else None
+    except ValueError:
+        return None
+
+
 _NO_REPORT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>insource</title>
 <p>The insource gateway runs here. There is no report yet: <code>insource plan</code> writes one.</p></html>
 """
@@ -78,7 +112,7 @@ _NO_REPORT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>inso
 
 async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
     message = (
-        f"There is no {scope['method']} {scope['path'][:100]!r}. insource's own paths are GET /, /health, /metrics and "
-        "/insource/models; all others are sent on to the provider."
+        f"There is no {scope['method']} {scope['path'][:100]!r}. insource's own paths are GET /, /health, /metrics, "
+        "/insource/models and POST /insource/feedback; all others are sent on to the provider."
     )
     await send_json(send, 404, body=error_body(message, status=404, code="unknown_path"))

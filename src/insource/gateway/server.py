@@ -24,6 +24,7 @@ from insource.gateway.http import Asgi
 from insource.gateway.metrics import Metrics
 from insource.gateway.own_pages import OwnPages
 from insource.providers.prices import price_usd
+from insource.workflows.serve.feedback import take_feedback
 from insource.workflows.serve.handle_request import Joints, RequestHandler
 from insource.workflows.serve.load_routing import live_routing
 from insource.workflows.serve.price_rates import PriceRates
@@ -141,7 +142,12 @@ def gateway_app(services: Services, *, page: Callable[[], str | None] = lambda: 
             provider=services.provider,
             metrics=metrics,
             own=OwnPages(
-                routing=routing, metrics=metrics, mode=mode, log_health=lambda: _log_health(services), page=page
+                routing=routing,
+                metrics=metrics,
+                mode=mode,
+                log_health=lambda: _log_health(services),
+                page=page,
+                feedback=lambda body: take_feedback(services, body),
             ),
             guard=Guard(
                 allow_hosts=listed(settings.allow_hosts),

@@ -42,6 +42,17 @@ def highest_log_capital(differences: Numbers, margin: float) -> float:
     return max(0.0, float(grown.max())) if len(grown) else 0.0
 
 
+def highest_log_capital_for_worse(differences: Numbers, margin: float) -> float:
+    """The same against "the mean loss difference is at most the margin": how sure it is that a candidate is worse."""
+    check_level(margin, "margin")
+    d = checked(differences, low=-1.0, high=1.0, name="differences")
+    stakes = _FRACTIONS / (1.0 + margin)
+    with np.errstate(divide="ignore"):
+        grown = np.cumsum(np.log1p(np.maximum(stakes[:, None] * (d[None, :] - margin), -1.0)), axis=1)
+    capital = np.logaddexp.reduce(grown + _LOG_WEIGHTS[:, None], axis=0)
+    return max(0.0, float(capital.max())) if len(capital) else 0.0
+
+
 def loss_upper(differences: Numbers, alpha: float) -> float:
     """The (1 − alpha) upper bound of the mean difference, valid at all times together: the least margin against which
     the capital ever reached 1/alpha; 1.0 where there is none. Holds for every margin at once (DESIGN §6, "Gates")."""

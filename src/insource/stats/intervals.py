@@ -16,7 +16,7 @@ from scipy.optimize import brentq
 from scipy.special import betaincinv, ndtri
 
 from insource.core.errors import BadInput
-from insource.core.values import Interval
+from insource.core.evidence import Interval
 from insource.stats.arrays import Floats, Numbers, check_level, checked, is_binary
 
 _LARGEST_STAKE = 0.75

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import bdtr, stdtrit
 
 from insource.core.errors import BadInput
-from insource.core.values import Interval
+from insource.core.evidence import Interval
 from insource.stats.arrays import Clusters, Floats, Integers, Numbers, check_level, checked, cluster_codes
 from insource.stats.intervals import mean_interval
 

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from insource.core.errors import BadInput
-from insource.core.values import Interval
+from insource.core.evidence import Interval
 from insource.stats.arrays import Floats, check_level
 
 _STAKES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)

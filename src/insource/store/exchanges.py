@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from insource.core.errors import StorageError, UsageError
-from insource.core.ports import ExchangeFilter
+from insource.core.stores import ExchangeFilter
 from insource.core.values import Exchange, Marks, Route
 from insource.store import tables
 from insource.store.database import Database
@@ -142,11 +142,14 @@ class SqlExchangeStore:
                 connection.execute(statement, rows)
 
     def set_reference(self, exchange_id: str, *, reference: str, kind: str) -> None:
-        statement = (
-            update(tables.exchanges)
-            .where(tables.exchanges.c.id == exchange_id)
-            .values(reference=reference, reference_kind=kind)
-        )
+        self._set(exchange_id, {"reference": reference, "reference_kind": kind})
+
+    def set_correct(self, exchange_id: str, *, correct: bool) -> None:
+        """Whether the hosted answer was right."""
+        self._set(exchange_id, {"reference_correct": correct})
+
+    def _set(self, exchange_id: str, values: dict[str, Any]) -> None:
+        statement = update(tables.exchanges).where(tables.exchanges.c.id == exchange_id).values(**values)
         with self._database.writing() as connection:
             changed = connection.execute(statement).rowcount
         if not changed:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
 
 from insource.core.errors import StorageError
+from insource.core.evidence import Candidate, Criterion, Event
 from insource.core.hashing import sha256_hex
-from insource.core.values import Candidate, Certificate, Evaluation, Move, Outcome, Pin, Task
+from insource.core.values import Move, Pin, Task
 from insource.store import tables
 from insource.store.database import Database
 from insource.store.documents import from_document, to_document
@@ -19,7 +21,7 @@ T = TypeVar("T")
 
 
 class SqlRegistry:
-    """core.ports.Registry."""
+    """core.stores.Registry."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -41,7 +43,7 @@ class SqlRegistry:
     def put_candidate(self, candidate: Candidate) -> None:
         row = {"id": candidate.id, "task_id": candidate.task_id, "document": to_document(candidate)}
         with self._database.writing() as connection:
-            _replace(connection, tables.candidates, row)
+            replace_row(connection, tables.candidates, row)
             _next_revision(connection)
 
     def candidates(self, task_id: str | None = None) -> list[Candidate]:
@@ -51,50 +53,30 @@ class SqlRegistry:
             statement = statement.where(tables.candidates.c.task_id == task_id)
         return self._documents(statement, Candidate)
 
-    def put_evaluation(self, evaluation: Evaluation, outcomes: Sequence[Outcome]) -> None:
-        row = {
-            "id": evaluation.id,
-            "task_id": evaluation.task_id,
-            "created_us": to_microseconds(evaluation.created),
-            "document": to_document(evaluation),
-        }
-        rows = [
-            {"evaluation_id": evaluation.id, "position": position, "document": to_document(outcome)}
-            for position, outcome in enumerate(outcomes)
-        ]
+    def remove_candidates(self, ids: Iterable[str]) -> None:
+        """With their evaluations; what is not there is passed over."""
+        gone = list(ids)
         with self._database.writing() as connection:
-            _replace(connection, tables.evaluations, row)  # the former outcomes go with the former row
-            if rows:
-                connection.execute(insert(tables.outcomes), rows)
+            connection.execute(delete(tables.candidates).where(tables.candidates.c.id.in_(gone)))
+            connection.execute(delete(tables.evaluations).where(tables.evaluations.c.id.in_(gone)))
+            _next_revision(connection)
 
-    def evaluations(self, task_id: str | None = None) -> list[Evaluation]:
-        """The oldest first."""
-        statement = select(tables.evaluations.c.document).order_by(
-            tables.evaluations.c.created_us, tables.evaluations.c.id
-        )
-        if task_id is not None:
-            statement = statement.where(tables.evaluations.c.task_id == task_id)
-        return self._documents(statement, Evaluation)
-
-    def outcomes(self, evaluation_id: str) -> list[Outcome]:
-        """In the order in which they were put."""
-        statement = select(tables.outcomes.c.document).where(tables.outcomes.c.evaluation_id == evaluation_id)
-        return self._documents(statement.order_by(tables.outcomes.c.position), Outcome)
-
-    def put_certificate(self, certificate: Certificate, evaluation_id: str) -> None:
-        row = {"id": certificate.id, "evaluation_id": evaluation_id, "document": to_document(certificate)}
+    def put_criterion(self, task_id: str, criterion: Criterion | None) -> None:
         with self._database.writing() as connection:
-            _replace(connection, tables.certificates, row)
+            connection.execute(delete(tables.criteria).where(tables.criteria.c.task_id == task_id))
+            if criterion is not None:
+                row = {"task_id": task_id, "document": to_document(criterion)}
+                connection.execute(insert(tables.criteria), row)
 
-    def certificate(self, certificate_id: str) -> tuple[Certificate, str] | None:
-        statement = select(tables.certificates).where(tables.certificates.c.id == certificate_id)
+    def criteria(self) -> dict[str, Criterion]:
         with self._database.reading() as connection:
-            row = connection.execute(statement).one_or_none()
-        return None if row is None else (from_document(row.document, Certificate), row.evaluation_id)
+            rows = connection.execute(select(tables.criteria).order_by(tables.criteria.c.task_id)).all()
+        return {row.task_id: from_document(row.document, Criterion) for row in rows}
 
-    def put_move(self, move: Move) -> None:
+    def put_move(self, move: Move, event: Event) -> None:
         with self._database.writing() as connection:
             connection.execute(insert(tables.moves), {"task_id": move.task_id, "document": to_document(move)})
+            connection.execute(insert(tables.events), _event_row(event))
             _next_revision(connection)
 
     def moves(self) -> list[Move]:
@@ -114,7 +96,7 @@ class SqlRegistry:
 
     def put_pin(self, pin: Pin) -> None:
         with self._database.writing() as connection:
-            _replace(connection, tables.pins, {"task_id": pin.task_id, "document": to_document(pin)})
+            replace_row(connection, tables.pins, {"task_id": pin.task_id, "document": to_document(pin)})
             _next_revision(connection)
 
     def remove_pin(self, task_id: str) -> None:
@@ -129,7 +111,7 @@ class SqlRegistry:
     def put_artifact(self, data: bytes) -> str:
         sha256 = sha256_hex(data)
         with self._database.writing() as connection:
-            _replace(connection, tables.artifacts, {"sha256": sha256, "data": data})
+            replace_row(connection, tables.artifacts, {"sha256": sha256, "data": data})
         return sha256
 
     def artifact(self, sha256: str) -> bytes:
@@ -151,8 +133,21 @@ class SqlRegistry:
 
     def put_fact(self, name: str, value: str) -> None:
         with self._database.writing() as connection:
-            _replace(connection, tables.store_facts, {"name": name, "value": value})
+            replace_row(connection, tables.store_facts, {"name": name, "value": value})
             _next_revision(connection)
+
+    def put_event(self, event: Event) -> None:
+        with self._database.writing() as connection:
+            connection.execute(insert(tables.events), _event_row(event))
+
+    def events(self, *, task_id: str | None = None, since: datetime | None = None) -> list[Event]:
+        """The oldest first."""
+        statement = select(tables.events.c.document).order_by(tables.events.c.sequence)
+        if task_id is not None:
+            statement = statement.where(tables.events.c.task_id == task_id)
+        if since is not None:
+            statement = statement.where(tables.events.c.created_us >= to_microseconds(since))
+        return self._documents(statement, Event)
 
     def revision(self) -> int:
         with self._database.reading() as connection:
@@ -163,7 +158,16 @@ class SqlRegistry:
             return [from_document(text, kind) for text in connection.execute(statement).scalars()]
 
 
-def _replace(connection: Connection, table: Table, row: dict[str, Any]) -> None:
+def _event_row(event: Event) -> dict[str, Any]:
+    return {
+        "created_us": to_microseconds(event.created),
+        "task_id": event.task_id,
+        "kind": event.kind,
+        "document": to_document(event),
+    }
+
+
+def replace_row(connection: Connection, table: Table, row: dict[str, Any]) -> None:
     """Delete and insert: the same on every database, and it takes what hangs on the former row with it."""
     (key,) = table.primary_key.columns
     connection.execute(delete(table).where(key == row[key.name]))

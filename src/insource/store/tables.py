@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
 )
 
 from insource.store.documents import decode, encode
@@ -105,6 +106,57 @@ candidates = Table(
     Index("ix_candidates_task", "task_id"),
 )
 
+criteria = Table(
+    "criteria",
+    metadata,
+    Column("task_id", Key, primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
+text_rules = Table(
+    "text_rules",
+    metadata,
+    Column("task_id", Key, primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
+places = Table(
+    "places",
+    metadata,
+    Column("task_id", Key, primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("exchange_id", Key, nullable=False),
+    Column("cluster", Key, nullable=False),
+    Column("part", Text, nullable=False),
+    UniqueConstraint("task_id", "exchange_id"),
+)
+
+ranks = Table(
+    "ranks",
+    metadata,
+    Column("task_id", Key, primary_key=True),
+    Column("rank", Integer, primary_key=True, autoincrement=False),
+    Column("candidate_id", Key, nullable=False),
+    UniqueConstraint("task_id", "candidate_id"),
+)
+
+completions = Table(
+    "completions",
+    metadata,
+    Column("key", Key, primary_key=True),
+    Column("created_us", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
+)
+
+judgements = Table(
+    "judgements",
+    metadata,
+    Column("task_id", Key, primary_key=True),
+    Column("exchange_id", Key, ForeignKey("exchanges.id", ondelete="CASCADE"), primary_key=True),
+    Column("answer_sha256", Key, primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
 evaluations = Table(
     "evaluations",
     metadata,
@@ -115,20 +167,26 @@ evaluations = Table(
     Index("ix_evaluations_task", "task_id"),
 )
 
-outcomes = Table(
-    "outcomes",
-    metadata,
-    Column("evaluation_id", Key, ForeignKey("evaluations.id", ondelete="CASCADE"), primary_key=True),
-    Column("position", Integer, primary_key=True, autoincrement=False),
-    Column("document", Text, nullable=False),
-)
-
 certificates = Table(
     "certificates",
     metadata,
     Column("id", Key, primary_key=True),
-    Column("evaluation_id", Key, nullable=False),
+    Column("task_id", Key, nullable=False),
     Column("document", Text, nullable=False),
+    Column("bundle", LargeBinary, nullable=False),
+    Index("ix_certificates_task", "task_id"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("created_us", BigInteger, nullable=False),
+    Column("task_id", Key),
+    Column("kind", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Index("ix_events_task", "task_id", "sequence"),
+    sqlite_autoincrement=True,
 )
 
 moves = Table(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import altair as alt
 import vl_convert
 
-from insource.core.values import Verdict
+from insource.core.evidence import Verdict
 from insource.workflows.plan import Plan, PlanRow
 
 Row = dict[str, str | float]

@@ -7,7 +7,7 @@ from importlib.resources import files
 from jinja2 import Environment
 from markupsafe import Markup
 
-from insource.core.values import Figures, Interval
+from insource.core.evidence import Figures, Interval
 from insource.web import charts
 from insource.workflows.plan import Plan
 

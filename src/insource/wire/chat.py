@@ -39,6 +39,12 @@ def user_text(request: JsonObject) -> str:
     return ""
 
 
+def conversation_text(request: JsonObject) -> str:
+    """All messages but the system's, in order: the input as a whole."""
+    found = [m for m in messages(request) if m.get("role") not in ("system", "developer")]
+    return "\n".join(text for m in found if (text := content_text(m.get("content"))))
+
+
 def strings(value: Any) -> Iterator[str]:
     """Every string in a JSON value, keys included: for whoever must not overlook anything (privacy)."""
     stack: list[Any] = [value]

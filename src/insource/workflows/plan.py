@@ -12,9 +12,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from insource.core.evidence import Criterion, Evaluation, Verdict
 from insource.core.ports import Engine
-from insource.core.values import Evaluation, Exchange, JsonObject, Verdict
-from insource.workflows.prove.evaluate import TaskEvaluation, evaluate_task
+from insource.core.values import Exchange, JsonObject
+from insource.evals.documents import plain
+from insource.workflows.prove.evaluate import TaskEvaluation, criterion_json, evaluate_task
 from insource.workflows.prove.find_tasks import TaskReport, find_tasks
 from insource.workflows.services import Progress, Services, engine_settings, quiet
 
@@ -38,6 +40,7 @@ class PlanRow:
     """Exchanges whose request holds personal data or secrets, or could not be read to its end."""
     verdict: Verdict
     reason: str
+    criterion: Criterion
     recipe: str | None = None
     evaluation: Evaluation | None = None
     """The certified one, else the one that came nearest; None: nothing was measured."""
@@ -120,6 +123,7 @@ def _row(report: TaskReport, found: TaskEvaluation, *, private: int, spend: Spen
         private=private,
         verdict=found.verdict,
         reason=found.reason,
+        criterion=found.criterion,
         recipe=found.decision.recipe,
         evaluation=nearest(found),
         n_needed=found.n_needed,
@@ -216,7 +220,9 @@ def _row_json(row: PlanRow) -> JsonObject:
         "loss_upper": evaluation.loss_upper if evaluation else None,
         "margin": evaluation.margin if evaluation else None,
         "confidence": evaluation.confidence if evaluation else None,
-        "n_test": shown.n if shown else 0,
+        "n_test": evaluation.n if evaluation else 0,
+        "criterion": criterion_json(row.criterion),
+        "labels": plain(evaluation.labels) if evaluation else [],
         "certificate": evaluation.certificate_id if evaluation else None,
         "reason": row.reason,
         "n_needed": row.n_needed,

@@ -7,17 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from insource.config import Settings
-from insource.core.ports import (
-    Clock,
-    Engine,
-    ExchangeStore,
-    PrivacyDetector,
-    Recipe,
-    Registry,
-    RequestScan,
-    Scorer,
-    Upstream,
-)
+from insource.core.ports import Clock, Engine, PrivacyDetector, Recipe, RequestScan, Scorer, Upstream
+from insource.core.stores import EvidenceStore, ExchangeStore, Registry
 from insource.core.values import EngineSettings, Exchange, ModelFile
 from insource.store.writer import WriterHealth
 
@@ -35,6 +26,7 @@ class Services:
     clock: Clock
     exchanges: ExchangeStore
     registry: Registry
+    evidence: EvidenceStore
     detector: PrivacyDetector
     make_scan: Callable[[], RequestScan]
     """A scan of whole requests by that detector, for one thread at a time; whoever makes it closes it."""

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from insource.core.architecture import ModelSpec
 from insource.core.hardware import Machine
-from insource.core.ports import ExchangeFilter, ExchangeStore
+from insource.core.stores import ExchangeFilter, ExchangeStore
 from insource.core.values import Exchange
 from insource.fit.calibration import Correction, update
 from insource.fit.memory import predict_memory

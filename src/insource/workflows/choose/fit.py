@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, get_args
 from insource.core.architecture import ModelSpec
 from insource.core.errors import BadModelFile, InsourceError, UsageError
 from insource.core.hardware import Machine
-from insource.core.ports import ExchangeStore, Registry
 from insource.core.stored_models import StoredModel
+from insource.core.stores import ExchangeStore, Registry
 from insource.core.values import Task
 from insource.engines.models.stores.headers import kind_of
 from insource.fit.advice import Change, best_quantization, changes, experts_apart, largest_context, missing_bytes

@@ -15,9 +15,11 @@ from pathlib import Path
 from insource.config import Settings
 from insource.core.catalogue import CatalogueModel, Wanted
 from insource.core.errors import UsageError
+from insource.core.evidence import Candidate, Evaluation
 from insource.core.hardware import Machine
-from insource.core.ports import Catalogue, ExchangeStore, Registry
-from insource.core.values import Candidate, Evaluation, Task
+from insource.core.ports import Catalogue
+from insource.core.stores import EvidenceStore, ExchangeStore, Registry
+from insource.core.values import Task
 from insource.engines.models.catalogue import DEFAULT_MODEL
 from insource.hub.activity import group_copies, measure
 from insource.hub.arena import ArenaScore, read_arena
@@ -70,6 +72,7 @@ class ScoutParts:
     registry: Registry | None
     """None: there is no store yet, so nothing was measured or recorded here."""
     exchanges: ExchangeStore | None
+    evidence: EvidenceStore | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +141,7 @@ def scout(question: ScoutQuestion, parts: ScoutParts, *, make_fits: MakeFits) ->
         ancestry=selection.ancestry,
     )
     activity = measure(groups, as_of=parts.catalogue.as_of)
-    measured = _measurements(parts.registry)
+    measured = _measurements(parts.registry, parts.evidence)
 
     def evidence(item: Found) -> Evidence:
         here = measured.get(item.group.key, ())
@@ -222,12 +225,12 @@ def slot_tokens(needs: Needs) -> int:
 # ----------------------------------------------------------------------------------------- own measurements
 
 
-def _measurements(registry: Registry | None) -> dict[str, tuple[Measurement, ...]]:
+def _measurements(registry: Registry | None, evidence: EvidenceStore | None) -> dict[str, tuple[Measurement, ...]]:
     """By model key, the oldest first."""
-    if registry is None:
+    if registry is None or evidence is None:
         return {}
     found: defaultdict[str, list[Measurement]] = defaultdict(list)
-    evaluations = registry.evaluations()
+    evaluations = evidence.evaluations()
     candidates = {item.id: item for item in registry.candidates()} if evaluations else {}
     for evaluation in evaluations:
         candidate = candidates.get(evaluation.candidate_id)
@@ -245,7 +248,7 @@ def _measurement(evaluation: Evaluation, candidate: Candidate) -> Measurement:
         task_id=evaluation.task_id,
         candidate_id=candidate.id,
         recipe=candidate.recipe,
-        verdict=evaluation.verdict,
+        end=evaluation.end,
         n=figures.n,
         quality=figures.quality,
         quality_interval=figures.quality_interval,

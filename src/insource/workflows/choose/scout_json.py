@@ -118,7 +118,7 @@ def _measurement(item: Measurement) -> JsonObject:
         "task": item.task_id,
         "candidate": item.candidate_id,
         "recipe": item.recipe,
-        "verdict": item.verdict.value,
+        "end": item.end,
         "n": item.n,
         "quality": item.quality,
         "quality_interval": {"low": item.quality_interval.low, "high": item.quality_interval.high},

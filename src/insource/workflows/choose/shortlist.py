@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from insource.core.values import Interval, Verdict
+from insource.core.evidence import End, Interval
 from insource.hub.activity import Activity
 from insource.hub.arena import ArenaScore
 from insource.hub.names import family
@@ -40,7 +40,6 @@ TIERS = ("for this task", "for another", "no", "not safe")
 _LARGEST_SHARE = 2 / 3
 _MIDDLE_SHARE = 1 / 8
 _UNKNOWN_RANK = 0.5
-_CERTIFIED = frozenset({Verdict.MOVE, Verdict.MOVE_PART})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +49,7 @@ class Measurement:
     task_id: str
     candidate_id: str
     recipe: str
-    verdict: Verdict
+    end: End
     n: int
     quality: float
     quality_interval: Interval
@@ -59,7 +58,7 @@ class Measurement:
 
     @property
     def certified(self) -> bool:
-        return self.verdict in _CERTIFIED and self.certificate_id is not None
+        return self.certificate_id is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +134,7 @@ def _tier(evidence: Evidence) -> tuple[int, float]:
     certified = [m.quality_interval.low for m in evidence.this_task if m.certified]
     if certified:
         return 0, max(certified)
-    if evidence.this_task and all(m.verdict is Verdict.KEEP for m in evidence.this_task):
+    if evidence.this_task and all(m.end in ("dropped", "not shown") for m in evidence.this_task):
         return 3, 0.0
     return (1 if any(m.certified for m in evidence.other_tasks) else 2), 0.0
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from insource.core.errors import EmptyLog
 from insource.core.hashing import canonical_json
-from insource.core.ports import ExchangeFilter, ExchangeStore, Registry
+from insource.core.stores import ExchangeFilter, ExchangeStore, Registry
 from insource.core.values import Exchange, JsonObject, OutputKind, Task
 from insource.providers.prices import estimate_tokens
 from insource.wire.chat import answer_or_calls, messages, usage_tokens

@@ -1,19 +1,16 @@
-"""`insource tasks rename|merge|split|label`: what the user knows better than discovery.
+"""`insource tasks rename|merge|split`: what the user knows better than discovery.
 
 An edit is kept in the tasks themselves, and discovery begins with the tasks that are there, so it survives every later
 one: a renamed task keeps its id and so its name; a merged task has the matchers of all; a split-off task has a
-`contains` matcher, which is tried on the requests of the task that it was split from. A label is the reference of an
-exchange."""
+`contains` matcher, which is tried on the requests of the task that it was split from."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
-from insource.core.errors import BadInput, UsageError
-from insource.core.ports import ExchangeFilter
+from insource.core.errors import UsageError
+from insource.core.stores import ExchangeFilter
 from insource.core.values import Matcher, Stage, Task
 from insource.traffic.discovery import new_task
 from insource.traffic.matcher import routable
@@ -121,49 +118,3 @@ def _report_of(services: Services, task_id: str, progress: Progress) -> TaskRepo
             next_step="Another task's matcher comes first; declare the task in the application's requests instead.",
         )
     return reports[task_id]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelReport:
-    labelled: int
-    unknown: tuple[str, ...]
-    """Ids in the file that are not in the log."""
-
-
-def label_exchange(services: Services, exchange_id: str, reference: str) -> None:
-    """Sets what the exchange's answer should have been. Raises UsageError for an id that is not in the log."""
-    if label_exchanges(services, {exchange_id: reference}).unknown:
-        raise UsageError(
-            f"There is no exchange {exchange_id!r} in the log.",
-            next_step="`insource tasks --assignments FILE.csv` writes the ids.",
-        )
-
-
-def label_exchanges(services: Services, references: dict[str, str]) -> LabelReport:
-    known = {item.id for item in services.exchanges.read(ExchangeFilter(ids=frozenset(references)))}
-    for exchange_id in sorted(known):
-        services.exchanges.set_reference(exchange_id, reference=references[exchange_id], kind="label")
-    return LabelReport(labelled=len(known), unknown=tuple(sorted(set(references) - known)))
-
-
-def label_file(services: Services, path: Path) -> LabelReport:
-    """A CSV with the columns `exchange_id` and `reference`. Raises BadInput; nothing is set when a line is bad."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file, strict=True)
-            if not {"exchange_id", "reference"} <= set(rows.fieldnames or ()):
-                raise BadInput(
-                    f"{path.name!r} has no columns exchange_id and reference.",
-                    next_step="Its first line must be: exchange_id,reference",
-                )
-            references: dict[str, str] = {}
-            for row in rows:
-                if not row["exchange_id"] or not row["reference"]:
-                    raise BadInput(
-                        f"Line {rows.line_num} of {path.name!r} lacks an exchange id or a reference.",
-                        next_step="Complete or remove the line; nothing was changed.",
-                    )
-                references[row["exchange_id"]] = row["reference"]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{path.name!r} can't be read as CSV: {error}.", next_step="Check the file.") from error
-    return label_exchanges(services, references)

@@ -1,48 +1,46 @@
-"""Evaluating a task: its recipes, the least effort first, against the reference; certificates for what is proven.
+"""Evaluating a task: its candidates, the cheapest to serve first, against the reference.
 
-Each recipe is fitted and screened on the train part. What survives is calibrated (its gate is the certificate's bound,
-at alpha divided by the number of survivors) and audited on the test part; the first that gets a gate ends the search.
+Each is fitted, and its terms are set, on the fit part. What that makes promising is looked at on evidence, in the
+ledger's order; going on with one is free, a new one spends of the task's error budget.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from insource.core.errors import EmptyLog, UsageError
-from insource.core.ports import Engine, ExchangeFilter, Recipe
-from insource.core.values import (
-    Evaluation,
-    Example,
-    JsonObject,
-    ModelFile,
-    Task,
-    Verdict,
-)
-from insource.evals.certificate import plain
-from insource.evals.comparison import (
-    Decision,
-    Trial,
-    decide_verdict,
-    references_for_train,
-)
-from insource.evals.examples import hosted_loss, self_agreement, to_example
-from insource.evals.scorers import canonical_answer, choose_scorer
-from insource.evals.splits import compared_since, part_of, split, split_warnings
-from insource.workflows.prove.try_recipes import Contest, try_recipes
+from insource.core.evidence import Criterion, Evaluation, Verdict
+from insource.core.ports import Engine, Recipe
+from insource.core.values import JsonObject, Task
+from insource.evals.comparison import Decision, Trial, decide_verdict
+from insource.evals.documents import plain
+from insource.evals.placing import FIT_SHARE
+from insource.evals.suspicious import Seen, warnings
+from insource.workflows.prove.answers import Budget
+from insource.workflows.prove.attempts import Contest, Running, make_attempt
+from insource.workflows.prove.measure import measure
+from insource.workflows.prove.suspects import noise_of
+from insource.workflows.prove.task_log import TaskLog, has_labels, read_task_log
 from insource.workflows.services import Progress, Services, engine_settings, quiet
+
+_ENOUGH = 0.9
+"""Coverage from which no further candidate is tried for the rest of a task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskEvaluation:
     task_id: str
+    criterion: Criterion
     decision: Decision
     evaluations: tuple[Evaluation, ...]
     trials: tuple[Trial, ...]
     references: int
+    clusters: int
     unusable: int
     warnings: tuple[str, ...]
+    suspects: tuple[str, ...] = ()
+    """Exchanges whose label looks wrong, the surest first."""
 
     @property
     def verdict(self) -> Verdict:
@@ -59,14 +57,8 @@ class TaskEvaluation:
     @property
     def best(self) -> Evaluation | None:
         """The evaluation whose candidate may be moved."""
-        return next((e for e in self.evaluations if e.certificate_id is not None), None)
-
-
-def read_examples(services: Services, task_id: str) -> tuple[list[Example], int]:
-    """The examples of a task, and how many of its exchanges are none."""
-    found = [to_example(exchange) for exchange in services.exchanges.read(ExchangeFilter(task_id=task_id))]
-    examples = [example for example in found if isinstance(example, Example)]
-    return examples, len(found) - len(examples)
+        certified = [e for e in self.evaluations if e.certificate_id is not None]
+        return max(certified, key=lambda e: e.coverage, default=None)
 
 
 async def evaluate_task(
@@ -75,99 +67,179 @@ async def evaluate_task(
     *,
     recipes: Sequence[str] | None = None,
     engine: Engine | None = None,
+    budget: Budget | None = None,
     progress: Progress = quiet,
 ) -> TaskEvaluation:
-    """Stores candidates, evaluations, outcomes and certificates, and says what they come to.
+    """Stores candidates, evaluations and certificates, and says what they come to. What it has when it is stopped is
+    kept: the next one goes on there.
 
     `engine`: one that is ready, to share among tasks; without it one is started when a recipe needs it, and stopped.
     """
-    examples, unusable = read_examples(services, task.id)
-    if not examples and not unusable:
+    log = read_task_log(services, task)
+    if not log.examples and not log.unusable:
         raise EmptyLog(
             f"The task {task.name!r} has no exchanges.", next_step="Run `insource import` or `insource tasks`."
         )
-    applicable, refused, untried = _sort_recipes(services, task, examples, wanted=recipes)
-    scorer = services.scorers[choose_scorer(task.output)]
-    losses = [hosted_loss(e, scorer=scorer, output=task.output) for e in examples]
-    categories = [canonical_answer(e.reference, task.output) for e in examples] if task.output.labels else []
-    warnings = split_warnings(examples, categories=categories, hosted_losses=losses)
-    trials = list(refused)
+    noise = noise_of(log)
+    said = (*_warnings(log), *([noise.sentence] if noise.sentence else []))
+    trials: list[Trial] = []
     evaluations: list[Evaluation] = []
-    if len(examples) >= services.settings.min_exchanges:
-        wants_engine = any(recipe.asks_model for recipe in applicable)
-        async with _engine(services, engine, wanted=wants_engine) as (ready, model):
-            contest = Contest(
-                services=services,
-                task=task,
-                scorer=scorer,
-                parts=split(examples),
-                engine=ready,
-                model=model,
-                ceiling=self_agreement(
-                    examples, scorer=scorer, output=task.output, confidence=services.settings.confidence
-                ),
-                since=compared_since(examples, losses),
-                warnings=warnings,
-                progress=progress,
-            )
-            ran, evaluations = await try_recipes(contest, applicable)
-            trials = sorted([*trials, *ran], key=lambda t: services.recipes[t.recipe].effort)
-    decision = decide_verdict(trials, untried=untried, references=len(examples), least=services.settings.min_exchanges)
+    untried: list[str] = []
+    if log.scoring is not None and len(log.examples) >= services.settings.min_exchanges:
+        contest = Contest(
+            services=services,
+            log=log,
+            scoring=log.scoring,
+            budget=budget or Budget(now=services.clock.monotonic),
+            progress=progress,
+            warnings=said,
+            doubtful=frozenset(s.exchange_id for s in noise.suspects) if noise.sentence else frozenset(),
+        )
+        applicable, trials, untried = _sort_recipes(contest, wanted=recipes)
+        async with _Engines(services, engine) as engines:
+            found, evaluations = await _try(contest, applicable, engines)
+            trials = [*trials, *found]
+    decision = decide_verdict(
+        trials,
+        criterion=log.criterion,
+        untried=untried,
+        references=len(log.examples),
+        least=services.settings.min_exchanges,
+    )
     return TaskEvaluation(
         task_id=task.id,
+        criterion=log.criterion,
         decision=decision,
         evaluations=tuple(evaluations),
         trials=tuple(trials),
-        references=len(examples),
-        unusable=unusable,
-        warnings=warnings,
+        references=len(log.examples),
+        clusters=len({place.cluster for place in log.places}),
+        unusable=sum(log.unusable.values()),
+        warnings=said,
+        suspects=tuple(suspect.exchange_id for suspect in noise.suspects) if noise.sentence else (),
     )
 
 
-def _sort_recipes(
-    services: Services, task: Task, examples: Sequence[Example], *, wanted: Sequence[str] | None
-) -> tuple[list[Recipe], list[Trial], list[str]]:
+async def _try(contest: Contest, recipes: Sequence[Recipe], engines: _Engines) -> tuple[list[Trial], list[Evaluation]]:
+    trials: list[Trial] = []
+    evaluations: list[Evaluation] = []
+    for recipe in recipes:
+        best = max((trial.coverage for trial in trials if trial.end == "certified"), default=0.0)
+        if best >= _ENOUGH:
+            break
+        running = await engines.running() if recipe.asks_model else None
+        attempt = await make_attempt(contest, recipe, running)
+        if isinstance(attempt, Trial):
+            trials.append(attempt)
+            continue
+        trial, evaluation = await measure(contest, attempt)
+        trials.append(trial)
+        if evaluation is not None:
+            evaluations.append(evaluation)
+    return trials, evaluations
+
+
+def _sort_recipes(contest: Contest, *, wanted: Sequence[str] | None) -> tuple[list[Recipe], list[Trial], list[str]]:
     """Those to try by effort, the trials of those that refuse, and the names of those that could but were left out."""
+    services, output = contest.services, contest.log.task.output
     for name in wanted or ():
         if name not in services.recipes:
             known = ", ".join(sorted(services.recipes))
             raise UsageError(f"There is no recipe {name!r} (known: {known}).", next_step="Name one of them.")
-    train = sum(part_of(e.input_sha256) == "train" for e in examples)
+    fit = sum(example.teaches for example in contest.log.of("fit"))
     applicable: list[Recipe] = []
     refused: list[Trial] = []
     untried: list[str] = []
     for recipe in sorted(services.recipes.values(), key=lambda r: (r.effort, r.name)):
-        refusal = recipe.refusal(task.output, train)
+        refusal = recipe.refusal(output, fit)
         if wanted is not None and recipe.name not in wanted:
             untried.extend([] if refusal else [recipe.name])
         elif refusal is None:
             applicable.append(recipe)
         else:
             needed = refusal.examples_needed
-            n_needed = None if needed is None else references_for_train(needed)
+            n_needed = None if needed is None else round(needed / FIT_SHARE)
             refused.append(Trial(recipe=recipe.name, end="refused", reason=refusal.reason, n_needed=n_needed))
     return applicable, refused, untried
 
 
-@asynccontextmanager
-async def _engine(
-    services: Services, engine: Engine | None, *, wanted: bool
-) -> AsyncGenerator[tuple[Engine | None, ModelFile | None]]:
-    if not wanted:
-        yield None, None
-        return
-    model = services.find_model(services.settings.model)
-    if engine is not None:
-        yield engine, model
-        return
-    own = services.make_engine(model, engine_settings(services))
-    try:
-        await own.start()
-        yield own, model
-    finally:
-        await own.stop()
+class _Engines:
+    """The engine of an evaluation, started when the first recipe needs it."""
+
+    def __init__(self, services: Services, ready: Engine | None) -> None:
+        self._services = services
+        self._ready = ready
+        self._own: Engine | None = None
+
+    async def running(self) -> Running:
+        services = self._services
+        file, settings = services.find_model(services.settings.model), engine_settings(services)
+        if self._ready is None:
+            self._own = self._ready = services.make_engine(file, settings)
+            await self._own.start()
+        return Running(engine=self._ready, file=file, settings=settings)
+
+    async def __aenter__(self) -> _Engines:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._own is not None:
+            await self._own.stop()
 
 
-def evaluation_json(evaluation: Evaluation) -> JsonObject:
-    """DESIGN §6's figures of one candidate, as `evaluate --json` prints them."""
-    return plain(evaluation)
+def _warnings(log: TaskLog) -> tuple[str, ...]:
+    if log.scoring is None:
+        return ()
+    seen = [
+        Seen(created=e.created, category=log.canonical(e), hosted_loss=log.scoring.loss_hosted(e))
+        for e in log.examples.values()
+    ]
+    return warnings(seen, has_labels=has_labels(log))
+
+
+def budget_of(services: Services, minutes: float | None) -> Budget:
+    """None: as long as it takes."""
+    now = services.clock.monotonic
+    return Budget(now=now, until=None if minutes is None else now() + 60 * minutes)
+
+
+def task_evaluation_json(found: TaskEvaluation) -> JsonObject:
+    """DESIGN §8's `evaluate --json`."""
+    evaluations = {evaluation.candidate_id: evaluation for evaluation in found.evaluations}
+    return {
+        "task": found.task_id,
+        "criterion": criterion_json(found.criterion),
+        "verdict": found.verdict.value,
+        "reason": found.reason,
+        "n_needed": found.n_needed,
+        "candidates": [_candidate_json(trial, evaluations.get(trial.candidate_id or "")) for trial in found.trials],
+        "exchanges": found.references,
+        "clusters": found.clusters,
+        "warnings": list(found.warnings),
+        "suspects": list(found.suspects),
+    }
+
+
+def criterion_json(criterion: Criterion) -> JsonObject:
+    return {
+        "kind": criterion.scorer,
+        "chosen_by": criterion.chosen_by,
+        "confidence": criterion.confidence,
+        "reason": criterion.reason,
+    }
+
+
+def _candidate_json(trial: Trial, evaluation: Evaluation | None) -> JsonObject:
+    said = {
+        "id": trial.candidate_id,
+        "model": trial.model,
+        "recipe": trial.recipe,
+        "end": trial.end,
+        "reason": trial.reason,
+        "n_needed": trial.n_needed,
+    }
+    if evaluation is None:
+        return said
+    measured = plain(evaluation)
+    measured["certificate"] = measured.pop("certificate_id")
+    return {**measured, **said}

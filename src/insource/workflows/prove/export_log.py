@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TextIO
 
 from insource.core.errors import StorageError, UsageError
-from insource.core.ports import ExchangeFilter, RequestScan
+from insource.core.ports import RequestScan
+from insource.core.stores import ExchangeFilter
 from insource.core.values import Exchange, JsonObject
 from insource.traffic.log_line import encode, to_line
 from insource.wire import json_text

@@ -1,14 +1,17 @@
 """Moving a task to a candidate in stages, and back. A gateway that runs takes the change up by itself within a second.
 
-Answering users needs a certificate. `shadow` does not: its answers are measured and thrown away.
+Answering users needs a certificate. `shadow` does not: its answers are measured and thrown away. Every step is
+an event.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from insource.core.errors import NotCertified, UsageError
-from insource.core.values import Candidate, Evaluation, Move, Pin, Stage, Task
+from insource.core.evidence import Candidate, Evaluation, Event
+from insource.core.values import Move, Pin, Stage, Task
 from insource.traffic.resolve import resolve_task
 from insource.workflows.services import Services
 
@@ -23,22 +26,25 @@ class Target:
     evaluation: Evaluation | None
 
 
-def choose_target(candidates: list[Candidate], evaluations: list[Evaluation], wanted: str | None) -> Target | None:
-    """The candidate to move to: the one whose id or recipe is `wanted`, else the one certified last. Pure.
+def choose_target(
+    candidates: Sequence[Candidate], evaluations: Sequence[Evaluation], wanted: str | None
+) -> Target | None:
+    """The candidate whose id or recipe is `wanted`, else the certified one that may answer most. Pure.
 
     Of several candidates of one recipe the one that was evaluated last counts; a certificate counts before none.
     """
     by_id = {candidate.id: candidate for candidate in candidates}
     known = [e for e in evaluations if e.candidate_id in by_id]
-    if wanted is not None:
-        known = [e for e in known if wanted in (e.candidate_id, by_id[e.candidate_id].recipe)]
-    else:
-        known = [e for e in known if e.certificate_id]
-    if known:
-        best = max(known, key=lambda e: (e.certificate_id is not None, e.created))
+    if wanted is None:
+        certified = [e for e in known if e.certificate_id]
+        best = max(certified, key=lambda e: (e.coverage, e.created), default=None)
+        return None if best is None else Target(candidate=by_id[best.candidate_id], evaluation=best)
+    named = [e for e in known if wanted in (e.candidate_id, by_id[e.candidate_id].recipe)]
+    if named:
+        best = max(named, key=lambda e: (e.certificate_id is not None, e.created))
         return Target(candidate=by_id[best.candidate_id], evaluation=best)
-    named = [c for c in candidates if wanted is not None and wanted in (c.id, c.recipe)]
-    return Target(candidate=named[-1], evaluation=None) if named else None
+    unmeasured = [c for c in candidates if wanted in (c.id, c.recipe)]
+    return Target(candidate=unmeasured[-1], evaluation=None) if unmeasured else None
 
 
 def move_task(
@@ -46,7 +52,7 @@ def move_task(
 ) -> Move:
     """Raises UnknownTask, UsageError for an unknown candidate, NotCertified."""
     task = resolve_task(services.registry.tasks(), task_name)
-    target = choose_target(services.registry.candidates(task.id), services.registry.evaluations(task.id), to)
+    target = choose_target(services.registry.candidates(task.id), services.evidence.evaluations(task.id), to)
     if target is None:
         raise UsageError(
             f"Task {task.name!r} has no {'certified candidate' if to is None else f'candidate {to!r}'}.",
@@ -60,19 +66,31 @@ def move_task(
             + (f": {evaluation.reason}" if evaluation else "."),
             next_step="Use `--stage shadow` to measure it on live traffic, or say `--without-certificate`.",
         )
-    gate = evaluation.gate if evaluation and evaluation.gate is not None else 0.0
+    certified = evaluation is not None and certificate_id is not None
     move = Move(
         task_id=task.id,
         candidate_id=target.candidate.id,
         stage=stage,
-        gate=gate,
+        gate=evaluation.gate or 0.0 if evaluation is not None and certified else 0.0,
         certificate_id=certificate_id,
         canary_share=services.settings.canary_share,
         changed=services.clock.now(),
-        reason="certified" if certificate_id else "moved by hand without a certificate",
+        reason="certified" if certified else "moved by hand without a certificate",
+        serves=evaluation.serves if evaluation is not None and certified else ("new", "repeats"),
     )
-    services.registry.put_move(move)
+    services.registry.put_move(move, _event(task, move))
     return move
+
+
+def _event(task: Task, move: Move) -> Event:
+    stands_on = move.certificate_id or "no certificate"
+    return Event(
+        created=move.changed,
+        task_id=task.id,
+        kind="moved",
+        text=f"{task.name!r} was moved to {move.candidate_id}, stage {move.stage.value}, on {stands_on}.",
+        figures={"stage": move.stage.value, "candidate": move.candidate_id, "certificate": move.certificate_id},
+    )
 
 
 def pin_task(services: Services, task_name: str, *, reason: str = "pinned by hand") -> Pin:
@@ -80,6 +98,8 @@ def pin_task(services: Services, task_name: str, *, reason: str = "pinned by han
     task = resolve_task(services.registry.tasks(), task_name)
     pin = Pin(task_id=task.id, changed=services.clock.now(), reason=reason)
     services.registry.put_pin(pin)
+    text = f"{task.name!r} was pinned: its requests stay on this machine."
+    services.registry.put_event(Event(created=pin.changed, task_id=task.id, kind="pinned", text=text))
     return pin
 
 
@@ -90,8 +110,8 @@ class RolledBack:
     unpinned: bool
 
 
-def rollback_task(services: Services, task_name: str) -> RolledBack:
-    """Sends the task's requests to the provider again, and removes its pin. Private requests stay pinned each."""
+def rollback_task(services: Services, task_name: str, *, reason: str = "rolled back by hand") -> RolledBack:
+    """Sends the task's requests to the provider again, and removes its pin."""
     task = resolve_task(services.registry.tasks(), task_name)
     current = next((move for move in services.registry.moves() if move.task_id == task.id), None)
     pinned = any(pin.task_id == task.id for pin in services.registry.pins())
@@ -99,8 +119,17 @@ def rollback_task(services: Services, task_name: str) -> RolledBack:
         raise UsageError(f"Task {task.name!r} was never moved.", next_step="`insource moves` lists what was.")
     back = None
     if current is not None:
-        back = replace(current, stage=Stage.ROLLED_BACK, changed=services.clock.now(), reason="rolled back by hand")
-        services.registry.put_move(back)
+        back = replace(current, stage=Stage.ROLLED_BACK, changed=services.clock.now(), reason=reason)
+        event = Event(
+            created=back.changed,
+            task_id=task.id,
+            kind="rolled back",
+            text=f"The move of {task.name!r} was rolled back ({reason}): the provider answers again.",
+            figures={"stage": current.stage.value, "candidate": current.candidate_id},
+        )
+        services.registry.put_move(back, event)
     if pinned:
         services.registry.remove_pin(task.id)
+        text = f"{task.name!r} was unpinned: its requests may go to the provider."
+        services.registry.put_event(Event(created=services.clock.now(), task_id=task.id, kind="unpinned", text=text))
     return RolledBack(task=task, move=back, unpinned=pinned)

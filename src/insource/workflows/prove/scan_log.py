@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from itertools import islice
 
-from insource.core.ports import ExchangeFilter
+from insource.core.stores import ExchangeFilter
 from insource.wire import json_text
 from insource.workflows.services import Progress, Services, quiet
 

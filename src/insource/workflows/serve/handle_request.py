@@ -32,7 +32,8 @@ from insource.routing.decide import (
     otherwise,
 )
 from insource.traffic.matcher import declared_task
-from insource.workflows.serve.answer_locally import Local, ask_engine, client_completion, prepare, stream_locally
+from insource.workflows.asking import Local, ask_engine, prepare
+from insource.workflows.serve.answer_locally import client_completion, stream_locally
 from insource.workflows.serve.incoming import (
     Asked,
     Incoming,
@@ -222,6 +223,11 @@ class RequestHandler:
     async def _by_local(self, case: _Case, decision: Decision, local: Local) -> Answer | _Missed:
         request = case.asked.request
         route = replace(_route_of(decision, case.asked), upstream=local.upstream, model=local.model)
+        stays = local.not_admitted(request)
+        if stays is not None:
+            return _Missed(
+                reason=f"{decision.reason}; {stays}" if decision.stays_here else f"escalated: {stays}", escalated=True
+            )
         try:
             prepared = prepare(local, request)
             if not isinstance(prepared, LocalAnswer):

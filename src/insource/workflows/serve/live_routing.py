@@ -11,7 +11,7 @@ from insource.core.errors import EngineFailed, InsourceError
 from insource.core.ports import Engine
 from insource.core.values import EngineState, JsonObject
 from insource.routing.decide import RoutingTable
-from insource.workflows.serve.answer_locally import Local
+from insource.workflows.asking import Local
 from insource.workflows.serve.engine_pool import EnginePool, PooledEngine
 
 _LOG = logging.getLogger(__name__)

@@ -7,10 +7,12 @@ from __future__ import annotations
 import logging
 
 from insource.core.errors import InsourceError
-from insource.core.values import Candidate, Move, Stage
+from insource.core.evidence import Candidate
+from insource.core.values import Move, Stage
 from insource.routing.decide import LOCAL_PREFIX, RoutingTable
 from insource.traffic.matcher import compile_matchers
-from insource.workflows.serve.answer_locally import Local
+from insource.workflows.asking import Local
+from insource.workflows.serve.admission import load_admission
 from insource.workflows.serve.engine_pool import EnginePool
 from insource.workflows.serve.live_routing import LiveRouting, RoutingState
 from insource.workflows.services import Services, engine_settings
@@ -41,7 +43,7 @@ def load_routing(services: Services, pool: EnginePool) -> RoutingState:
         if move.stage is Stage.ROLLED_BACK or candidate is None:
             continue
         try:
-            locals_[candidate.id] = _load(services, pool, candidate)
+            locals_[candidate.id] = _load(services, pool, candidate, move)
         except InsourceError as error:
             _LOG.error("The candidate %s of %s can't be loaded. %s", candidate.id, move.task_id, error)
     warm = {key for key, local in locals_.items() if local.engine is not None}
@@ -65,15 +67,16 @@ def load_routing(services: Services, pool: EnginePool) -> RoutingState:
     )
 
 
-def _load(services: Services, pool: EnginePool, candidate: Candidate) -> Local:
+def _load(services: Services, pool: EnginePool, candidate: Candidate, move: Move) -> Local:
     recipe = services.recipes.get(candidate.recipe)
     if recipe is None:
         raise InsourceError(
             f"The recipe {candidate.recipe!r} is not installed.", next_step="Install the package that provides it."
         )
     fitted = recipe.load(services.registry.artifact(candidate.artifact_sha256))
+    admission = load_admission(services.registry, candidate, move)
     if candidate.model_ref is None:
-        return Local(model=candidate.id, engine=None, fitted=fitted, recipe=candidate.recipe)
+        return Local(model=candidate.id, engine=None, fitted=fitted, recipe=candidate.recipe, not_admitted=admission)
     file = services.find_model(candidate.model_ref)
     if candidate.model_sha256 not in (None, file.sha256):
         raise InsourceError(
@@ -88,6 +91,7 @@ def _load(services: Services, pool: EnginePool, candidate: Candidate) -> Local:
         recipe=candidate.recipe,
         streams=recipe.streams,
         honours=recipe.honours & engine.honours,
+        not_admitted=admission,
     )
 
 

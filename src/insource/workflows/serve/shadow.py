@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from insource.core.errors import InsourceError
 from insource.core.values import Marks, Route
 from insource.routing.decide import Decision
-from insource.workflows.serve.answer_locally import Local, answer_locally, client_completion
+from insource.workflows.asking import Local
+from insource.workflows.serve.answer_locally import answer_locally, client_completion
 from insource.workflows.serve.record_exchange import Ending, Underway
 
 _LOG = logging.getLogger(__name__)

@@ -1,0 +1,206 @@
+"""`insource criterion`, `insource review`, `insource label`: what people say about right and wrong."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from insource.cli.options import JsonOption, TaskArgument
+from insource.cli.output import Output
+from insource.cli.session import session
+from insource.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from insource.workflows.prove.criterion import CriterionReport
+    from insource.workflows.prove.review import Disagreement, Review
+    from insource.workflows.services import Services
+
+_SHOWN_CHARACTERS = 1_500
+
+
+def criterion(  # noqa: PLR0913 - a command's parameters are its options
+    task: TaskArgument,
+    label: Annotated[bool, typer.Option("--label", help="Answers are labels.")] = False,
+    number: Annotated[bool, typer.Option("--number", help="Answers are numbers.")] = False,
+    json: Annotated[bool, typer.Option("--json-values", help="Answers are JSON, compared value by value.")] = False,
+    tools: Annotated[bool, typer.Option("--tools", help="Answers are tool calls, compared by their schemas.")] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Answers must be the same text.")] = False,
+    review: Annotated[bool, typer.Option("--review", help="A person judges answers that are not the same.")] = False,
+    checker: Annotated[
+        str | None, typer.Option(metavar="CMD", help="A command that reads JSON and prints the loss, 0 to 1.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Time limit of the checker, for one answer.")] = 10.0,
+    scorer: Annotated[str | None, typer.Option(metavar="NAME", help="A scorer of a plugin.")] = None,
+    infer: Annotated[bool, typer.Option("--infer", help="Forget the choice; go by what the answers show.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show or choose what counts as right in a task."""
+    from insource.workflows.prove.criterion import checker_arguments, choose_criterion, infer_again, show_criterion
+
+    flags = {"label": label, "number": number, "json": json, "tools": tools, "exact": exact, "review": review}
+    chosen: list[str] = [name for name, wanted in flags.items() if wanted]
+    chosen += [] if scorer is None else [scorer]
+    chosen += [] if checker is None else ["checker"]
+    if len(chosen) + infer > 1:
+        raise UsageError("Only one criterion can be chosen.", next_step="Name one of them.")
+    with session(as_json=as_json) as (services, out):
+        if infer:
+            report = infer_again(services, task)
+        elif chosen:
+            arguments = None if checker is None else checker_arguments(checker, seconds)
+            report = choose_criterion(services, task, chosen[0], arguments)
+        else:
+            report = show_criterion(services, task)
+        _show_criterion(report, out)
+
+
+def _show_criterion(report: CriterionReport, out: Output) -> None:
+    from insource.workflows.prove.criterion import criterion_words
+    from insource.workflows.prove.evaluate import criterion_json
+
+    if out.as_json:
+        said: dict[str, Any] = criterion_json(report.criterion)
+        said |= {"task": report.task.id, "arguments": report.criterion.arguments, "answers": report.answers}
+        out.data(said)
+        return
+    out.text(f"{report.task.name}: {criterion_words(report.criterion)}")
+    for a, b in report.differing:
+        out.text(f"  counts as the same: {_short(a, 60)!r} and {_short(b, 60)!r}")
+    if report.criterion.scorer is None:
+        out.say(f"Next: insource criterion {report.task.id} --checker CMD, or --review")
+
+
+def _short(text: str, most: int = _SHOWN_CHARACTERS) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def label(
+    task: TaskArgument,
+    exchange: Annotated[str | None, typer.Argument(help="An exchange's id.")] = None,
+    answer: Annotated[str | None, typer.Argument(help="What its answer should be.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE.csv", help="Many at once: exchange_id,reference.")
+    ] = None,
+) -> None:
+    """Say what the right answer is: of one exchange, or of many from a CSV file."""
+    from insource.workflows.prove.label import label_exchange, label_file
+
+    with session() as (services, out):
+        if file is not None:
+            report = label_file(services, task, file)
+            out.text(f"{report.labelled:,} exchanges of {report.task.name} labelled.")
+            if report.unknown:
+                more = " …" if len(report.unknown) > 10 else ""
+                out.say(f"Not in this task: {', '.join(report.unknown[:10])}{more}")
+        elif exchange is not None and answer is not None:
+            label_exchange(services, task, exchange, answer)
+            out.text(f"{exchange} labelled.")
+        else:
+            raise UsageError(
+                "Nothing was labelled.", next_step="`insource label TASK EXCHANGE ANSWER`, or `--from FILE.csv`."
+            )
+
+
+def review(  # noqa: PLR0913 - a command's parameters are its options
+    task: TaskArgument,
+    candidate: Annotated[str | None, typer.Option(metavar="ID", help="A candidate's id or recipe.")] = None,
+    random: Annotated[bool, typer.Option("--random", help="In random order, not in the ledger's.")] = False,
+    suspects: Annotated[bool, typer.Option("--suspects", help="List the labels that look wrong.")] = False,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.csv", help="Write the disagreements, to fill in elsewhere.")
+    ] = None,
+    in_file: Annotated[
+        Path | None, typer.Option("--in", metavar="FILE.csv", help="Take up a file with its verdicts filled in.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Decide, one key each, which side is right where a candidate and the reference disagree."""
+    from insource.workflows.prove.review import open_review, read_csv, write_csv
+
+    with session(as_json=as_json) as (services, out):
+        if suspects:
+            _show_suspects(services, task, out)
+            return
+        found = open_review(services, task, candidate=candidate, order="random" if random else "ledger")
+        if out_file is not None:
+            out.text(f"{write_csv(found, out_file):,} disagreements written to {out_file}.")
+        elif in_file is not None:
+            out.text(f"{read_csv(services, found, in_file):,} verdicts taken up.")
+            out.say(f"Next: insource evaluate {found.task.id}")
+        elif as_json:
+            out.data(_review_json(found))
+        else:
+            _ask(services, found, out)
+
+
+def _show_suspects(services: Services, task: str, out: Output) -> None:
+    from insource.workflows.prove.suspects import suspects_of
+
+    found = suspects_of(services, task)
+    if out.as_json:
+        out.data([{"exchange": s.exchange_id, "label": s.label, "looks_like": s.looks_like} for s in found])
+        return
+    rows = [(s.exchange_id, s.label, f"{s.looks_like} ({s.probability:.0%})", _short(s.text, 80)) for s in found]
+    out.table("Labels that look wrong", ["exchange", "label", "looks like", "request"], rows)
+
+
+def _review_json(found: Review) -> dict[str, Any]:
+    return {
+        "task": found.task.id,
+        "candidate": found.candidate_id,
+        "compared": found.compared,
+        "judged": found.judged,
+        "disagreements": [
+            {"exchange": d.exchange_id, "request": d.text, "reference": d.reference, "local": d.answer}
+            for d in found.waiting
+        ],
+    }
+
+
+_KEYS = {"h": "hosted", "l": "local", "b": "both", "n": "neither"}
+
+
+def _ask(services: Services, found: Review, out: Output) -> None:
+    from insource.workflows.prove.review import CHOICES, judge, take_back
+
+    out.say(
+        f"{found.task.name}: {len(found.waiting)} disagreements of {found.compared} answers of {found.candidate_id}, "
+        f"{found.judged} judged before.\n"
+        "Which answer is right?  h the hosted one (or the label)  l the local one  b both  n neither  "
+        "s skip  u undo  q end"
+    )
+    done: list[Disagreement] = []
+    at = 0
+    while at < len(found.waiting):
+        each = found.waiting[at]
+        _show(each, out, at=at, total=len(found.waiting))
+        key = _key()
+        if key in ("q", ""):
+            break
+        if key == "u" and done:
+            last = done.pop()
+            take_back(services, found.task, last)
+            at = found.waiting.index(last)
+        elif key == "s":
+            at += 1
+        elif key in _KEYS:
+            judge(services, found.task, each, next(c for c in CHOICES if c == _KEYS[key]))
+            done.append(each)
+            at += 1
+    out.say(f"{len(done)} judged. Next: insource evaluate {found.task.id}")
+
+
+def _show(each: Disagreement, out: Output, *, at: int, total: int) -> None:
+    out.text(f"\n— {at + 1} of {total} —\n{_short(each.text)}")
+    out.text(f"  hosted: {_short(each.reference)}\n  local:  {_short(each.answer)}")
+
+
+def _key() -> str:
+    """One key where a terminal is, one line where none is; "" at the end of the input."""
+    if sys.stdin.isatty():
+        return typer.getchar().lower()
+    line = sys.stdin.readline()
+    return line.strip().lower()[:1] if line.strip() else ("s" if line else "")

@@ -1,0 +1,327 @@
+"""Making candidates of a task: fitted, their terms set on the fit part alone, kept until the fit part has doubled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+from insource.adapt.familiarity import FittedFamiliarity, fit_familiarity, load_familiarity
+from insource.core.admission import not_admitted
+from insource.core.errors import BadInput, InsourceError
+from insource.core.evidence import Candidate, Example, Outcome, Stratum, Terms
+from insource.core.hashing import content_address
+from insource.core.ports import Engine, Familiarity, Learnt, Recipe
+from insource.core.values import EngineSettings, JsonObject, LocalAnswer, ModelFile
+from insource.evals.comparison import Trial
+from insource.evals.documents import plain
+from insource.evals.examples import Scoring
+from insource.evals.repeats import repeats_artifact
+from insource.evals.screening import BATCH, SCREEN_TOKENS, Screen, screen_answers
+from insource.evals.terms import FitPart, Prospect, set_terms, whole_terms
+from insource.workflows.asking import Local
+from insource.workflows.prove.answers import Answerer, Asked, Budget
+from insource.workflows.prove.task_log import TaskLog
+from insource.workflows.services import Progress, Services
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+REFIT_AT = 2.0
+"""A candidate is made anew when the fit part has so many times the exchanges that it was fitted on."""
+_REPEATS_MATTER = 0.02
+"""Share of repeats in the fit part from which they are worth an index."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A model that is ready to be asked."""
+
+    engine: Engine
+    file: ModelFile
+    settings: EngineSettings
+
+    @property
+    def key(self) -> str:
+        return self.file.sha256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contest:
+    """One task's evaluation under way: everything that its candidates share."""
+
+    services: Services
+    log: TaskLog
+    scoring: Scoring
+    budget: Budget
+    progress: Progress
+    warnings: tuple[str, ...] = ()
+    doubtful: frozenset[str] = frozenset()
+    """Exchanges of the fit part whose labels look wrong: no gate is set by them."""
+
+    @property
+    def alpha(self) -> float:
+        """The task's error budget."""
+        return round(1 - self.services.settings.confidence, 12)
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """One candidate in the contest."""
+
+    recipe: Recipe
+    candidate: Candidate
+    answerer: Answerer
+    familiarity: Familiarity | None
+    held_out: Mapping[str, Asked] = field(default_factory=dict[str, Asked])
+    """Its answers to the fit part by fits that did not see them, by exchange id."""
+
+
+def alpha_of(rank: int, alpha: float) -> float:
+    """What the rank-th candidate may spend: the shares sum to the task's budget, however many come."""
+    return alpha / (rank * (rank + 1))
+
+
+async def make_attempt(contest: Contest, recipe: Recipe, running: Running | None) -> Attempt | Trial:
+    """The standing candidate of this recipe and model, or a new one; a Trial where the fit part promises nothing."""
+    standing = _standing(contest, recipe, running)
+    if standing is not None:
+        return _resume(contest, recipe, standing, running)
+    contest.progress(f"{contest.log.task.name}: fitting {recipe.name}", 0, None)
+    fit = [example for example in contest.log.of("fit") if example.teaches]
+    try:
+        learnt = recipe.fit(contest.log.task.output, fit, seed=contest.services.settings.seed)
+        familiar = fit_familiarity(fit, contest.log.labels)
+    except BadInput as error:
+        return Trial(recipe=recipe.name, end="refused", reason=error.message)
+    answerer = _answerer(contest, recipe, learnt, running)
+    held_out = await _held_out(contest, recipe, learnt, fit, answerer)
+    if held_out is None:
+        return Trial(recipe=recipe.name, end="unmeasured", reason=_unmeasured(answerer))
+    if isinstance(held_out, Trial):
+        return held_out
+    prospect = _prospect(contest, held_out, familiar)
+    if prospect.terms is None:
+        return _no_terms(contest, recipe, running, prospect)
+    candidate = _keep(contest, recipe, running, learnt=learnt, terms=_with_artifacts(contest, prospect.terms, familiar))
+    return Attempt(
+        recipe=recipe, candidate=candidate, answerer=answerer, familiarity=familiar.familiarity, held_out=held_out
+    )
+
+
+def _standing(contest: Contest, recipe: Recipe, running: Running | None) -> Candidate | None:
+    """The latest that is still good: same recipe, model, settings and criterion, and the fit part has not doubled."""
+    fit = sum(place.part in ("fit", "held out") for place in contest.log.places)
+    same = [
+        candidate
+        for candidate in contest.services.registry.candidates(contest.log.task.id)
+        if candidate.recipe == recipe.name
+        and candidate.model_sha256 == (running.file.sha256 if running else None)
+        and candidate.settings == (running.settings if running else None)
+        and candidate.criterion.scorer == contest.log.criterion.scorer
+        and candidate.criterion.arguments.keys() == contest.log.criterion.arguments.keys()
+        and fit < REFIT_AT * candidate.terms.fitted
+    ]
+    return max(same, key=lambda candidate: (candidate.terms.fitted, candidate.id), default=None)
+
+
+def standing_attempt(contest: Contest, candidate_id: str) -> Attempt:
+    """One that was made before, to look at what it said; its engine is not there."""
+    candidates = contest.services.registry.candidates(contest.log.task.id)
+    candidate = next(each for each in candidates if each.id == candidate_id)
+    recipe = contest.services.recipes.get(candidate.recipe)
+    if recipe is None:
+        raise InsourceError(
+            f"The recipe {candidate.recipe!r} is not installed.", next_step="Install the package that provides it."
+        )
+    attempt = _resume(contest, recipe, candidate, None)
+    attempt.answerer.model, attempt.answerer.settings = candidate.model_sha256, candidate.settings
+    return attempt
+
+
+def _resume(contest: Contest, recipe: Recipe, candidate: Candidate, running: Running | None) -> Attempt:
+    registry, terms = contest.services.registry, candidate.terms
+    fitted = recipe.load(registry.artifact(candidate.artifact_sha256))
+    answerer = _answerer(contest, recipe, Learnt(fitted=fitted), running)
+    sha256 = terms.familiarity_sha256
+    familiarity = None if sha256 is None else load_familiarity(registry.artifact(sha256))
+    return Attempt(recipe=recipe, candidate=candidate, answerer=answerer, familiarity=familiarity)
+
+
+def _answerer(contest: Contest, recipe: Recipe, learnt: Learnt, running: Running | None) -> Answerer:
+    local = Local(
+        model=running.file.ref if running else recipe.name,
+        engine=running.engine if running else None,
+        fitted=learnt.fitted,
+        recipe=recipe.name,
+    )
+    return Answerer(
+        services=contest.services,
+        local=local,
+        model=running.key if running else None,
+        settings=running.settings if running else None,
+        budget=contest.budget,
+    )
+
+
+async def _held_out(
+    contest: Contest, recipe: Recipe, learnt: Learnt, fit: Sequence[Example], answerer: Answerer
+) -> Mapping[str, Asked] | Trial | None:
+    """Answers to the fit part; a Trial for what is hopeless or was not finished; None: the engine answers nothing.
+
+    A recipe that learns has given them. One that does not is asked, of one exchange a cluster, until it is hopeless or
+    enough is known to set its gates.
+    """
+    if learnt.held_out:
+        return {id: Asked(answer) for id, answer in learnt.held_out.items()}
+    pool = _one_a_cluster(fit)[: screen_answers(len(contest.log.labels))]
+    settings = contest.services.settings
+    screen = Screen(margin=settings.margin, alpha=contest.alpha, min_coverage=0.25)
+    found: dict[str, Asked] = {}
+    for start in range(0, len(pool), BATCH):
+        batch = pool[start : start + BATCH]
+        asked = await answerer.answers(batch)
+        found.update(asked)
+        for example in batch:
+            answer = asked[example.exchange_id].answer if example.exchange_id in asked else None
+            if answer is not None:
+                screen.add(confidence=answer.confidence, difference=_difference(contest, answer, example))
+        contest.progress(f"{contest.log.task.name}: trying {recipe.name}", start + len(batch), len(pool))
+        if answerer.unable:
+            return None
+        if screen.futile:
+            return Trial(recipe=recipe.name, end="dropped", reason=_futile(screen), n=len(found))
+        if contest.budget.spent:
+            reason = f"the time was over after {len(found)} answers."
+            return Trial(recipe=recipe.name, end="unfinished", reason=reason, n=len(found))
+        if answerer.tokens >= SCREEN_TOKENS:
+            break
+    return found if any(each.answer is not None for each in found.values()) else None
+
+
+def _difference(contest: Contest, answer: LocalAnswer, example: Example) -> float:
+    return contest.scoring.loss_local(answer.text, example) - contest.scoring.loss_hosted(example)
+
+
+def _futile(screen: Screen) -> str:
+    result = screen.result()
+    return (
+        f"loses {result.mean:.1%} more than the reference even at its best gate "
+        f"(at least {result.lower:.1%}, n {result.n})."
+    )
+
+
+def _unmeasured(answerer: Answerer) -> str:
+    fault = answerer.last_fault or "nothing was answered."
+    return f"could not be measured: the engine answered none of its requests. {fault}"
+
+
+def _one_a_cluster(examples: Sequence[Example]) -> list[Example]:
+    """The first of each, in their order."""
+    chosen: dict[str, Example] = {}
+    for example in examples:
+        chosen.setdefault(example.cluster, example)
+    return list(chosen.values())
+
+
+def _prospect(contest: Contest, held_out: Mapping[str, Asked], familiar: FittedFamiliarity) -> Prospect:
+    services, log = contest.services, contest.log
+    rank = len(services.evidence.ranks(log.task.id)) + 1
+    sha256 = services.registry.put_artifact(familiar.familiarity.artifact())
+    alpha = alpha_of(rank, contest.alpha)
+    fit = _fit_part(contest, held_out, familiar)
+    if not np.unique(fit.confidence).size > 1 and (fit.confidence == 0).all():
+        terms = replace(whole_terms(), fitted=fit.exchanges, clusters=fit.clusters)
+        return Prospect(terms=terms)
+    return set_terms(fit, margin=services.settings.margin, alpha=alpha, familiarity_sha256=sha256)
+
+
+def _fit_part(contest: Contest, held_out: Mapping[str, Asked], familiar: FittedFamiliarity) -> FitPart:
+    log = contest.log
+    seen = [e for e in log.of("fit") if e.teaches and e.exchange_id in held_out]
+    fit = [e for e in seen if e.exchange_id not in contest.doubtful]
+    rows = [e for e in _one_a_cluster(fit) if held_out[e.exchange_id].answer is not None]
+    answers = [held_out[e.exchange_id].answer or LocalAnswer(text="", confidence=0.0) for e in rows]
+    looks = [familiar.held_out[e.exchange_id] for e in rows]
+    labels = tuple(next((look.probabilities for look in looks if look.probabilities), {}))
+    place = {label: at for at, label in enumerate(labels)}
+    known = [place.get(log.canonical(e), len(labels)) for e in rows] if labels else []
+    return FitPart(
+        confidence=np.array([answer.confidence for answer in answers]),
+        difference=np.array([_difference(contest, a, e) for a, e in zip(answers, rows, strict=True)]),
+        familiarity=np.array([look.score for look in looks]),
+        left_out=familiar.left_out,
+        labels=labels,
+        label=np.array(known, dtype=np.int64),
+        probabilities=np.array([list((look.probabilities or {}).values()) for look in looks]),
+        exchanges=sum(place.part in ("fit", "held out") for place in log.places),
+    )
+
+
+def _no_terms(contest: Contest, recipe: Recipe, running: Running | None, prospect: Prospect) -> Trial:
+    model = running.file.ref if running else None
+    if prospect.hopeless:
+        return Trial(recipe=recipe.name, model=model, end="dropped", reason=prospect.reason)
+    total = len(contest.log.places)
+    return Trial(recipe=recipe.name, model=model, end="too few", reason=prospect.reason, n_needed=2 * total)
+
+
+def _with_artifacts(contest: Contest, terms: Terms, familiar: FittedFamiliarity) -> Terms:
+    if 1 - terms.new_share < _REPEATS_MATTER:
+        return terms
+    texts = [example.text for example in contest.log.of("fit")]
+    artifact = repeats_artifact(texts, contest.log.rules)
+    return replace(terms, repeats_sha256=contest.services.registry.put_artifact(artifact))
+
+
+def _keep(contest: Contest, recipe: Recipe, running: Running | None, *, learnt: Learnt, terms: Terms) -> Candidate:
+    registry = contest.services.registry
+    candidate = Candidate(
+        id="",
+        task_id=contest.log.task.id,
+        recipe=recipe.name,
+        artifact_sha256=registry.put_artifact(learnt.fitted.artifact()),
+        model_ref=running.file.ref if running else None,
+        model_sha256=running.file.sha256 if running else None,
+        settings=running.settings if running else None,
+        criterion=contest.log.criterion,
+        terms=terms,
+    )
+    digest = content_address(plain(candidate)).removeprefix("sha256:")
+    candidate = replace(candidate, id=f"{recipe.name}-{digest[:8]}")
+    registry.put_candidate(candidate)
+    return candidate
+
+
+# ----------------------------------------------------------------------------------------------------- outcomes
+
+
+def outcome(contest: Contest, attempt: Attempt, example: Example, asked: Asked, *, stratum: Stratum) -> Outcome:
+    """One answer beside its reference, under the candidate's terms."""
+    look = _look(attempt, example.request)
+    place = contest.log.place_of[example.exchange_id]
+    answer = asked.answer
+    return Outcome(
+        exchange_id=example.exchange_id,
+        place=place.place,
+        cluster=place.cluster,
+        stratum=stratum,
+        day=(example.created - EPOCH).days,
+        answer="" if answer is None else answer.text,
+        confidence=0.0 if answer is None else answer.confidence,
+        admitted=look is None,
+        answered=answer is not None,
+        label=contest.log.canonical(example) if contest.log.labels else None,
+        loss_local=1.0 if answer is None else contest.scoring.loss_local(answer.text, example),
+        loss_hosted=contest.scoring.loss_hosted(example),
+        requests=contest.log.requests.get(place.cluster, 1),
+    )
+
+
+def _look(attempt: Attempt, request: JsonObject) -> str | None:
+    """Why the request would not be answered here, whatever the candidate says; None: the gate decides."""
+    try:
+        familiar = None if attempt.familiarity is None else attempt.familiarity.look(request)
+    except InsourceError as error:
+        return error.message
+    return not_admitted(attempt.candidate.terms, familiar)
