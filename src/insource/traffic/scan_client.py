@@ -1,6 +1,6 @@
-"""A scanner process as its user sees it: `kinds(body)`. Blocking; for several at once use several, each in a thread.
+"""A scanner process as its user sees it. Blocking; for several at once use several, each in a thread.
 
-A process that dies or hangs is replaced, and the body that it had is `unscanned`: fail closed, and go on.
+A process that dies or hangs is replaced, and the request that it had is `unscanned`: fail closed, and go on.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import select
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import msgspec
 
 from insource.config import child_environment
-from insource.traffic.request_scan import UNSCANNED
-from insource.traffic.scan_process import read_frame, write_frame
+from insource.core.policy import UNSCANNED, WATCH, Policy
+from insource.core.scanning import Examined, ScanJob
+from insource.traffic.scan_process import Order, read_frame, write_frame
 
 HUNG_SECONDS = 30.0
 """Without an answer and without any processor time used: what waits for nothing that is known never ends."""
@@ -25,13 +27,19 @@ _LOOK_SECONDS = 1.0
 
 
 class ScanProcess:
-    """Started with the first body."""
+    """Started with the first request."""
 
-    def __init__(self, detector: str, *, cpu_seconds: float, hung_seconds: float = HUNG_SECONDS) -> None:
-        """`detector` by its registered name; `cpu_seconds` as in scan_process.allowance_seconds."""
+    def __init__(
+        self, detector: str, *, cpu_seconds: float, policy: Policy = WATCH, hung_seconds: float = HUNG_SECONDS
+    ) -> None:
+        """`detector` by its registered name; `cpu_seconds` as in scan_process.allowance_seconds; `policy` for
+        requests that come without one."""
         self._argv = (sys.executable, "-P", "-m", "insource.traffic.scan_process", detector, str(cpu_seconds))
+        self._own_policy = policy
         self._hung_seconds = hung_seconds
         self._process: subprocess.Popen[bytes] | None = None
+        self._told: Policy | None = None
+        """The policy that the process knows."""
 
     @property
     def pid(self) -> int | None:
@@ -39,21 +47,30 @@ class ScanProcess:
 
     def kinds(self, body: bytes) -> tuple[str, ...]:
         """The kinds of private data in a request's body, sorted; with `unscanned` where it was not read to its end."""
+        return self.examine(ScanJob(body=body, policy=self._own_policy)).names
+
+    def examine(self, job: ScanJob) -> Examined:
         try:
             process = self._running()
             to, back = cast("BinaryIO", process.stdin), cast("BinaryIO", process.stdout)
-            write_frame(to, body)
+            write_frame(to, self._order(job))
             answer = read_frame(back) if self._answers(process, back) else None
         except OSError:
             answer = None
         if answer is None:
             self.close()
-            return (UNSCANNED,)
-        return tuple(msgspec.json.decode(answer, type=list[str]))
+            return Examined(kinds={UNSCANNED: 1})
+        return msgspec.msgpack.decode(answer, type=Examined)
+
+    def _order(self, job: ScanJob) -> bytes:
+        policy = None if job.policy is self._told else job.policy
+        self._told = job.policy
+        return msgspec.msgpack.encode(Order(job=replace(job, policy=WATCH), policy=policy))
 
     def close(self) -> None:
-        """Ends the process, at once if it does not end by itself. Idempotent; the next body starts another."""
+        """Ends the process, at once if it does not end by itself. Idempotent; the next request starts another."""
         process, self._process = self._process, None
+        self._told = None
         if process is None:
             return
         for stream in (process.stdin, process.stdout):
