@@ -17,8 +17,9 @@ from insource import plugins
 from insource.config import Settings, secret, user_home
 from insource.core.ports import Call, Catalogue, Engine, ExchangeStore, PrivacyDetector, Registry, Reply, Upstream
 from insource.core.values import EngineSettings, Exchange, ModelFile, PrivacySpan
+from insource.store.event_writer import EventWriter
 from insource.store.writer import BatchingWriter, WriterHealth
-from insource.workflows.services import Progress, Services
+from insource.workflows.services import Progress, Services, policy_in_force
 
 # What takes long to load is imported where it is used: `insource moves` needs a database and nothing else.
 if TYPE_CHECKING:
@@ -97,6 +98,10 @@ def lmstudio_folders(settings: Settings) -> tuple[Path, ...]:
 
 def _tell(error: Exception) -> None:
     _LOG.error("An exchange could not be written yet. %s", error)
+
+
+def _tell_events(error: Exception) -> None:
+    _LOG.error("An event could not be written yet. %s", error)
 
 
 class _Writer:
@@ -205,7 +210,8 @@ def _engine(settings: Settings, model: ModelFile, wanted: EngineSettings) -> Eng
     from insource.engines.llamacpp import LlamaCppEngine
 
     if settings.engine_url:
-        return ExternalEngine(settings.engine_url, model=settings.model or None, key=None)
+        trusted = settings.trusted_engines
+        return ExternalEngine(settings.engine_url, model=settings.model or None, key=None, trusted=trusted)
     return LlamaCppEngine(model, wanted, restarts=settings.engine_restarts, start_seconds=settings.engine_start_seconds)
 
 
@@ -319,10 +325,14 @@ def open_fits(settings: Settings) -> Fits:
     return fits_of(find_machine("here", folders, clock=SystemClock()), run)
 
 
-def _scan_process(settings: Settings) -> ScanProcess:
+def _scan_process(settings: Settings, registry: Registry) -> ScanProcess:
     from insource.traffic.scan_client import ScanProcess
 
-    return ScanProcess(settings.privacy_detector, cpu_seconds=settings.scan_cpu_seconds)
+    return ScanProcess(
+        settings.privacy_detector,
+        cpu_seconds=settings.scan_cpu_seconds,
+        policy=cache(lambda: policy_in_force(settings, registry).policy),
+    )
 
 
 @contextmanager
@@ -340,14 +350,18 @@ def open_services(settings: Settings) -> Generator[Services]:
 
         return pull_default(models().sources, cache=models().cache, progress=progress)
 
-    with _store(settings) as (exchanges, registry), closing(_Writer(exchanges, settings.flush_seconds)) as writer:
+    with (
+        _store(settings) as (exchanges, registry),
+        closing(EventWriter(registry.put_events, on_error=_tell_events)) as events,
+        closing(_Writer(exchanges, settings.flush_seconds)) as writer,
+    ):
         yield Services(
             settings=settings,
             clock=SystemClock(),
             exchanges=exchanges,
             registry=registry,
             detector=_Detector(settings.privacy_detector),
-            make_scan=lambda: _scan_process(settings),
+            make_scan=lambda: _scan_process(settings, registry),
             provider=_Provider(settings, exchanges),
             recipes=_Plugins("recipes"),
             scorers=_Plugins("scorers"),
@@ -355,6 +369,7 @@ def open_services(settings: Settings) -> Generator[Services]:
             pull_default_model=pull_default_model,
             make_engine=lambda model, wanted: _engine(settings, model, wanted),
             record=writer.record,
+            note=events.note,
             note_scan=writer.note_scan,
             writer_health=writer.health,
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from insource.core.catalogue import CatalogueModel, Selection, Wanted
+from insource.core.evidence import Event
 from insource.core.headers import Headers
 from insource.core.scanning import Examined, ScanJob
 from insource.core.stored_models import StoreListing
@@ -383,6 +384,20 @@ class Registry(Protocol):
 
     def remove_pin(self, task_id: str) -> None:
         """A task that has no pin stays as it is."""
+        ...
+
+    def put_event(self, event: Event) -> None: ...
+
+    def put_events(self, events: Iterable[Event]) -> None:
+        """In one transaction."""
+        ...
+
+    def events(self, *, kind: str | None = None, since: datetime | None = None) -> list[Event]:
+        """In the order in which they were put."""
+        ...
+
+    def prune_events(self, before: datetime) -> int:
+        """Deletes what is older. Returns how many were deleted."""
         ...
 
     def put_artifact(self, data: bytes) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
 
 from insource.core.errors import StorageError
+from insource.core.evidence import Event
 from insource.core.hashing import sha256_hex
 from insource.core.values import Candidate, Certificate, Evaluation, Move, Outcome, Pin, Task
 from insource.store import tables
@@ -125,6 +127,37 @@ class SqlRegistry:
     def pins(self) -> list[Pin]:
         """In the order of their tasks' ids."""
         return self._documents(select(tables.pins.c.document).order_by(tables.pins.c.task_id), Pin)
+
+    def put_event(self, event: Event) -> None:
+        self.put_events([event])
+
+    def put_events(self, events: Iterable[Event]) -> None:
+        rows = [
+            {
+                "created_us": to_microseconds(event.created),
+                "task_id": event.task_id,
+                "kind": event.kind,
+                "document": to_document(event),
+            }
+            for event in events
+        ]
+        if rows:
+            with self._database.writing() as connection:
+                connection.execute(insert(tables.events), rows)
+
+    def events(self, *, kind: str | None = None, since: datetime | None = None) -> list[Event]:
+        """In the order in which they were put."""
+        statement = select(tables.events.c.document).order_by(tables.events.c.sequence)
+        if kind is not None:
+            statement = statement.where(tables.events.c.kind == kind)
+        if since is not None:
+            statement = statement.where(tables.events.c.created_us >= to_microseconds(since))
+        return self._documents(statement, Event)
+
+    def prune_events(self, before: datetime) -> int:
+        older = tables.events.c.created_us < to_microseconds(before)
+        with self._database.writing() as connection:
+            return connection.execute(delete(tables.events).where(older)).rowcount
 
     def put_artifact(self, data: bytes) -> str:
         sha256 = sha256_hex(data)

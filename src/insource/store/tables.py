@@ -155,6 +155,18 @@ artifacts = Table(
     Column("data", LargeBinary, nullable=False),
 )
 
+events = Table(
+    "events",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("created_us", BigInteger, nullable=False),
+    Column("task_id", Key),
+    Column("kind", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Index("ix_events_created", "created_us"),
+    sqlite_autoincrement=True,
+)
+
 store_facts = Table(
     "store_facts",
     metadata,

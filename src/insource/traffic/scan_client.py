@@ -10,6 +10,7 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -30,10 +31,15 @@ class ScanProcess:
     """Started with the first request."""
 
     def __init__(
-        self, detector: str, *, cpu_seconds: float, policy: Policy = WATCH, hung_seconds: float = HUNG_SECONDS
+        self,
+        detector: str,
+        *,
+        cpu_seconds: float,
+        policy: Callable[[], Policy] = lambda: WATCH,
+        hung_seconds: float = HUNG_SECONDS,
     ) -> None:
         """`detector` by its registered name; `cpu_seconds` as in scan_process.allowance_seconds; `policy` for
-        requests that come without one."""
+        requests that come without one: it may raise, and then `kinds` does."""
         self._argv = (sys.executable, "-P", "-m", "insource.traffic.scan_process", detector, str(cpu_seconds))
         self._own_policy = policy
         self._hung_seconds = hung_seconds
@@ -47,7 +53,7 @@ class ScanProcess:
 
     def kinds(self, body: bytes) -> tuple[str, ...]:
         """The kinds of private data in a request's body, sorted; with `unscanned` where it was not read to its end."""
-        return self.examine(ScanJob(body=body, policy=self._own_policy)).names
+        return self.examine(ScanJob(body=body, policy=self._own_policy())).names
 
     def examine(self, job: ScanJob) -> Examined:
         try:

@@ -11,14 +11,16 @@ import queue
 import threading
 from collections.abc import Callable
 
+from insource.core.policy import UNSCANNED
 from insource.core.ports import RequestScan
+from insource.core.scanning import Examined, ScanJob
 
 WAITING_BYTES = 32 << 20
 """Of requests that wait for a scan off the way."""
 
-Found = Callable[[tuple[str, ...]], None]
+Found = Callable[[Examined], None]
 """Told what a scan found, in a thread."""
-_Job = tuple[bytes, Found]
+_Job = tuple[ScanJob, Found]
 
 
 class Scans:
@@ -33,31 +35,31 @@ class Scans:
         self.skipped = 0
         """Requests left unscanned because the queue was full."""
 
-    async def kinds(self, body: bytes) -> tuple[str, ...]:
+    async def examine(self, job: ScanJob) -> Examined:
         """Waits for its turn, however long that takes."""
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[tuple[str, ...]] = loop.create_future()
+        answer: asyncio.Future[Examined] = loop.create_future()
 
-        def found(kinds: tuple[str, ...]) -> None:
-            loop.call_soon_threadsafe(lambda: answer.done() or answer.set_result(kinds))
+        def found(examined: Examined) -> None:
+            loop.call_soon_threadsafe(lambda: answer.done() or answer.set_result(examined))
 
-        self._put((body, found))
+        self._put((job, found))
         return await answer
 
-    def offer(self, body: bytes, found: Found) -> bool:
+    def offer(self, job: ScanJob, found: Found) -> bool:
         """Off the way; False: the queue is full, and the request stays unscanned."""
         with self._lock:
-            if self._waiting_bytes + len(body) > WAITING_BYTES:
+            if self._waiting_bytes + len(job.body) > WAITING_BYTES:
                 self.skipped += 1
                 return False
-            self._waiting_bytes += len(body)
+            self._waiting_bytes += len(job.body)
 
-        def scanned(kinds: tuple[str, ...]) -> None:
+        def scanned(examined: Examined) -> None:
             with self._lock:
-                self._waiting_bytes -= len(body)
-            found(kinds)
+                self._waiting_bytes -= len(job.body)
+            found(examined)
 
-        self._put((body, scanned))
+        self._put((job, scanned))
         return True
 
     def close(self) -> None:
@@ -86,8 +88,16 @@ class Scans:
     def _work(self) -> None:
         scan = self._make()
         try:
-            while (job := self._jobs.get()) is not None:
-                body, found = job
-                found(scan.kinds(body))
+            while (waiting := self._jobs.get()) is not None:
+                job, found = waiting
+                found(_examined(scan, job))
         finally:
             scan.close()
+
+
+def _examined(scan: RequestScan, job: ScanJob) -> Examined:
+    """Whatever goes wrong, whoever waits gets an answer."""
+    try:
+        return scan.examine(job)
+    except Exception:
+        return Examined(kinds={UNSCANNED: 1})
