@@ -181,6 +181,11 @@ class _Detector:
         detector: PrivacyDetector = self._load()
         return detector.linear_time
 
+    @property
+    def kinds(self) -> frozenset[str] | None:
+        """All that it may find; None: it does not say."""
+        return getattr(self._load(), "kinds", None)
+
     def scan(self, text: str) -> Sequence[PrivacySpan]:
         return self._load().scan(text)
 

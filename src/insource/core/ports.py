@@ -271,6 +271,9 @@ class Scorer(Protocol):
 
 
 class PrivacyDetector(Protocol):
+    """One that also has `kinds: frozenset[str]` says all that it may find: then a policy that names another kind, a slip
+    of the pen, is refused."""
+
     @property
     def linear_time(self) -> bool:
         """The time of a scan grows no faster than the text: then a scan has a limit in proportion to it."""
