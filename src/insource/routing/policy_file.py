@@ -134,7 +134,7 @@ def _strings(entry: object, where: str) -> tuple[str, ...]:
 
 def _words(kind: str, entry: object) -> tuple[str, ...]:
     words = _strings(entry, f"words.{kind}")
-    if kind == ALL or any(not word.strip("* ") for word in words):
+    if kind == ALL or any(not word.replace("*", " ").strip() for word in words):
         raise _bad(f"words.{kind} would match everything")
     return words
 
