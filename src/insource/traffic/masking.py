@@ -79,7 +79,8 @@ def _find_everywhere(leaves: Sequence[Leaf], values: dict[str, str]) -> None:
         at += len(leaf.text) + 1
     whole = "\x00".join(leaf.text for leaf in leaves)
     for value, kind in values.items():
-        for form in {value, quote(value, safe=""), html.escape(value), json.dumps(value)[1:-1]}:
+        bare = value.rstrip(".,;:")  # as it may stand in another sentence
+        for form in {value, bare, quote(value, safe=""), html.escape(value), json.dumps(value)[1:-1]}:
             for found in _occurrences(whole, form) if len(form) >= _LEAST_SEARCHED else ():
                 leaf = leaves[number := bisect_right(starts, found) - 1]
                 start = found - starts[number]

@@ -16,8 +16,8 @@ TEXT = "TEXT"
 """Label of what a client itself wrote in the form of a placeholder: it gets a number of its own, or an answer that
 repeats it would be given somebody's address."""
 _SEPARATOR = r"(?:\\+[nrt]?|[\s_\-\u00ad\u200b-\u200d\u2060\ufeff\uff3f])"
-_OPEN = r"\\?\[|［|【|%5B"
-_CLOSE = r"\\?\]|］|】|%5D"
+_OPEN = r"\[|［|【|%5B"
+_CLOSE = r"\]|］|】|%5D"
 _NUMBER = r"(?P<{}>\d{{1,7}})(?!\d)"
 LONGEST = 100
 """Characters of a placeholder, however it is mangled."""
@@ -68,7 +68,8 @@ def _pattern(labels: frozenset[str]) -> re.Pattern[str]:
     named = rf"{mark}{some}(?P<label>{known}){some}{_NUMBER.format('number')}"
     joined = r"[^\W\d_]{1,24}(?:[_\-][^\W\d_]{1,24}){0,4}"
     foreign = rf"{MARK}[_\-](?P<other>{joined})[_\-]{_NUMBER.format('its')}"
-    bracketed = rf"(?P<open>{_OPEN}){some}(?:{named}|{foreign}){some}(?:{_CLOSE})"
+    # A backslash goes with the bracket where both have one; else it is the user's own (`C:\\users\\[PII_NAME_1]`).
+    bracketed = rf"(?P<escape>\\)?(?P<open>{_OPEN}){some}(?:{named}|{foreign}){some}(?(escape)\\\]|(?:{_CLOSE}))"
     bare = named.replace("<label>", "<bare>").replace("<number>", "<of>")
     return re.compile(f"{bracketed}|{bare}", re.IGNORECASE)
 
@@ -82,7 +83,7 @@ def may_hold_any(text: str) -> bool:
 
 
 _UNFINISHED = re.compile(
-    rf"(?:(?:{_OPEN}|\\|%5?){_SEPARATOR}{{0,3}})?"
+    rf"(?:(?:\\?(?:{_OPEN})|\\|%5?){_SEPARATOR}{{0,3}})?"
     rf"(?:P{_SEPARATOR}{{0,3}}(?:I{_SEPARATOR}{{0,3}}(?:I(?:{_SEPARATOR}|\w){{0,80}}(?:\\|%5?)?)?)?)?\Z",
     re.IGNORECASE,
 )

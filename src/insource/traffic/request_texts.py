@@ -238,7 +238,7 @@ def _add_text(item: str, named: Leaf | None, reading: Reading, here: _Context) -
 def _holds_more(leaf: Leaf, key: str | None, reading: Reading, here: _Context) -> bool:
     """Whether the leaf is read by what it holds: its own text then says nothing."""
     text = leaf.text
-    if "\\" in text and text.lstrip()[:1] in ("{", "[", '"') and _read_inner(leaf, reading, here):
+    if "\\" in text and text.lstrip()[:1] in ("{", "[") and _read_inner(leaf, reading, here):
         return True
     data = _encoded(text, key, here.parent)
     if data is None:

@@ -92,8 +92,8 @@ class TextRestorer:
         return text
 
 
-_JSON_START = re.compile(r"\s*(?:\{\s*[\"}]|\[\s*[\"{\[\]\d])")
-_MAY_BE_JSON = re.compile(r"\s*(?:[\[{]\s*)?\Z")
+_JSON_START = re.compile(r"\s*(?:\{\s*[\"}]|\[\s*(?:[\"{\[\]]|(?:true|false|null|-?\d[\d.eE+-]*)\s*,))")
+_MAY_BE_JSON = re.compile(r"\s*(?:[\[{]\s*(?:[a-z]{1,5}\s*|-?[\d.eE+-]{0,40}\s*)?)?\Z")
 
 
 def _form(text: str, *, last: bool) -> Form | None:
@@ -120,6 +120,8 @@ class _Depth:
     def __init__(self) -> None:
         self._open: list[_String] = []
         self._slashes = 0
+        self._before = ""
+        """The last character that is not white space."""
 
     def read(self, text: str) -> None:
         for match in self._PART.finditer(text):
@@ -128,18 +130,19 @@ class _Depth:
                 self._slashes += len(part)
             elif part == '"':
                 self._quote()
-                self._slashes = 0
+                self._slashes, self._before = 0, part
             else:
                 if not part.isspace():
                     self._begins(part[0] in "{[")
+                    self._before = part[-1]
                 self._slashes = 0
 
     def escaped(self, value: str) -> str:
-        """A value for this place: the inside of a string, or a whole one where none is open."""
+        """A value for this place: the inside of a string, or a whole one where none is open and one may stand."""
         self._begins(False)
         self._slashes = 0
         if not self._open:
-            return json.dumps(value, ensure_ascii=False)
+            return json.dumps(value, ensure_ascii=False) if self._before in (":", ",", "[") else value
         for _ in self._open:
             value = json.dumps(value, ensure_ascii=False)[1:-1]
         return value
