@@ -144,19 +144,10 @@ def _written(leaf: Leaf, numbering: Numbering) -> str | None:
         return None if inner is None else head + b64encode(inner.encode()).decode()
     if not leaf.places:
         return None
-    numbers = _bare_numbers(leaf.text)
     pieces: list[str] = []
     at = 0
     for place in leaf.places:
         value = numbering.placeholder(label_of(place.kind), leaf.text[place.start : place.end])
-        quoted = json.dumps(value) if (place.start, place.end) in numbers else value
-        pieces += [leaf.text[at : place.start], quoted]
+        pieces += [leaf.text[at : place.start], value]
         at = place.end
     return "".join([*pieces, leaf.text[at:]])
-
-
-def _bare_numbers(text: str) -> set[tuple[int, int]]:
-    """Where in a text that is JSON a number stands: a placeholder in its place needs quotes."""
-    if text.lstrip()[:1] not in ("{", "["):
-        return set()
-    return {token.span() for token in _TOKEN.finditer(text) if token.group()[0] != '"'}

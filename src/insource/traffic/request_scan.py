@@ -99,7 +99,11 @@ class _Scan:
 
     def _note(self, text: Text, span: PrivacySpan) -> None:
         parts = text.places(span.start, span.end)
-        if text.joints is not None and any(_covered(leaf.places, start, end) for leaf, start, end in parts):
+        if text.joints is not None and any(
+            place.confidence >= span.confidence and place.start < end and start < place.end
+            for leaf, start, end in parts
+            for place in leaf.places
+        ):
             return  # a value that is whole on one side of the joint
         new = False
         for leaf, start, end in parts:

@@ -238,7 +238,7 @@ def _add_text(item: str, named: Leaf | None, reading: Reading, here: _Context) -
 def _holds_more(leaf: Leaf, key: str | None, reading: Reading, here: _Context) -> bool:
     """Whether the leaf is read by what it holds: its own text then says nothing."""
     text = leaf.text
-    if "\\" in text and text.lstrip()[:1] in ("{", "[") and _read_inner(leaf, reading, here):
+    if text.lstrip()[:1] in ("{", "[") and _read_inner(leaf, reading, here):
         return True
     data = _encoded(text, key, here.parent)
     if data is None:
@@ -255,7 +255,7 @@ def _holds_more(leaf: Leaf, key: str | None, reading: Reading, here: _Context) -
 
 
 def _read_inner(leaf: Leaf, reading: Reading, here: _Context) -> bool:
-    """JSON inside a string: escapes hide."""
+    """JSON inside a string: escapes hide, and parts belong together."""
     try:
         value = decode(leaf.text)
     except (ValueError, RecursionError):
@@ -331,6 +331,7 @@ _REACH = 96
 _BREAK = re.compile(r"[ \t]{0,8}=?\r?\n[\s>|*#/]{0,40}")
 _LAST, _FIRST = re.compile(r"\S{1,48}$"), re.compile(r"\S{1,48}")
 _DIGIT, _IN_NAME = re.compile(r"\d"), re.compile(r"[\d._%+-]")
+_OF_KEY = re.compile(r"(?=.{10})(?:.*\d|(?=.*[a-z])(?:.*[A-Z]){2})")
 _GAP = "\n\n"
 
 
@@ -364,7 +365,7 @@ def _seams(leaves: Sequence[Leaf]) -> Iterator[Text]:
 
 
 def _may_join(text: str, start: int, end: int) -> bool:
-    """Whether the words on both sides may be parts of one value: a number, or an address. A plain word before an
+    """Whether the words on both sides may be parts of one value: a number, an address or a key. A plain word before an
     address is not."""
     last, first = _LAST.search(text, max(0, start - 48), start), _FIRST.match(text, end)
     if last is None or first is None:
@@ -372,8 +373,11 @@ def _may_join(text: str, start: int, end: int) -> bool:
     before, after = last.group(), first.group()
     if "@" in before:
         return True
-    both = _IN_NAME if "@" in after else _DIGIT
-    return both.search(before) is not None and ("@" in after or _DIGIT.search(after) is not None)
+    if "@" in after:
+        return _IN_NAME.search(before) is not None
+    if _DIGIT.search(before) and _DIGIT.search(after):
+        return True
+    return _OF_KEY.match(before) is not None and _OF_KEY.match(after) is not None
 
 
 def _bridged(whole: Text, breaks: Sequence[tuple[int, int]]) -> Iterator[Text]:

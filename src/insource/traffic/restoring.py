@@ -113,7 +113,8 @@ class _String:
 
 
 class _Depth:
-    """How many JSON strings a place of a text is in. A quote of level k has 2^k - 1 backslashes before it."""
+    """How many JSON strings a place of a text is in. A quote of level k has 2^k - 1 backslashes before it, and 2^(k+1)
+    for each backslash of the text's own: its level is the number of ones at the end of their binary number."""
 
     _PART = re.compile(r"\\+|\"|[^\s\\\"]+|\s+")
 
@@ -152,9 +153,7 @@ class _Depth:
             self._open[-1].holds_json = holds_json
 
     def _quote(self) -> None:
-        level = (self._slashes + 1).bit_length() - 1
-        if self._slashes + 1 != 1 << level:
-            return  # backslashes of the text's own, before an escaped quote
+        level = ((self._slashes ^ (self._slashes + 1)) >> 1).bit_length()
         for at, string in enumerate(self._open):
             if string.level == level:
                 del self._open[at:]
