@@ -79,8 +79,8 @@ class Settings(BaseSettings):
     )
     privacy: Literal["", "observe", "enforce"] = Field(
         "",
-        description="Without a privacy policy (privacy.toml). observe: change nothing, record what is private; enforce: "
-        "keep private requests on this machine; empty: observe, or enforce in a store that an older insource began.",
+        description="Where there is no privacy policy (privacy.toml). observe: change nothing, record what is private; "
+        "enforce: keep private requests here; empty: observe, or enforce in a store that an older insource began.",
     )
     private_model: str = Field(
         "", description="Reference of the local model that answers private requests where no candidate is certified."
@@ -88,8 +88,8 @@ class Settings(BaseSettings):
     privacy_detector: str = Field("patterns", description="Name of the detector of personal data and secrets.")
     forward_headers: str = Field(
         "",
-        description="Headers, separated by commas, that go to the provider under a privacy policy that acts, beside those "
-        "of the official clients.",
+        description="Headers, separated by commas, that go to the provider under a privacy policy that acts, beside "
+        "those of the official clients.",
     )
     trusted_engines: str = Field(
         "",

@@ -59,7 +59,11 @@ def echo(path: str, asked: Any) -> tuple[int, dict[str, str], list[bytes | None]
     answer = completion(f"You wrote: {said(asked)}")
     if asked.get("tools"):
         call = {"name": "send", "arguments": json.dumps({"to": said(asked), "deep": json.dumps({"t": said(asked)})})}
-        message = {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function", "function": call}]}
+        message = {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "c1", "type": "function", "function": call}],
+        }
         answer["choices"][0] |= {"message": message, "finish_reason": "tool_calls"}
     if not asked.get("stream"):
         return 200, JSON, [json.dumps(answer).encode()]
@@ -77,7 +81,11 @@ def test_the_provider_sees_placeholders_and_the_client_its_own_data(tmp_path: Pa
         asked: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": text}], "stream": stream}
         answer = it.sdk.chat.completions.with_raw_response.create(**asked)
         parsed: Any = answer.parse()
-        got = "".join(c.choices[0].delta.content or "" for c in parsed if c.choices) if stream else parsed.choices[0].message.content
+        got = (
+            "".join(c.choices[0].delta.content or "" for c in parsed if c.choices)
+            if stream
+            else parsed.choices[0].message.content
+        )
         assert got == f"You wrote: {text}"
         assert json.loads(answer.headers["x-insource-privacy"])["masked"] == {"email": 2, "phone": 1}
         assert MAIL not in it.sent[0]
@@ -99,18 +107,47 @@ def test_the_provider_sees_placeholders_and_the_client_its_own_data(tmp_path: Pa
 def responses(path: str, asked: Any) -> tuple[int, dict[str, str], list[bytes | None]]:
     number = 1 + len((asked or {}).get("previous_response_id") or "")
     text = "I will write to [pii_email_1] and call PII\\_PHONE\\_2."
-    item = {"id": "m1", "type": "message", "role": "assistant", "status": "completed", "content": [{"type": "output_text", "text": text, "annotations": []}]}
-    body = {"id": f"resp_{number}", "object": "response", "created_at": 1, "model": "gpt-4o", "status": "completed", "output": [item], "parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
+    item = {
+        "id": "m1",
+        "type": "message",
+        "role": "assistant",
+        "status": "completed",
+        "content": [{"type": "output_text", "text": text, "annotations": []}],
+    }
+    body = {
+        "id": f"resp_{number}",
+        "object": "response",
+        "created_at": 1,
+        "model": "gpt-4o",
+        "status": "completed",
+        "output": [item],
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+    }
     if not (asked or {}).get("stream"):
         return 200, JSON, [json.dumps(body).encode()]
     place = {"item_id": "m1", "output_index": 0, "content_index": 0}
-    events: list[dict[str, Any]] = [{"type": "response.created", "response": {**body, "output": [], "status": "in_progress"}}]
+    events: list[dict[str, Any]] = [
+        {"type": "response.created", "response": {**body, "output": [], "status": "in_progress"}}
+    ]
     events += [{"type": "response.output_item.added", "output_index": 0, "item": {**item, "content": []}}]
-    events += [{"type": "response.content_part.added", **place, "part": {"type": "output_text", "text": "", "annotations": []}}]
-    events += [{"type": "response.output_text.delta", **place, "delta": text[at : at + 3], "logprobs": []} for at in range(0, len(text), 3)]
-    events += [{"type": "response.output_text.done", **place, "text": text, "logprobs": []}, {"type": "response.output_item.done", "output_index": 0, "item": item}]
+    events += [
+        {"type": "response.content_part.added", **place, "part": {"type": "output_text", "text": "", "annotations": []}}
+    ]
+    events += [
+        {"type": "response.output_text.delta", **place, "delta": text[at : at + 3], "logprobs": []}
+        for at in range(0, len(text), 3)
+    ]
+    events += [
+        {"type": "response.output_text.done", **place, "text": text, "logprobs": []},
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+    ]
     events += [{"type": "response.completed", "response": body}]
-    data = [b"event: " + e["type"].encode() + b"\n" + format_event({**e, "sequence_number": n}) for n, e in enumerate(events)]
+    data = [
+        b"event: " + e["type"].encode() + b"\n" + format_event({**e, "sequence_number": n})
+        for n, e in enumerate(events)
+    ]
     return 200, SSE, list(data)
 
 

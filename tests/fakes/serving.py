@@ -15,7 +15,9 @@ from insource.core.errors import UpstreamError
 from insource.core.evidence import Event
 from insource.core.fakes import FakeClock, FakeDetector, FakeEngine, FakeUpstream, json_reply
 from insource.core.headers import EVENT_STREAM, Headers, header
+from insource.core.policy import KEEP_HERE, WATCH, Policy
 from insource.core.ports import Ask, Call, Demand, Reply
+from insource.core.scanning import Examined, ScanJob
 from insource.core.values import CHAT_ENDPOINT, Exchange, JsonObject, LocalAnswer, Move, Route, Stage
 from insource.gateway.app import Surface, build_app
 from insource.gateway.guard import Guard
@@ -24,8 +26,6 @@ from insource.gateway.metrics import Metrics
 from insource.gateway.own_pages import OwnPages
 from insource.gateway.server import bind, make_server
 from insource.routing.decide import LOCAL_PREFIX, RoutingTable
-from insource.core.policy import KEEP_HERE, WATCH, Policy
-from insource.core.scanning import Examined, ScanJob
 from insource.traffic.request_scan import examine
 from insource.wire import chat, json_text
 from insource.wire.sse import completion_to_sse

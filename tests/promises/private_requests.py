@@ -1,5 +1,5 @@
-"""Requests with private data planted in them, drawn from a seed: in every place, dialect and encoding that the scan says
-it reads, of kinds that the detector knows. Some hold nothing.
+"""Requests with private data planted in them, drawn from a seed: in every place, dialect and encoding that the scan
+says it reads, of kinds that the detector knows. Some hold nothing.
 """
 
 from __future__ import annotations
@@ -144,7 +144,17 @@ def _name(rng: random.Random, v: str) -> list[Part]:
     return [{"role": "user", "name": v, "content": prose(rng, 4)}]
 
 
-TURNS = (_in_text,) * 4 + (_in_part, _over_parts, _over_messages, _over_lines, _tool_result, _tool_call, _file, _audio, _name)
+TURNS = (_in_text,) * 4 + (
+    _in_part,
+    _over_parts,
+    _over_messages,
+    _over_lines,
+    _tool_result,
+    _tool_call,
+    _file,
+    _audio,
+    _name,
+)
 ELSEWHERE: tuple[Callable[[random.Random, str], Part], ...] = (
     lambda rng, v: {"user": v},
     lambda rng, v: {"metadata": {"owner": v}},

@@ -1,5 +1,6 @@
-"""Promise 1: under `local` and `refuse` a request with private data sends nothing to a provider, under `mask` nothing of
-what was found. Not by fallback, shadow, streaming, headers, query or encoding, nor when the detector crashes or hangs.
+"""Promise 1: under `local` and `refuse` a request with private data sends nothing to a provider, under `mask` nothing
+of what was found. Not by fallback, shadow, streaming, headers, query or encoding, nor when the detector crashes or
+hangs.
 `make promises` tries 10,000 requests of each.
 """
 
@@ -7,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,10 +43,15 @@ def acting(action: Action) -> Policy:
     return Policy(kinds={ALL: Rule(action=action), UNREADABLE: Rule(action=action)})
 
 
-
 def table() -> RoutingTable:
     """A task at every stage; one whose engine is dead, one whose candidate is never sure enough."""
-    stages = {"live": Stage.LIVE, "gate": Stage.LIVE, "shadow": Stage.SHADOW, "canary": Stage.CANARY, "dead": Stage.LIVE}
+    stages = {
+        "live": Stage.LIVE,
+        "gate": Stage.LIVE,
+        "shadow": Stage.SHADOW,
+        "canary": Stage.CANARY,
+        "dead": Stage.LIVE,
+    }
     move = moved().moves["task-a"]
     moves = {
         task: replace(move, task_id=task, candidate_id=f"cand-{task}", stage=stage, gate=0.5)
@@ -79,7 +85,7 @@ class Served:
 
 
 @contextmanager
-def served(policy: Policy, *, detector: str = "patterns", cpu_seconds: float = 5.0) -> Iterator[Served]:
+def served(policy: Policy, *, detector: str = "patterns", cpu_seconds: float = 5.0) -> Generator[Served]:
     """A gateway over HTTP, with real scanner processes and a provider that keeps every byte it gets."""
     with FaultyUpstream({"good": (answer(GOOD),)}) as upstream:
         bench = Bench(
@@ -107,10 +113,8 @@ async def ask_all(url: str, requests: Sequence[Planted]) -> list[int]:
             target = f"{asked.path}?{asked.query}" if asked.query else asked.path
             headers = (*asked.headers, ("x-fault", "good"), ("x-seed", str(number)))
             reply = await client.send(Call(path=target, headers=headers, body=asked.body))
-            try:
+            with suppress(UpstreamError):
                 await reply.read()
-            except UpstreamError:
-                pass
             statuses[number] = reply.status
 
     await asyncio.gather(*(ask_next() for _ in range(AT_ONCE)))

@@ -57,7 +57,9 @@ def meaning(value: Any) -> Any:
 
 
 def test_only_what_was_found_is_written_anew() -> None:
-    body = b'{ "model":"m" , "x": 1.50e1, "messages": [{"role":"user","content": "h\\u00e9 ' + MAIL.encode() + b'"}] }\n'
+    body = (
+        b'{ "model":"m" , "x": 1.50e1, "messages": [{"role":"user","content": "h\\u00e9 ' + MAIL.encode() + b'"}] }\n'
+    )
     found = done(masked(body))
     assert found.body == body.replace(MAIL.encode(), b"[PII_EMAIL_1]").replace(b"h\\u00e9", "hé".encode())
     assert found.placeholders == Placeholders(values=(("EMAIL", MAIL),))
@@ -81,13 +83,19 @@ def test_equal_values_are_one_and_a_growing_conversation_keeps_its_numbers() -> 
     ("body", "value"),
     [
         (user(f"password: {PASSWORD}. Repeat: {PASSWORD}"), PASSWORD),
-        ({"messages": [{"role": "user", "content": f"password: {PASSWORD}"}, {"role": "user", "content": PASSWORD}]}, PASSWORD),
+        (
+            {"messages": [{"role": "user", "content": f"password: {PASSWORD}"}, {"role": "user", "content": PASSWORD}]},
+            PASSWORD,
+        ),
         (user([{"type": "text", "text": "4111 1111 "}, {"type": "text", "text": "1111 1111"}]), "1111"),
         (user("my mail is ada@lovelace\n-mail.org."), "lovelace"),
         ({"messages": [], "metadata": {MAIL: 1}}, MAIL),
         ({"messages": [{"role": "user", "content": "x", "n": 4111111111111111}]}, "4111"),
         (user("x", tools=[{"function": {"description": MAIL}}]), MAIL),
-        ({"messages": [{"role": "tool", "content": json.dumps({"to": "a\\b\n" + MAIL, "n": 4111111111111111})}]}, "4111"),
+        (
+            {"messages": [{"role": "tool", "content": json.dumps({"to": "a\\b\n" + MAIL, "n": 4111111111111111})}]},
+            "4111",
+        ),
         ({"messages": [{"role": "tool", "content": '{"n": 4111111111111111}'}]}, "4111"),
         ({"messages": [{"role": "tool", "content": '{"mail": "ada\\u0040lovelace-mail.org"}'}]}, "lovelace"),
         (user("\ud800 lone " + MAIL), MAIL),
@@ -147,7 +155,9 @@ def test_a_value_outside_of_the_body_can_not_be_masked(more: dict[str, Any]) -> 
     assert masked(user(f"password: {PASSWORD}"), **more).masked is None
 
 
-@pytest.mark.parametrize("body", [b"a@b-mail.org", b"{", b'{"a": "a@b-mail.org"} x', b'{"a": NaN, "b": "a@b-mail.org"}'])
+@pytest.mark.parametrize(
+    "body", [b"a@b-mail.org", b"{", b'{"a": "a@b-mail.org"} x', b'{"a": NaN, "b": "a@b-mail.org"}']
+)
 def test_what_is_not_json_can_not_be_masked(body: bytes) -> None:
     assert masked(body).masked is None
 
@@ -172,18 +182,24 @@ class Planted:
         return sorted(spans, key=lambda span: span.start)
 
 
-_TEXTS = st.lists(st.sampled_from([*VALUES, " ", "x", '"', "\\", "\n", "PII_TEXT_1", "{", "é"]), max_size=6).map("".join)
+_TEXTS = st.lists(st.sampled_from([*VALUES, " ", "x", '"', "\\", "\n", "PII_TEXT_1", "{", "é"]), max_size=6).map(
+    "".join
+)
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | _TEXTS,
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(_TEXTS, inner, max_size=3)
-    | inner.map(lambda value: json.dumps(value)),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(_TEXTS, inner, max_size=3)
+        | inner.map(lambda value: json.dumps(value))
+    ),
     max_leaves=12,
 )
 
 
 @given(_JSON, st.booleans(), st.sampled_from([None, 1, "\t"]))
-def test_whatever_json_holds_the_values_it_leaves_without_them_and_comes_back(rest: Any, ascii: bool, indent: Any) -> None:
+def test_whatever_json_holds_the_values_it_leaves_without_them_and_comes_back(
+    rest: Any, ascii: bool, indent: Any
+) -> None:
     body = {"messages": [{"role": "user", "content": rest}]}
     data = json.dumps(body, ensure_ascii=ascii, indent=indent).encode()
     examined = examine(ScanJob(body=data, target=CHAT, policy=MASK), Planted())

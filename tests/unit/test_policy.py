@@ -31,7 +31,9 @@ from insource.workflows.serve.check_privacy import checked
 KINDS = ("email", "phone", "secret", UNREADABLE)
 rules = st.builds(Rule, action=st.sampled_from(ACTIONS), confidence=st.none() | st.floats(0, 1))
 kinds_drawn = st.dictionaries(st.sampled_from((*KINDS, ALL)), rules, max_size=5)
-texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).filter(lambda text: bool(text.replace("*", " ").strip()))
+texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).filter(
+    lambda text: bool(text.replace("*", " ").strip())
+)
 lists = st.lists(texts, max_size=3).map(tuple)
 policies = st.builds(
     Policy,
@@ -184,7 +186,9 @@ def test_changes_are_made_as_they_are_said() -> None:
         "phone": Rule(action="watch", confidence=0.9),
     }
     more = Changes(
-        words=("health=diagnos*, ill",), allow=("@acme.com", "a@b.org", "10.0.0.0/8", "+44 7700 900123"), roles=("info",)
+        words=("health=diagnos*, ill",),
+        allow=("@acme.com", "a@b.org", "10.0.0.0/8", "+44 7700 900123"),
+        roles=("info",),
     )
     policy = changed(policy, more)
     assert policy.words == {"health": ("diagnos*", "ill")}

@@ -17,8 +17,8 @@ from insource.core.errors import EngineFailed, PinnedUnavailable, UpstreamError
 from insource.core.fakes import FakeDetector, FakeEngine, json_reply
 from insource.core.headers import Headers
 from insource.core.ports import Demand, Reply
-from insource.core.values import JsonObject, Stage
 from insource.core.scanning import Examined, ScanJob
+from insource.core.values import JsonObject, Stage
 from insource.routing.decide import RoutingTable
 from insource.traffic.request_scan import examine
 from insource.traffic.scan_client import ScanProcess

@@ -37,13 +37,35 @@ def restored(text: str, placeholders: Placeholders = KNOWN) -> str:
     "spelled",
     [
         *("[PII_EMAIL_1]", "[pii_email_1]", "[Pii_Email_1]", "PII_EMAIL_1", "pii email 1", "[PII_EMAIL_01]"),
-        *("[ PII_EMAIL_1 ]", "[PII-EMAIL-1]", "[PII EMAIL 1]", r"[PII\_EMAIL\_1]", r"\[PII\_EMAIL\_1\]", "【PII_EMAIL_1】"),
-        *("[PII_\nEMAIL_1]", "[PII_E\u00admail_1]", "[PII\u200b_EMAIL_1]", "[PII_EMAIL_١]", "[PII＿EMAIL＿1]", "PIIEMAIL1"),
+        *(
+            "[ PII_EMAIL_1 ]",
+            "[PII-EMAIL-1]",
+            "[PII EMAIL 1]",
+            r"[PII\_EMAIL\_1]",
+            r"\[PII\_EMAIL\_1\]",
+            "【PII_EMAIL_1】",
+        ),
+        *(
+            "[PII_\nEMAIL_1]",
+            "[PII_E\u00admail_1]",
+            "[PII\u200b_EMAIL_1]",
+            "[PII_EMAIL_١]",
+            "[PII＿EMAIL＿1]",
+            "PIIEMAIL1",
+        ),
         *("[PII_E-MAIL_1]", "[PII_CORREO_1]", "[PII_ADRESSE-MAIL_1]", "[PII_邮箱_1]"),
     ],
 )
 def test_a_mangled_placeholder_is_recognised(spelled: str) -> None:
-    for before, after in (("Write to ", " now."), ("", ""), ("„", "“"), ('"', '",'), ("**", "**"), ("(", ")"), ("`", "`")):
+    for before, after in (
+        ("Write to ", " now."),
+        ("", ""),
+        ("„", "“"),
+        ('"', '",'),
+        ("**", "**"),
+        ("(", ")"),
+        ("`", "`"),
+    ):
         assert restored(before + spelled + after) == before + MAIL + after
 
 
@@ -69,7 +91,9 @@ def test_several_stand_side_by_side_in_any_order() -> None:
     assert restored("[PII_SECRET_2][PII_EMAIL_1], PII_NATIONAL_ID_3/PII_EMAIL_1") == f"{SECRET}{MAIL}, AB 12/{MAIL}"
     assert restored("[PII_EMAIL_1, PII_NATIONAL_ID_3]") == f"[{MAIL}, AB 12]"
     assert restored(r"C:\[PII_NATIONAL_ID_3]\x") == r"C:\AB 12\x"
-    assert restored("https://x/?to=%5BPII_EMAIL_1%5D&y=PII_EMAIL_1") == f"https://x/?to=ada%40lovelace-mail.org&y={MAIL}"
+    assert (
+        restored("https://x/?to=%5BPII_EMAIL_1%5D&y=PII_EMAIL_1") == f"https://x/?to=ada%40lovelace-mail.org&y={MAIL}"
+    )
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2, 3])
@@ -116,7 +140,9 @@ def chat_stream(size: int) -> bytes:
         events += [chunk({"content": piece}), chunk({"content": piece}, index=1)]
     call: JsonObject = {"index": 0, "id": "x", "type": "function", "function": {"name": "send", "arguments": ""}}
     events.append(chunk({"tool_calls": [call]}))
-    events += [chunk({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}) for piece in pieces(ARGUMENTS, size)]
+    events += [
+        chunk({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}) for piece in pieces(ARGUMENTS, size)
+    ]
     events += [chunk({}, finish="tool_calls"), chunk({}, index=1, finish="stop")]
     return b": hello\n\n" + b"".join(events) + b"data: [DONE]\n\n"
 
@@ -131,7 +157,9 @@ def chat_read(data: bytes) -> tuple[str, Any]:
 
 
 def completion_stream(size: int) -> bytes:
-    events = [format_event({"choices": [{"index": 0, "text": piece, "finish_reason": None}]}) for piece in pieces(TEXT, size)]
+    events = [
+        format_event({"choices": [{"index": 0, "text": piece, "finish_reason": None}]}) for piece in pieces(TEXT, size)
+    ]
     events += [format_event({"choices": [{"index": 0, "text": "", "finish_reason": "stop"}]})]
     return b"".join(events) + b"data: [DONE]\n\n"
 
@@ -152,9 +180,13 @@ def messages_stream(size: int) -> bytes:
     events += [event("content_block_start", index=0, content_block={"type": "thinking", "thinking": ""})]
     events += [event("content_block_delta", index=0, delta=thinking), event("content_block_stop", index=0)]
     events += [event("content_block_start", index=1, content_block={"type": "text", "text": ""}), event("ping")]
-    events += [event("content_block_delta", index=1, delta={"type": "text_delta", "text": p}) for p in pieces(TEXT, size)]
+    events += [
+        event("content_block_delta", index=1, delta={"type": "text_delta", "text": p}) for p in pieces(TEXT, size)
+    ]
     events += [event("content_block_stop", index=1)]
-    events += [event("content_block_start", index=2, content_block={"type": "tool_use", "id": "t", "name": "n", "input": {}})]
+    events += [
+        event("content_block_start", index=2, content_block={"type": "tool_use", "id": "t", "name": "n", "input": {}})
+    ]
     events += [
         event("content_block_delta", index=2, delta={"type": "input_json_delta", "partial_json": p})
         for p in pieces(ARGUMENTS, size)
@@ -197,7 +229,8 @@ def test_a_stream_cut_at_every_byte_says_the_same(dialect: str, size: int) -> No
 
 
 def test_what_holds_nothing_passes_byte_for_byte() -> None:
-    data = b': x\r\n\r\nid: 7\r\ndata: {"choices": [ {"index":0,"delta":{"content":"Hi. "}} ]}\r\n\r\nretry: 3\n\ndata: [DONE]\n\n'
+    data = b': x\r\n\r\nid: 7\r\ndata: {"choices": [ {"index":0,"delta":{"content":"Hi. "}} ]}\r\n\r\n'
+    data += b"retry: 3\n\ndata: [DONE]\n\n"
     stream = StreamRestorer(Restored(KNOWN))
     assert stream.feed(data) + stream.end() == data
     broken = b'data: {"choices": [{"del\n\ndata: nonsense [PII_EMAIL_1]\n\n'
@@ -259,7 +292,11 @@ def test_forty_values_in_ten_turns_of_five_languages_come_back() -> None:
 
 
 def test_whole_answers_keep_everything_else() -> None:
-    answer = {"id": "c", "usage": {"n": 1.0}, "choices": [{"message": {"content": TEXT, "tool_calls": [{"function": {"arguments": ARGUMENTS}}]}}]}
+    answer = {
+        "id": "c",
+        "usage": {"n": 1.0},
+        "choices": [{"message": {"content": TEXT, "tool_calls": [{"function": {"arguments": ARGUMENTS}}]}}],
+    }
     message = restore_json(answer, Restored(KNOWN))["choices"][0]["message"]
     arguments = json.loads(message["tool_calls"][0]["function"]["arguments"])
     assert (message["content"], json.loads(arguments["body"])) == (WANTED_TEXT, WANTED_ARGUMENTS["body"])

@@ -51,7 +51,9 @@ def show(as_json: JsonOption = False) -> None:
         found = policy_in_force(services.settings, services.registry)
         path = policy_file(services.settings)
         if as_json:
-            out.data({"source": found.source, "file": str(path), "acts": found.policy.acts, **_policy_json(found.policy)})
+            out.data(
+                {"source": found.source, "file": str(path), "acts": found.policy.acts, **_policy_json(found.policy)}
+            )
             return
         out.text(_SOURCES[found.source].format(path=path))
         out.table("What happens to requests that hold", ("kind", "action", ">least confidence"), _rows(found.policy))
@@ -62,7 +64,7 @@ def show(as_json: JsonOption = False) -> None:
 
 
 @app.command("set")
-def set_(
+def set_(  # noqa: PLR0913 - its options
     actions: ActionsArgument = None,
     confidence: ConfidenceOption = None,
     words: WordsOption = None,
@@ -92,7 +94,7 @@ def set_(
 
 
 @app.command("test")
-def test(
+def try_(  # noqa: PLR0913 - its options
     actions: ActionsArgument = None,
     confidence: ConfidenceOption = None,
     words: WordsOption = None,
@@ -123,7 +125,9 @@ def test(
             f"{would['refuse']:,} refused."
         )
         if found.left_out:
-            out.say(f"{found.left_out:,} exchanges were left out: their requests were not kept, or no client sent them.")
+            out.say(
+                f"{found.left_out:,} exchanges were left out: their requests were not kept, or no client sent them."
+            )
 
 
 @app.command("log")

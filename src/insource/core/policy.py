@@ -103,7 +103,7 @@ KEEP_HERE = Policy(kinds={ALL: Rule(action="local"), UNREADABLE: Rule(action="lo
 
 
 def strictest(actions: Iterable[Action]) -> Action:
-    return max(actions, key=ACTIONS.index, default="watch")
+    return ACTIONS[max(map(ACTIONS.index, actions), default=0)]
 
 
 def _strictest_of(several: list[Kinds]) -> Kinds:

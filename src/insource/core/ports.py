@@ -271,8 +271,8 @@ class Scorer(Protocol):
 
 
 class PrivacyDetector(Protocol):
-    """One that also has `kinds: frozenset[str]` says all that it may find: then a policy that names another kind, a slip
-    of the pen, is refused."""
+    """One that also has `kinds: frozenset[str]` says all that it may find: then a policy that names another kind, a
+    slip of the pen, is refused."""
 
     @property
     def linear_time(self) -> bool:

@@ -74,9 +74,7 @@ class ExternalEngine:
     honours: frozenset[Demand] = frozenset({"tools", "images"})
     """Handed on; what its model can't do it refuses itself."""
 
-    def __init__(
-        self, base_url: str, *, model: str | None = None, key: str | None = None, trusted: str = ""
-    ) -> None:
+    def __init__(self, base_url: str, *, model: str | None = None, key: str | None = None, trusted: str = "") -> None:
         """`base_url` with or without the `/v1` at its end; `model` None: the first that the server offers;
         `trusted` as in `is_trusted`."""
         self.is_here = is_trusted(base_url, trusted)

@@ -179,7 +179,9 @@ def _recording(
                 services.note_scan(exchange.id, examined.names)
                 metrics.count_private(examined.names)
 
-            job = ScanJob(body=body, policy=policy.current(), task_id=None if exchange.route is None else exchange.route.task_id)
+            job = ScanJob(
+                body=body, policy=policy.current(), task_id=None if exchange.route is None else exchange.route.task_id
+            )
             scans.offer(job, found)
 
     return record

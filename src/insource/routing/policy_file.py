@@ -1,18 +1,18 @@
 """The privacy policy's file: TOML that people review. Reading and writing; what a policy decides is core/policy.py.
 
-    [kinds]                 # action of each kind: watch, mask, local or refuse
-    all = "watch"           # every kind that is not named; what can't be scanned is "unreadable"
-    email = "mask"
-    secret = { action = "refuse", confidence = 0.8 }
+[kinds]                 # action of each kind: watch, mask, local or refuse
+all = "watch"           # every kind that is not named; what can't be scanned is "unreadable"
+email = "mask"
+secret = { action = "refuse", confidence = 0.8 }
 
-    [words]                 # kinds of your own, by the words that give them away
-    health = ["diagnos*", "blood pressure"]
+[words]                 # kinds of your own, by the words that give them away
+health = ["diagnos*", "blood pressure"]
 
-    [allow]                 # never private
-    domains = ["example.com"]
+[allow]                 # never private
+domains = ["example.com"]
 
-    [tasks."task-1a2b3c4d"] # exceptions
-    email = "watch"
+[tasks."task-1a2b3c4d"] # exceptions
+email = "watch"
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _kind(kind: str, where: str) -> str:
 def _action(entry: object, where: str) -> Action:
     if entry not in ACTIONS:
         raise _bad(f"the action of {where} is {entry!r}; there are {', '.join(ACTIONS)}")
-    return cast("Action", entry)
+    return entry
 
 
 def _strings(entry: object, where: str) -> tuple[str, ...]:
@@ -173,5 +173,6 @@ def _text(value: str) -> str:
 
 def _bad(what: str) -> BadInput:
     return BadInput(
-        f"The privacy policy is wrong: {what}.", next_step="Correct the file (docs/privacy.md), or write it anew: `insource privacy set`."
+        f"The privacy policy is wrong: {what}.",
+        next_step="Correct the file (docs/privacy.md), or write it anew: `insource privacy set`.",
     )

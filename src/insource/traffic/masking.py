@@ -39,9 +39,7 @@ def mask_body(job: ScanJob, reading: Reading, *, around: int) -> Masked:
     if around:
         raise CannotMask("a value stands in the address or a header")
     leaves = _in_order(reading.leaves)
-    values = {
-        leaf.text[place.start : place.end]: place.kind for leaf in leaves for place in leaf.places if place.whole
-    }
+    values = {leaf.text[place.start : place.end]: place.kind for leaf in leaves for place in leaf.places if place.whole}
     _find_everywhere(leaves, values)
     numbering = Numbering(job.placeholders)
     for leaf in leaves:
@@ -59,7 +57,9 @@ def mask_body(job: ScanJob, reading: Reading, *, around: int) -> Masked:
 
 def _in_order(leaves: Sequence[Leaf]) -> list[Leaf]:
     """As they are numbered: what stands outside of the conversation first, so that a growing one keeps its numbers."""
-    return list(_flat([leaf for leaf in leaves if leaf.early])) + list(_flat([leaf for leaf in leaves if not leaf.early]))
+    return list(_flat([leaf for leaf in leaves if leaf.early])) + list(
+        _flat([leaf for leaf in leaves if not leaf.early])
+    )
 
 
 def _flat(leaves: Iterable[Leaf]) -> Iterator[Leaf]:

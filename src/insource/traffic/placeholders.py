@@ -1,7 +1,7 @@
 r"""What stands for a private value on its way to a provider and back: `[PII_EMAIL_1]`. Pure.
 
-Models change what they repeat: case, quotes, brackets, `\_`, a line break or a zero-width space in the middle, a label in
-another language. The number says which value is meant; the label must not contradict it.
+Models change what they repeat: case, quotes, brackets, `\_`, a line break or a zero-width space in the middle, a label
+in another language. The number says which value is meant; the label must not contradict it.
 """
 
 from __future__ import annotations

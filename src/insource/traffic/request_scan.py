@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote_plus
 
-from insource.core.policy import UNREADABLE, UNSCANNED, WATCH, Rules
+from insource.core.policy import UNREADABLE, UNSCANNED, Rules
 from insource.core.ports import PrivacyDetector
 from insource.core.scanning import Examined, ScanJob
 from insource.core.values import JsonObject, PrivacySpan

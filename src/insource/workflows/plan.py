@@ -133,7 +133,9 @@ def _pinned(row: PlanRow, private_model: str) -> PlanRow:
     if row.coverage > 0:
         reason = f"You pinned it; {row.recipe} may answer {row.coverage:.0%} of it here, {rest} the rest. {row.reason}"
     elif private_model:
-        reason = f"You pinned it, and nothing is certified for it: {private_model}, which you named, answers. {row.reason}"
+        reason = (
+            f"You pinned it, and nothing is certified for it: {private_model}, which you named, answers. {row.reason}"
+        )
     else:
         reason = f"You pinned it, and nothing certified answers it here: its requests are refused. {row.reason}"
     return replace(row, verdict=Verdict.PIN, reason=reason)

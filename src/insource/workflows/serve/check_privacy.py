@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from insource.core.headers import Headers, without
+from insource.core.headers import without
 from insource.core.policy import UNSCANNED, Action, Policy
 from insource.core.scanning import Examined, Masked, Placeholders, ScanJob
 from insource.core.values import JsonObject

@@ -1,7 +1,8 @@
 """One request through the gateway (DESIGN §2): read, facts, decide, engine or provider, answer, record.
 
-The provider gets the client's own bytes, and the client the provider's, but for what a privacy policy masks. A local answer is made whole before the client
-sees any of it, unless the recipe streams; until the first byte went out a failing engine falls back, afterwards never.
+The provider gets the client's own bytes, and the client the provider's, but for what a privacy policy masks. A local
+answer is made whole before the client sees any of it, unless the recipe streams; until the first byte went out a
+failing engine falls back, afterwards never.
 """
 
 from __future__ import annotations
@@ -268,7 +269,6 @@ class RequestHandler:
         relayed = Relayed(underway=case.underway, route=route, marks=marks, then=then)
         return Answer(reply=relay(relayed, reply, headers=back), route=route, authored=False)
 
-
     async def _restored(self, case: _Case, reply: Reply) -> Reply:
         """The provider's reply with the user's own values, where any may be missing in it."""
         placeholders = case.checked.placeholders
@@ -364,9 +364,7 @@ def error_status(error: InsourceError) -> int:
     return 503 if isinstance(error, EngineFailed | PinnedUnavailable) else 502
 
 
-def _refusal(
-    decision: Decision, error: InsourceError | None = None, *, by_policy: bool = False
-) -> InsourceError:
+def _refusal(decision: Decision, error: InsourceError | None = None, *, by_policy: bool = False) -> InsourceError:
     """What a client is told whose request is neither answered here nor sent on."""
     if by_policy:
         return RefusedByPolicy(
@@ -382,5 +380,5 @@ def _refusal(
     why = "" if error is None else f" {error.message}"
     return PinnedUnavailable(
         f"This request may not leave this machine ({decision.reason}), and nothing here may answer it.{why}",
-        next_step="Name a model for such requests (INSOURCE_PRIVATE_MODEL), or change the policy: `insource privacy show`.",
+        next_step="Name a model for them (INSOURCE_PRIVATE_MODEL), or change the policy: `insource privacy show`.",
     )

@@ -34,7 +34,11 @@ class KeptPlaceholders:
                 self._kept.move_to_end(id)
                 return self._kept[id]
         # Of a conversation that is not known any more: numbers that its old placeholders hardly have.
-        return Placeholders(first=1000 + zlib.crc32(ids[0].encode()) % 90_000 * 100) if _earlier(request) else Placeholders()
+        return (
+            Placeholders(first=1000 + zlib.crc32(ids[0].encode()) % 90_000 * 100)
+            if _earlier(request)
+            else Placeholders()
+        )
 
     def keep(self, id: str, placeholders: Placeholders) -> None:
         self._drop(id)

@@ -73,7 +73,9 @@ def load_routing(services: Services, pool: EnginePool) -> RoutingState:
             private_model=private_model if private_model in models else None,
             local_models=frozenset(models),
             honours={key: local.honours for key, local in everybody},
-            elsewhere=frozenset(key for key, local in everybody if local.engine is not None and not local.engine.is_here),
+            elsewhere=frozenset(
+                key for key, local in everybody if local.engine is not None and not local.engine.is_here
+            ),
         ),
         match=compile_matchers(registry.tasks()),
         locals={**locals_, **{LOCAL_PREFIX + name: local for name, local in models.items()}},

@@ -58,7 +58,7 @@ class Underway:
     body: bytes = b""
     """The request's bytes; b"" where they went on in chunks."""
     private_kinds: tuple[str, ...] | None = None
-    checked: Checked = Checked()
+    checked: Checked = field(default_factory=Checked)
     restored: Restored | None = None
     """What became of the placeholders in the provider's answer."""
     metadata: JsonObject = field(default_factory=dict)

@@ -105,9 +105,7 @@ def _job(exchange: Exchange, policy: Policy, match: Match) -> ScanJob | None:
     task_id = None
     if exchange.endpoint.rstrip("/") == CHAT_ENDPOINT:
         task_id = match(exchange.request, declared_task(exchange.request, exchange.metadata))
-    return ScanJob(
-        body=json_text.encode(exchange.request), target=exchange.endpoint, policy=policy, task_id=task_id
-    )
+    return ScanJob(body=json_text.encode(exchange.request), target=exchange.endpoint, policy=policy, task_id=task_id)
 
 
 def _count(found: Rehearsal, exchange: Exchange, kinds: tuple[str, ...], action: Action) -> None:
