@@ -22,6 +22,8 @@ from insource.core.policy import UNSCANNED, WATCH, Policy
 from insource.core.scanning import Examined, ScanJob
 from insource.traffic.scan_process import Order, read_frame, write_frame
 
+OFF_THE_WAY = 10
+"""Niceness of a process whose scans nobody waits for: answers to clients come first."""
 HUNG_SECONDS = 30.0
 """Without an answer and without any processor time used: what waits for nothing that is known never ends."""
 _LOOK_SECONDS = 1.0
@@ -44,6 +46,7 @@ class ScanProcess:
         self._own_policy = policy
         self._hung_seconds = hung_seconds
         self._process: subprocess.Popen[bytes] | None = None
+        self._niceness = 0
         self._told: Policy | None = None
         """The policy that the process knows."""
 
@@ -57,7 +60,7 @@ class ScanProcess:
 
     def examine(self, job: ScanJob) -> Examined:
         try:
-            process = self._running()
+            process = self._running(0 if job.policy.acts else OFF_THE_WAY)
             to, back = cast("BinaryIO", process.stdin), cast("BinaryIO", process.stdout)
             write_frame(to, self._order(job))
             answer = read_frame(back) if self._answers(process, back) else None
@@ -89,11 +92,14 @@ class ScanProcess:
             process.kill()
             process.wait()
 
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
+    def _running(self, niceness: int) -> subprocess.Popen[bytes]:
+        """At most so nice: priority can't be won back, so a process that is nicer is replaced."""
+        if self._process is None or self._process.poll() is not None or self._niceness > niceness:
             self.close()
+            argv = (*self._argv, str(niceness))
+            self._niceness = niceness
             self._process = subprocess.Popen(
-                self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child_environment()
+                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child_environment()
             )
         return self._process
 

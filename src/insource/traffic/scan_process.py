@@ -4,7 +4,7 @@ policy says so.
 A process of its own, because a scan must neither hold up a gateway's answers nor be able to stop them. Its limit is
 processor time, in proportion to the body: how busy the machine is changes no finding.
 
-    python -m insource.traffic.scan_process DETECTOR CPU_SECONDS
+    python -m insource.traffic.scan_process DETECTOR CPU_SECONDS NICENESS
 
 Frames, both ways: four bytes of length (big-endian) and so many bytes of MessagePack; an order in, its result out.
 """
@@ -32,8 +32,6 @@ if sys.platform != "win32":
     import resource
 
 LENGTH_BYTES = 4
-_LOWER_PRIORITY = 10
-"""Of the process: answers to clients come first."""
 _BYTES_PER_ALLOWANCE = 1 << 20
 _GRACE_SECONDS = 1.0
 """Of processor time beyond the limit, until the kernel ends the process."""
@@ -128,7 +126,7 @@ def main() -> None:
     if sys.platform != "win32":
         signal.signal(signal.SIGPROF, _stop)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold what was being scanned
-        os.nice(_LOWER_PRIORITY)
+        os.nice(int(sys.argv[3]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and the end of stdin ends this
     scanner = Scanner(plugins.load("detectors", sys.argv[1]), float(sys.argv[2]))
     decoder = msgspec.msgpack.Decoder(Order)
