@@ -82,13 +82,23 @@ class Settings(BaseSettings):
     )
     privacy: Literal["", "observe", "enforce"] = Field(
         "",
-        description="observe: change nothing, record what is private; enforce: keep private requests on this machine; "
-        "empty: observe, or enforce in a store that an older insource began.",
+        description="Where there is no privacy policy (privacy.toml). observe: change nothing, record what is private; "
+        "enforce: keep private requests here; empty: observe, or enforce in a store that an older insource began.",
     )
     private_model: str = Field(
         "", description="Reference of the local model that answers private requests where no candidate is certified."
     )
     privacy_detector: str = Field("patterns", description="Name of the detector of personal data and secrets.")
+    forward_headers: str = Field(
+        "",
+        description="Headers, separated by commas, that go to the provider under a privacy policy that acts, beside "
+        "those of the official clients.",
+    )
+    trusted_engines: str = Field(
+        "",
+        description="Hosts (or host:port), separated by commas, of engines on other machines that may get private "
+        "requests; else only engines on loopback may.",
+    )
     scan_cpu_seconds: float = Field(
         5.0,
         gt=0,

@@ -18,8 +18,9 @@ from insource.config import Settings, secret, user_home
 from insource.core.ports import Call, Catalogue, Engine, PrivacyDetector, Reply, Upstream
 from insource.core.stores import EvidenceStore, ExchangeStore, Registry
 from insource.core.values import EngineSettings, Exchange, ModelFile, PrivacySpan
+from insource.store.event_writer import EventWriter
 from insource.store.writer import BatchingWriter, WriterHealth
-from insource.workflows.services import Progress, Services
+from insource.workflows.services import Progress, Services, policy_in_force
 
 # What takes long to load is imported where it is used: `insource moves` needs a database and nothing else.
 if TYPE_CHECKING:
@@ -115,6 +116,10 @@ def _tell(error: Exception) -> None:
     _LOG.error("An exchange could not be written yet. %s", error)
 
 
+def _tell_events(error: Exception) -> None:
+    _LOG.error("An event could not be written yet. %s", error)
+
+
 class _Writer:
     """The batching writer, whose thread starts with the first exchange: most commands record none."""
 
@@ -192,6 +197,11 @@ class _Detector:
         detector: PrivacyDetector = self._load()
         return detector.linear_time
 
+    @property
+    def kinds(self) -> frozenset[str] | None:
+        """All that it may find; None: it does not say."""
+        return getattr(self._load(), "kinds", None)
+
     def scan(self, text: str) -> Sequence[PrivacySpan]:
         return self._load().scan(text)
 
@@ -221,7 +231,8 @@ def _engine(settings: Settings, model: ModelFile, wanted: EngineSettings) -> Eng
     from insource.engines.llamacpp import LlamaCppEngine
 
     if settings.engine_url:
-        return ExternalEngine(settings.engine_url, model=settings.model or None, key=None)
+        trusted = settings.trusted_engines
+        return ExternalEngine(settings.engine_url, model=settings.model or None, key=None, trusted=trusted)
     return LlamaCppEngine(model, wanted, restarts=settings.engine_restarts, start_seconds=settings.engine_start_seconds)
 
 
@@ -339,10 +350,14 @@ def open_fits(settings: Settings) -> Fits:
     return fits_of(find_machine("here", folders, clock=SystemClock()), run)
 
 
-def _scan_process(settings: Settings) -> ScanProcess:
+def _scan_process(settings: Settings, registry: Registry) -> ScanProcess:
     from insource.traffic.scan_client import ScanProcess
 
-    return ScanProcess(settings.privacy_detector, cpu_seconds=settings.scan_cpu_seconds)
+    return ScanProcess(
+        settings.privacy_detector,
+        cpu_seconds=settings.scan_cpu_seconds,
+        policy=cache(lambda: policy_in_force(settings, registry).policy),
+    )
 
 
 @contextmanager
@@ -362,6 +377,7 @@ def open_services(settings: Settings) -> Generator[Services]:
 
     with (
         _store(settings) as (exchanges, registry, evidence),
+        closing(EventWriter(registry.put_events, on_error=_tell_events)) as events,
         closing(_Writer(exchanges, settings.flush_seconds)) as writer,
     ):
         yield Services(
@@ -371,7 +387,7 @@ def open_services(settings: Settings) -> Generator[Services]:
             registry=registry,
             evidence=evidence,
             detector=_Detector(settings.privacy_detector),
-            make_scan=lambda: _scan_process(settings),
+            make_scan=lambda: _scan_process(settings, registry),
             provider=_Provider(settings, exchanges),
             recipes=_Plugins("recipes"),
             scorers=_Plugins("scorers"),
@@ -379,6 +395,7 @@ def open_services(settings: Settings) -> Generator[Services]:
             pull_default_model=pull_default_model,
             make_engine=lambda model, wanted: _engine(settings, model, wanted),
             record=writer.record,
+            note=events.note,
             note_scan=writer.note_scan,
             writer_health=writer.health,
         )

@@ -15,6 +15,7 @@ import pytest
 
 from insource.core.errors import UsageError
 from insource.core.fakes import FakeEngine
+from insource.core.scanning import Examined
 from insource.gateway.server import bind
 from insource.providers.openai_compatible import OpenAICompatible
 from insource.workflows.asking import Local
@@ -103,7 +104,7 @@ def test_a_body_that_is_not_json_is_the_providers_to_refuse(plain: Setup, body: 
 
 
 def test_a_private_request_that_nobody_here_may_answer_is_a_503_with_the_next_step() -> None:
-    with gateway(scan=lambda body: ("email",)) as setup:
+    with gateway(scan=lambda job: Examined(kinds={"email": 1})) as setup:
         with pytest.raises(
             openai.InternalServerError, match=r"may not leave this machine.*INSOURCE_PRIVATE_MODEL"
         ) as caught:

@@ -86,7 +86,7 @@ def test_enforce_keeps_private_requests_here(tmp_path: Path) -> None:
     with served(tmp_path, privacy="enforce") as it:
         refused, passed = it.ask(PRIVATE), it.ask(HARMLESS)
         assert (refused.status_code, passed.status_code) == (503, 200)
-        assert "INSOURCE_PRIVACY=observe" in refused.json()["error"]["message"]
+        assert "insource privacy show" in refused.json()["error"]["message"]
         assert len(it.provider.calls) == 1
         assert [it.exchange(answer).private_kinds for answer in (refused, passed)] == [("email",), ()]
         tools = it.ask(PRIVATE, tools=[{"type": "function", "function": {"name": "pay"}}])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from insource.core.policy import WATCH, Policy
 from insource.core.ports import PrivacyDetector
-from insource.traffic.request_scan import body_kinds
+from insource.core.scanning import Examined, ScanJob
+from insource.traffic.request_scan import examine
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +15,13 @@ class ScanHere:
     """core.ports.RequestScan, in this process and without a limit."""
 
     detector: PrivacyDetector
+    policy: Policy = WATCH
 
     def kinds(self, body: bytes) -> tuple[str, ...]:
-        return body_kinds(body, self.detector)
+        return self.examine(ScanJob(body=body, policy=self.policy)).names
+
+    def examine(self, job: ScanJob) -> Examined:
+        return examine(job, self.detector)
 
     def close(self) -> None:
         return None

@@ -12,9 +12,12 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from insource.core.errors import UpstreamError
+from insource.core.evidence import Event
 from insource.core.fakes import FakeClock, FakeDetector, FakeEngine, FakeUpstream, json_reply
 from insource.core.headers import EVENT_STREAM, Headers, header
+from insource.core.policy import KEEP_HERE, WATCH, Policy
 from insource.core.ports import Ask, Call, Demand, Engine, Reply
+from insource.core.scanning import Examined, ScanJob
 from insource.core.values import (
     CHAT_ENDPOINT,
     EngineSettings,
@@ -33,10 +36,11 @@ from insource.gateway.metrics import Metrics
 from insource.gateway.own_pages import OwnPages
 from insource.gateway.server import bind, make_server
 from insource.routing.decide import LOCAL_PREFIX, RoutingTable
-from insource.traffic.request_scan import body_kinds
+from insource.traffic.request_scan import examine
 from insource.wire import chat, json_text
 from insource.wire.sse import completion_to_sse
 from insource.workflows.asking import Local
+from insource.workflows.serve.check_privacy import PrivacyCheck
 from insource.workflows.serve.engine_pool import EnginePool
 from insource.workflows.serve.handle_request import Answer, Joints, RequestHandler
 from insource.workflows.serve.incoming import Incoming
@@ -146,9 +150,9 @@ def flat_price(model: str, *, input_tokens: int, output_tokens: int, when: objec
     return 0.001 * (input_tokens + output_tokens)
 
 
-def finds(word: str) -> Callable[[bytes], tuple[str, ...]]:
+def finds(word: str) -> Callable[[ScanJob], Examined]:
     """A scan of whole requests that finds one word, wherever it stands."""
-    return lambda body: body_kinds(body, FakeDetector(word))
+    return lambda job: examine(job, FakeDetector(word))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +176,8 @@ def _no_engine(file: ModelFile, settings: EngineSettings) -> Engine:
 
 @dataclass(slots=True, kw_only=True)
 class Bench:
-    """A handler with everything around it scripted. It observes, unless `scan` or `scans` are set: then it enforces."""
+    """A handler with everything around it scripted. It observes, unless `scan` or `scans` are set: then the policy is
+    `policy`."""
 
     provider: FakeUpstream = field(default_factory=lambda: FakeUpstream(says("hosted")))
     provider_url: str = "https://provider.example"
@@ -181,8 +186,11 @@ class Bench:
     """Candidates by id and models by `local/NAME`. The table's names and demands are taken from here."""
     private_model: str | None = None
     """Name of the `local/NAME` that the user chose for private requests."""
-    scan: Callable[[bytes], tuple[str, ...]] | None = None
+    scan: Callable[[ScanJob], Examined] | None = None
     scans: Scans | None = None
+    policy: Policy = KEEP_HERE
+    forward_headers: frozenset[str] = frozenset()
+    events: list[Event] = field(default_factory=list[Event])
     match: Callable[[JsonObject, str | None], str | None] = lambda request, declared: "task-a"
     forward_key: bool = False
     bodies: bool = True
@@ -196,24 +204,29 @@ class Bench:
     def __post_init__(self) -> None:
         pool = EnginePool(make=_no_engine, clock=self.clock)
         self.routing = LiveRouting(self._load, revision=lambda: self.revision, pool=pool, idle_seconds=0)
-        recorder = Recorder(clock=self.clock, record=self.log.record, price=flat_price, bodies=self.bodies)
-        enforces = self.scans.kinds if self.scans is not None else None if self.scan is None else self._scan
+        recorder = Recorder(
+            clock=self.clock, record=self.log.record, price=flat_price, bodies=self.bodies, note=self.events.append
+        )
+        scan = self._scan if self.scans is None else self.scans.examine
         self.handler = RequestHandler(
             Joints(
                 provider=self.provider,
                 provider_url=self.provider_url,
                 routing=self.routing,
                 recorder=recorder,
-                scan=enforces,
+                privacy=PrivacyCheck(policy=self.in_force, scan=scan, forward_headers=self.forward_headers),
                 forward_key=self.forward_key,
                 shadows=Shadows(most=1),
             ),
             scans=self.scans,
         )
 
-    async def _scan(self, body: bytes) -> tuple[str, ...]:
+    def in_force(self) -> Policy:
+        return WATCH if self.scan is None and self.scans is None else self.policy
+
+    async def _scan(self, job: ScanJob) -> Examined:
         assert self.scan is not None
-        return self.scan(body)
+        return self.scan(job)
 
     def _load(self) -> RoutingState:
         models = {key.removeprefix(LOCAL_PREFIX) for key in self.locals if key.startswith(LOCAL_PREFIX)}
@@ -222,6 +235,11 @@ class Bench:
             private_model=self.private_model,
             local_models=frozenset(models),
             honours={key.removeprefix(LOCAL_PREFIX): local.honours for key, local in self.locals.items()},
+            elsewhere=frozenset(
+                key.removeprefix(LOCAL_PREFIX)
+                for key, local in self.locals.items()
+                if local.engine is not None and not local.engine.is_here
+            ),
         )
         return RoutingState(
             revision=self.revision, table=table, match=self.match, locals=self.locals, warm=frozenset(self.locals)
@@ -258,14 +276,13 @@ class Bench:
 
     def app(self) -> Asgi:
         metrics = Metrics()
-        mode = "observe" if self.scan is None and self.scans is None else "enforce"
         return build_app(
             Surface(
                 handler=self.handler,
                 routing=self.routing,
                 provider=self.provider,
                 metrics=metrics,
-                own=OwnPages(routing=self.routing, metrics=metrics, mode=mode),
+                own=OwnPages(routing=self.routing, metrics=metrics, policy=self.in_force),
                 guard=self.guard,
                 refresh_seconds=0.01,
             )

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from insource.core.policy import ACTIONS
 from insource.core.ports import Demand
 from insource.core.values import Move, Stage
 from insource.routing.decide import (
     LOCAL_PREFIX,
-    UNSCANNED,
     Decision,
     RequestFacts,
     RoutingTable,
@@ -71,10 +71,13 @@ moves_drawn = st.builds(
     certificate=st.sampled_from([None, "cert-1"]),
 )
 tables_drawn = st.builds(
-    lambda moves, pinned, private_model: table_with(*moves, pinned=pinned, private_model=private_model),
+    lambda moves, pinned, private_model, elsewhere: replace(
+        table_with(*moves, pinned=pinned, private_model=private_model), elsewhere=elsewhere
+    ),
     st.lists(moves_drawn, max_size=3),
     st.frozensets(st.sampled_from(TASKS)),
     st.sampled_from([None, "small", "other"]),
+    st.frozensets(st.sampled_from(["small", "other", "prompt-task-a", "prompt-task-b"])),
 )
 facts_drawn = st.builds(
     RequestFacts,
@@ -83,13 +86,14 @@ facts_drawn = st.builds(
     is_chat=st.booleans(),
     task_id=st.sampled_from([None, *TASKS]),
     task_known=st.booleans(),
-    private_kinds=st.sampled_from([None, (), ("email",), (UNSCANNED,)]),
+    action=st.sampled_from(ACTIONS),
+    privacy_reason=st.just("private: email"),
     demands=st.frozensets(st.sampled_from([*TOOLS, *CHOICES])),
 )
 
 
 def has_to_stay(facts: RequestFacts, table: RoutingTable) -> bool:
-    private = bool(facts.private_kinds) or facts.task_id in table.pinned_tasks
+    private = facts.action in ("local", "refuse") or facts.task_id in table.pinned_tasks
     return private or (not facts.task_known and bool(table.pinned_tasks))
 
 
@@ -139,6 +143,22 @@ def test_nobody_here_is_asked_for_more_than_he_honours(facts: RequestFacts, tabl
 
 
 @given(facts_drawn, tables_drawn)
+def test_an_engine_elsewhere_gets_nothing_private(facts: RequestFacts, table: RoutingTable) -> None:
+    if facts.action == "watch" and not has_to_stay(facts, table):
+        return
+    for decision in all_decisions(facts, table):
+        if decision.route == "local":
+            assert (decision.model or decision.candidate_id) not in table.elsewhere
+
+
+@given(facts_drawn, tables_drawn)
+def test_what_is_refused_is_refused_whatever_is_here(facts: RequestFacts, table: RoutingTable) -> None:
+    named = facts.is_chat and facts.model.startswith(LOCAL_PREFIX)
+    if facts.action == "refuse" and not named:
+        assert decide(facts, table).route == "refuse"
+
+
+@given(facts_drawn, tables_drawn)
 def test_a_decision_can_be_repeated_by_any_process(facts: RequestFacts, table: RoutingTable) -> None:
     assert decide(facts, table) == decide(facts, table)
 
@@ -157,7 +177,7 @@ def test_only_moves_that_answer_make_a_public_request_local(facts: RequestFacts,
 @given(facts_drawn)
 def test_an_empty_table_changes_nothing_of_an_unscanned_request(facts: RequestFacts) -> None:
     """Promise 0: without a move, a pin and a policy every request goes to the provider."""
-    unscanned = replace(facts, private_kinds=None)
+    unscanned = replace(facts, action="watch")
     if not (facts.is_chat and facts.model.startswith(LOCAL_PREFIX)):
         assert decide(unscanned, RoutingTable()) == Decision(route="provider", reason="no move", task_id=facts.task_id)
 
@@ -190,7 +210,7 @@ def test_no_task_or_no_move_goes_where_it_always_went() -> None:
 
 # ------------------------------------------------------------------------------------------ what has to stay here
 
-PRIVATE = facts_of(private_kinds=("email",))
+PRIVATE = facts_of(action="local", privacy_reason="private: email")
 
 
 @pytest.mark.parametrize(
@@ -260,8 +280,8 @@ def test_a_demand_that_a_candidate_cannot_meet_keeps_the_request_hosted() -> Non
 
 def test_a_client_may_ask_for_a_local_model_by_name() -> None:
     table = table_with(a_move(), private_model=None)
-    for private_kinds in (None, (), ("email",)):
-        facts = facts_of(model="local/small", demands=TOOLS, private_kinds=private_kinds)
+    for action in ACTIONS:
+        facts = facts_of(model="local/small", demands=TOOLS, action=action)
         decision = decide(facts, table)
         assert (decision.route, decision.candidate_id, decision.model, decision.by_name) == (
             "local",

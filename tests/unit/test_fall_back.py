@@ -8,6 +8,7 @@ import pytest
 from insource.core.errors import EngineFailed, PinnedUnavailable, UpstreamError
 from insource.core.fakes import FakeEngine, FakeUpstream, json_reply
 from insource.core.ports import Reply
+from insource.core.scanning import Examined
 from insource.core.values import EngineState, Marks
 from insource.wire.sse import DONE, completion_to_sse, format_event
 from insource.workflows.asking import Local
@@ -75,7 +76,7 @@ async def test_an_overflow_of_a_request_that_must_stay_is_told_with_its_figures(
             table=moved(),
             locals={"cand": local, "local/small": Local(model="small", engine=engine, streams=True)},
             private_model=private_model,
-            scan=lambda body: ("email",),
+            scan=lambda job: Examined(kinds={"email": 1}),
         )
         answer = await bench.ask(request())
         assert isinstance(answer.reply, PinnedUnavailable)

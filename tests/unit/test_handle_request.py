@@ -11,6 +11,7 @@ from insource.core.errors import UpstreamError
 from insource.core.fakes import FakeUpstream, json_reply
 from insource.core.headers import Headers, header
 from insource.core.ports import Call, Reply
+from insource.core.scanning import Examined
 from insource.core.values import JsonObject
 from insource.wire.sse import completion_to_sse
 from insource.workflows.serve.record_exchange import CLIENT_LEFT
@@ -105,16 +106,16 @@ async def test_without_a_policy_private_requests_go_to_the_provider_unchanged() 
 @pytest.mark.parametrize("private", [True, False], ids=["enforced", "observed"])
 @pytest.mark.parametrize("body", [b"{", b"[]", b"nope", b"[" * 100_000, b'"text"', b"\xff\xfe", b'{"a":1}{'])
 async def test_a_body_that_is_not_a_json_object_is_the_providers_to_judge(body: bytes, private: bool) -> None:
-    """Under a policy it can't be scanned, and so counts as private."""
+    """Under a policy what is not JSON can't be scanned, and that is a kind of its own."""
     refused = {"error": {"message": "We could not parse the JSON body of your request."}}
     bench = Bench(
         provider=FakeUpstream(lambda call: json_reply(refused, status=400)), scan=finds("secret") if private else None
     )
     answer = await bench.ask(body, (("content-type", "text/odd"),))
-    if private:
+    if private and body not in (b"[]", b'"text"'):
         assert not isinstance(answer.reply, Reply)
         assert bench.provider.calls == []
-        assert bench.log.exchanges[0].private_kinds == ("unscanned",)
+        assert bench.log.exchanges[0].private_kinds == ("unreadable",)
     else:
         assert isinstance(answer.reply, Reply)
         assert (answer.reply.status, msgspec.json.decode(await answer.reply.read())) == (400, refused)
@@ -181,7 +182,7 @@ async def test_a_long_upload_goes_on_as_it_comes(headers: Headers) -> None:
 
 
 async def test_a_policy_reads_an_upload_to_its_end_before_it_decides() -> None:
-    bench = Bench(scan=lambda body: (), provider=answers(b"{}"))
+    bench = Bench(scan=lambda job: Examined(), provider=answers(b"{}"))
     await bench.read(b"x" * 100, LARGE, path="/v1/files")
     assert [(call.body, call.stream) for call in bench.provider.calls] == [(b"x" * 100, None)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 from collections.abc import Sequence
@@ -14,28 +15,31 @@ from hypothesis import strategies as st
 
 from insource.core.errors import BadInput
 from insource.core.fakes import FakeDetector
+from insource.core.headers import Headers
+from insource.core.policy import UNREADABLE, UNSCANNED, Policy, Rule
 from insource.core.ports import PrivacyDetector
+from insource.core.scanning import ScanJob
 from insource.core.values import JsonObject, PrivacySpan
 from insource.traffic.privacy import PatternDetector
-from insource.traffic.request_scan import (
-    UNSCANNED,
-    Remembering,
-    body_kinds,
-    request_kinds,
-    scan_file,
-    scan_lines,
-    texts,
-)
+from insource.traffic.request_scan import Remembering, body_kinds, examine, scan_file, scan_lines
+from insource.traffic.request_texts import decode, read
 
 
 def _kinds(request: JsonObject, detector: PrivacyDetector | None = None) -> tuple[str, ...]:
-    return request_kinds(request, detector or PatternDetector())
+    return body_kinds(json.dumps(request).encode(), detector or PatternDetector())
 
 
 def _user(content: Any) -> JsonObject:
     return {"model": "gpt-4o", "messages": [{"role": "user", "content": content}]}
 
 
+def _turns(*texts: str) -> JsonObject:
+    """What a user said, each after an answer."""
+    pairs = [[{"role": "user", "content": text}, {"role": "assistant", "content": "Go on."}] for text in texts]
+    return {"model": "gpt-4o", "messages": [message for pair in pairs for message in pair]}
+
+
+_BASE64 = base64.b64encode(b"Please write to a@b.com soon.").decode()
 _CALL = {"id": "c1", "type": "function", "function": {"name": "pay"}}
 
 
@@ -64,8 +68,23 @@ _CALL = {"id": "c1", "type": "function", "function": {"name": "pay"}}
         ({"input": [{"role": "user", "content": [{"type": "input_text", "text": "a@b.com"}]}]}, ("email",)),
         ({"input": "a@b.com", "instructions": "x"}, ("email",)),
         ({"messages": [], "seed": 2125551234, "max_tokens": 4096, "stream": True}, ()),
-        (_user([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]), (UNSCANNED,)),
-        (_user([{"type": "input_audio", "input_audio": {"data": "QUJD" * 200, "format": "wav"}}]), (UNSCANNED,)),
+        (_user([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]), (UNREADABLE,)),
+        (_user([{"type": "input_audio", "input_audio": {"data": "/+MY" * 20, "format": "wav"}}]), (UNREADABLE,)),
+        (_user([{"type": "input_audio", "input_audio": {"data": _BASE64, "format": "wav"}}]), ("email",)),
+        (_user([{"type": "file", "file": {"file_data": f"data:text/csv;base64,{_BASE64}"}}]), ("email",)),
+        (_user([{"type": "file", "file": {"file_data": _BASE64}}]), ("email",)),
+        (_user("An image: ![x](data:image/png;base64,iVBORw0KGgo=) and a@b.com"), ("email", UNREADABLE)),
+        ({"input": [{"type": "reasoning", "encrypted_content": "gAAAAABo" + "x9Zq" * 40}]}, (UNREADABLE,)),
+        ({"model": "davinci", "prompt": [15496, 995]}, (UNREADABLE,)),
+        ({"model": "davinci", "prompt": [[15496, 995], [1]]}, (UNREADABLE,)),
+        (_user("\n".join(["word"] * 90 + ["other"] * 90)), ()),
+        (_user("\n".join(f"{n:08x}-51a2-4c00-9b00-00c04fd430c8" for n in range(20))), ()),
+        (_user("-" * 600), ()),
+        (_user("mail me at ada@exam\nple.org"), ("email",)),
+        (_user("my card: 4111 1111\n  1111 1111"), ("card",)),
+        (_turns("card 4111 1111", "1111 1111, exp 12/29"), ("card",)),
+        (_turns("ada.love", "lace@example.org"), ("email",)),
+        (_turns("I am ada@", "no, at the office"), ()),
         (_user("x " * 15_000 + "a@b.com"), ("email",)),
         (_user("x " * 1_500_000 + "a@b.com"), ("email",)),
     ],
@@ -97,7 +116,7 @@ def test_what_was_found_before_the_failure_is_kept() -> None:
                 raise RuntimeError
             return [PrivacySpan(start=0, end=1, kind="word", confidence=1)]
 
-    assert _kinds({"a": ["x", "y"]}, Second()) == (UNSCANNED, "word")
+    assert _kinds({"content": ["x", "y"]}, Second()) == (UNSCANNED, "word")
 
 
 @pytest.mark.parametrize(
@@ -107,19 +126,21 @@ def test_what_was_found_before_the_failure_is_kept() -> None:
         (b'{"input": "hello"}', ()),
         (b'{"input": "lone \\ud800 a@b.com"}', ("email",)),
         (b"{}", ()),
-        (b"", (UNSCANNED,)),
-        (b"hello", (UNSCANNED,)),
-        (b'["a@b.com"]', (UNSCANNED,)),
-        (b'{"input": "a@b.com"', (UNSCANNED,)),
-        (b'{"input": "\xff"}', (UNSCANNED,)),
-        (b'{"input": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", (UNSCANNED,)),
-        (b"--x\r\na@b.com\r\n--x--", (UNSCANNED,)),
+        (b"", ()),
+        (b"hello", (UNREADABLE,)),
+        (b'["a@b.com"]', ("email",)),
+        (b'"a@b.com"', ("email",)),
+        (b'{"input": "a@b.com"', ("email", UNREADABLE)),
+        (b'{"input": "\xff"}', (UNREADABLE,)),
+        (b'{"input": NaN}', (UNREADABLE,)),
+        (b'{"input": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", (UNREADABLE,)),
+        (b"--x\r\na@b.com\r\n--x--", ("email", UNREADABLE)),
         (b'{"a": [{"x": "a@b.com", "x": "hello"}]}', ("email",)),
         (b'{"a": "{\\"x\\": \\"a\\\\u0040b.com\\", \\"x\\": 1}"}', ("email",)),
-        (b'{"input": "a@b.com", "input": "hello"}', (UNSCANNED,)),
+        (b'{"input": "a@b.com", "input": "hello"}', ("email",)),
     ],
 )
-def test_what_is_not_read_as_json_is_unscanned(body: bytes, kinds: tuple[str, ...]) -> None:
+def test_every_body_is_read_as_far_as_it_can_be(body: bytes, kinds: tuple[str, ...]) -> None:
     assert body_kinds(body, PatternDetector()) == kinds
 
 
@@ -150,15 +171,34 @@ def test_what_comes_again_is_remembered_and_a_failure_is_not() -> None:
     assert counting.asked.count("raise it") == 2
 
 
-def test_nesting_beyond_any_stack_is_walked() -> None:
+LOCAL_EMAIL = Policy(kinds={"email": Rule(action="local")})
+
+
+@pytest.mark.parametrize(
+    ("target", "headers", "kinds"),
+    [
+        ("/v1/models?user=a@b.com", (), {"email": 1}),
+        ("/v1/models?user=a%40b.com", (), {"email": 1}),
+        ("/v1/users/a%40b.com/files", (), {"email": 1}),
+        ("/v1/models", (("x-user-email", "a@b.com"), ("referer", "https://x/?u=a%40b.com")), {"email": 2}),
+        ("/v1/models?limit=20", (("user-agent", "OpenAI/Python 3.51.0"), ("x-stainless-os", "Linux")), {}),
+    ],
+)
+def test_the_address_and_the_headers_are_scanned(target: str, headers: Headers, kinds: dict[str, int]) -> None:
+    job = ScanJob(body=b"", target=target, headers=headers, policy=LOCAL_EMAIL)
+    assert examine(job, PatternDetector()).kinds == kinds
+
+
+def test_deep_nesting_is_walked_and_what_no_stack_holds_is_unreadable() -> None:
     body: Any = "a@b.com"
-    for _ in range(50_000):
+    for _ in range(400):
         body = [body]
     assert _kinds({"input": body}) == ("email",)
+    assert body_kinds(b'{"input": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", PatternDetector()) == (UNREADABLE,)
 
 
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=10),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=10),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=15,
 )
@@ -167,7 +207,7 @@ _JSON = st.recursive(
 @given(_JSON, st.text("qz", min_size=12, max_size=14), st.booleans())
 def test_no_string_is_overlooked(rest: Any, needle: str, as_key: bool) -> None:
     body: JsonObject = {"rest": rest, "here": [{needle: 1} if as_key else {"k": needle}, rest]}
-    assert any(needle in text for text in texts(body))
+    assert any(needle in text.value for text in read(decode(json.dumps(body))).texts)
 
 
 def test_lines_give_spans_and_bad_ones_are_told() -> None:

@@ -59,15 +59,16 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete old exchanges from the log. Tasks, moves and certificates stay."""
+    """Delete old exchanges from the log, and old events. Tasks, moves and certificates stay."""
     with session(as_json=as_json) as (services, out):
         before = services.clock.now() - timedelta(days=older_than)
         count = services.exchanges.count_before(before)
         if count and not yes and not typer.confirm(f"Delete {count:,} exchanges from before {before:%Y-%m-%d}?"):
             raise typer.Exit(1)
         deleted = services.exchanges.prune(before) if count else 0
+        events = services.registry.prune_events(before)
         if as_json:
-            out.data({"deleted": deleted, "before": before.isoformat()})
+            out.data({"deleted": deleted, "events_deleted": events, "before": before.isoformat()})
         else:
             out.text(f"{deleted:,} exchanges from before {before:%Y-%m-%d} deleted.")
 

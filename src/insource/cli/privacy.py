@@ -1,16 +1,152 @@
-"""`insource privacy scan`."""
+"""`insource privacy`: the policy shown, changed and tried on the log; what it did; and a scan of texts."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from insource.cli.options import JsonOption
+from insource.cli.options import JsonOption, QuietOption
 from insource.cli.session import session
 
-app = typer.Typer(help="Personal data and secrets.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from insource.core.policy import Kinds, Policy
+    from insource.routing.policy_edit import Changes
+    from insource.workflows.services import Services
+
+app = typer.Typer(help="What happens to personal data and secrets.", no_args_is_help=True)
+
+ActionsArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="KIND=ACTION", help="For example email=mask health=local secret=refuse.")
+]
+ConfidenceOption = Annotated[
+    list[str] | None, typer.Option("--confidence", metavar="KIND=NUMBER", help="Least confidence of findings.")
+]
+WordsOption = Annotated[
+    list[str] | None,
+    typer.Option("--words", metavar="KIND=WORD,…", help="Words that give a kind of your own away; * is any ending."),
+]
+AllowOption = Annotated[
+    list[str] | None, typer.Option("--allow", metavar="VALUE", help="Address, network or domain that is not private.")
+]
+PatternOption = Annotated[
+    list[str] | None, typer.Option("--pattern", metavar="REGEX", help="Values that are not private.")
+]
+RoleOption = Annotated[
+    list[str] | None, typer.Option("--role", metavar="NAME", help="Name before the @ that is nobody's own: support.")
+]
+ExceptionOption = Annotated[
+    str | None, typer.Option("--task", metavar="TASK", help="Make the actions an exception for this task.")
+]
+
+
+@app.command("show")
+def show(as_json: JsonOption = False) -> None:
+    """Show the policy in force and where it comes from."""
+    from insource.workflows.services import policy_file, policy_in_force
+
+    with session(as_json=as_json) as (services, out):
+        found = policy_in_force(services.settings, services.registry)
+        path = policy_file(services.settings)
+        if as_json:
+            out.data(
+                {"source": found.source, "file": str(path), "acts": found.policy.acts, **_policy_json(found.policy)}
+            )
+            return
+        out.text(_SOURCES[found.source].format(path=path))
+        out.table("What happens to requests that hold", ("kind", "action", ">least confidence"), _rows(found.policy))
+        for line in _more(found.policy):
+            out.text(line)
+        for line in _warnings(services, found.policy):
+            out.say(line)
+
+
+@app.command("set")
+def set_(  # noqa: PLR0913 - its options
+    actions: ActionsArgument = None,
+    confidence: ConfidenceOption = None,
+    words: WordsOption = None,
+    allow: AllowOption = None,
+    pattern: PatternOption = None,
+    role: RoleOption = None,
+    task: ExceptionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change the policy; a running gateway takes it up. Actions: watch, mask, local, refuse."""
+    from insource.routing.policy_edit import Changes
+    from insource.workflows.serve.save_policy import save_policy
+    from insource.workflows.services import policy_file
+
+    with session(as_json=as_json) as (services, out):
+        policy = _changed(services, Changes(**_given(actions, confidence, words, allow, pattern, role)), task)
+        path = policy_file(services.settings)
+        save_policy(path, policy)
+        if as_json:
+            out.data({"file": str(path), "acts": policy.acts, **_policy_json(policy)})
+            return
+        out.text(f"Written to {path}. A running gateway takes it up within a second.")
+        out.table("What happens to requests that hold", ("kind", "action", ">least confidence"), _rows(policy))
+        for line in _warnings(services, policy):
+            out.say(line)
+        out.say("Next: insource privacy test")
+
+
+@app.command("test")
+def try_(  # noqa: PLR0913 - its options
+    actions: ActionsArgument = None,
+    confidence: ConfidenceOption = None,
+    words: WordsOption = None,
+    allow: AllowOption = None,
+    pattern: PatternOption = None,
+    role: RoleOption = None,
+    task: ExceptionOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Show what the policy, with these changes, would have done to the requests in the log. Saves nothing."""
+    from insource.routing.policy_edit import Changes
+    from insource.workflows.serve.rehearse import rehearsal_json, rehearse
+
+    with session(as_json=as_json, quiet=quiet) as (services, out):
+        policy = _changed(services, Changes(**_given(actions, confidence, words, allow, pattern, role)), task)
+        with out.progress() as progress:
+            found = rehearse(services, policy, progress=progress)
+        document = rehearsal_json(found, policy)
+        if as_json:
+            out.data(document)
+            return
+        rows = [(row["kind"], f"{row['requests']:,}", row["action"]) for row in document["kinds"]]
+        out.table(f"{found.requests:,} requests of {found.days:.0f} days", ("kind", ">requests", "action"), rows)
+        would = document["would"]
+        out.text(
+            f"{would['pass']:,} would have passed unchanged, {would['mask']:,} masked, {would['local']:,} kept here, "
+            f"{would['refuse']:,} refused."
+        )
+        if found.left_out:
+            out.say(
+                f"{found.left_out:,} exchanges were left out: their requests were not kept, or no client sent them."
+            )
+
+
+@app.command("log")
+def log(
+    days: Annotated[int, typer.Option(metavar="N", min=1, help="Only the last N days.")] = 30,
+    as_json: JsonOption = False,
+) -> None:
+    """List what the policy did: refused, answered here, masked. Kinds and counts, never values."""
+    with session(as_json=as_json) as (services, out):
+        events = services.registry.events(kind="privacy", since=services.clock.now() - timedelta(days=days))
+        if as_json:
+            shown = [{"created": e.created.isoformat(), "task": e.task_id, **e.figures} for e in events]
+            out.data({"days": days, "events": shown})
+            return
+        for event in events:
+            lost = event.figures.get("not_restored")
+            rest = f" {lost} placeholders could not be restored." if lost else ""
+            out.text(f"{event.created:%Y-%m-%d %H:%M:%S}  {event.figures['exchange']}  {event.text}{rest}")
+        out.say(f"{len(events):,} events of the last {days} days.")
 
 
 @app.command("scan")
@@ -35,3 +171,85 @@ def scan(
         if bad:
             out.say(f"{bad:,} lines could not be read.")
             raise typer.Exit(3)
+
+
+# ----------------------------------------------------------------------------------------------------- parts
+
+_SOURCES = {
+    "file": "The policy in {path}:",
+    "setting": "There is no {path}; the setting `privacy` says:",
+    "store": "There is no {path}; an older insource began this store and kept private requests here:",
+    "default": "There is no {path}; nothing is changed, and what is private is counted:",
+}
+
+
+def _given(*options: list[str] | None) -> dict[str, Any]:
+    names = ("actions", "confidences", "words", "allow", "patterns", "roles")
+    return {name: tuple(given or ()) for name, given in zip(names, options, strict=True)}
+
+
+def _changed(services: Services, changes: Changes, task: str | None) -> Policy:
+    """The policy in force with the changes. Raises UsageError."""
+    from dataclasses import replace
+
+    from insource.core.errors import UsageError
+    from insource.routing.policy_edit import changed, unknown_kinds
+    from insource.traffic.resolve import resolve_task
+    from insource.workflows.services import policy_in_force
+
+    if task is not None:
+        changes = replace(changes, task_id=resolve_task(services.registry.tasks(), task).id)
+    policy = changed(policy_in_force(services.settings, services.registry).policy, changes)
+    known = getattr(services.detector, "kinds", None)
+    nobody = unknown_kinds(policy, known) if known is not None else []
+    if nobody:
+        raise UsageError(
+            f"Nothing finds the kind {nobody[0]!r}. The detector {services.settings.privacy_detector!r} finds "
+            f"{', '.join(sorted(known or ()))}.",
+            next_step=f"Name its words: --words '{nobody[0]}=WORD,WORD', or correct the name.",
+        )
+    return policy
+
+
+def _rows(policy: Policy) -> list[tuple[str, str, str]]:
+    from insource.core.policy import ALL, UNREADABLE
+
+    rules = policy.rules(None)
+    named = [kind for kind in policy.kinds if kind not in (ALL, UNREADABLE)]
+    shown = {**{kind: kind for kind in named}, ALL: "every other kind", UNREADABLE: "what can't be scanned"}
+    return [
+        (text, rules.of(kind).action, f"{rules.least_confidence(kind):g}" if kind != UNREADABLE else "")
+        for kind, text in shown.items()
+    ]
+
+
+def _more(policy: Policy) -> list[str]:
+    lines = [f"{kind} is found by the words: {', '.join(words)}" for kind, words in policy.words.items()]
+    allow = policy.allow
+    allowed = (*allow.addresses, *allow.domains, *allow.patterns, *(f"{role}@" for role in allow.roles))
+    lines += [f"Never private: {', '.join(allowed)}"] if allowed else []
+    return lines + [f"Except in {task}: {_kinds(kinds)}" for task, kinds in policy.tasks.items()]
+
+
+def _kinds(kinds: Kinds) -> str:
+    from insource.routing.policy_edit import kinds_shown
+
+    return kinds_shown(kinds)
+
+
+def _warnings(services: Services, policy: Policy) -> list[str]:
+    """What whoever set it should know."""
+    lines: list[str] = []
+    actions = {rule.action for kinds in (policy.kinds, *policy.tasks.values()) for rule in kinds.values()}
+    if "local" in actions and not services.settings.private_model:
+        lines.append(
+            "Requests kept here are answered by a certified candidate of their task; where there is none they are "
+            "refused. INSOURCE_PRIVATE_MODEL names a model for them (`insource models list`)."
+        )
+    return lines
+
+
+def _policy_json(policy: Policy) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(policy)

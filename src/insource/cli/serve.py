@@ -60,14 +60,19 @@ def run(services: Services, out: Output, *, page: str | None) -> None:
 
 def _mode_line(services: Services) -> str:
     """What the gateway does now, and what would change it."""
-    from insource.workflows.services import privacy_mode
+    from insource.workflows.services import policy_file, policy_in_force
 
     settings = services.settings
-    if privacy_mode(services) == "observe":
+    found = policy_in_force(settings, services.registry)
+    unused = f" INSOURCE_PRIVACY={settings.privacy} is not used." if settings.privacy and found.source == "file" else ""
+    if not found.policy.acts:
         return (
             "Mode: observe. Every request goes to the provider unchanged; moves (`insource move`) and "
-            "INSOURCE_PRIVACY=enforce change that."
+            f"a privacy policy (`insource privacy set`, or INSOURCE_PRIVACY=enforce) change that.{unused}"
         )
+    if found.source == "file":
+        actions = ", ".join(f"{kind} {rule.action}" for kind, rule in found.policy.kinds.items())
+        return f"Mode: enforce, by the policy in {policy_file(settings)}: {actions}.{unused}"
     why = "" if settings.privacy else " because this store was begun by an older insource"
     who = f" or {settings.private_model}" if settings.private_model else ""
     return (

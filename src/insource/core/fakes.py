@@ -66,6 +66,7 @@ class FakeEngine(FakeUpstream):
     def __init__(self, answer: Callable[[Call], Reply], *, fail_start: bool = False) -> None:
         super().__init__(answer, name="engine:fake")
         self.honours: frozenset[Demand] = frozenset()
+        self.is_here = True
         self._fail_start = fail_start
         self._state = EngineState.STOPPED
 

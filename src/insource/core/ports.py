@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 from insource.core.catalogue import CatalogueModel, Selection, Wanted
 from insource.core.evidence import Example
 from insource.core.headers import Headers
+from insource.core.scanning import Examined, ScanJob
 from insource.core.stored_models import StoreListing
 from insource.core.values import (
     EngineState,
@@ -106,6 +107,11 @@ class Engine(Upstream, Protocol):
     @property
     def honours(self) -> frozenset[Demand]:
         """Demands that this model can meet here; known before it is started."""
+        ...
+
+    @property
+    def is_here(self) -> bool:
+        """What it is sent stays on this machine, or with somebody whom the user trusts like it."""
         ...
 
     @property
@@ -289,6 +295,9 @@ class Scorer(Protocol):
 
 
 class PrivacyDetector(Protocol):
+    """One that also has `kinds: frozenset[str]` says all that it may find: then a policy that names another kind, a
+    slip of the pen, is refused."""
+
     @property
     def linear_time(self) -> bool:
         """The time of a scan grows no faster than the text: then a scan has a limit in proportion to it."""
@@ -300,11 +309,14 @@ class PrivacyDetector(Protocol):
 
 
 class RequestScan(Protocol):
-    """Scans whole requests, within a limit of processor time. Blocking."""
+    """Scans whole requests, within a limit of processor time. Blocking; nothing of it raises."""
 
     def kinds(self, body: bytes) -> tuple[str, ...]:
-        """The kinds of private data in a request's body, sorted; with `unscanned` where it was not read to its end.
-        Never raises."""
+        """The kinds of private data in a request's body, sorted; with `unscanned` where it was not read to its end."""
+        ...
+
+    def examine(self, job: ScanJob) -> Examined:
+        """What is private in a request under a policy; with the masked body where the policy says mask."""
         ...
 
     def close(self) -> None:

@@ -126,8 +126,18 @@ class Registry(Protocol):
 
     def put_event(self, event: Event) -> None: ...
 
-    def events(self, *, task_id: str | None = None, since: datetime | None = None) -> list[Event]:
-        """The oldest first."""
+    def put_events(self, events: Iterable[Event]) -> None:
+        """In one transaction."""
+        ...
+
+    def events(
+        self, *, task_id: str | None = None, kind: str | None = None, since: datetime | None = None
+    ) -> list[Event]:
+        """In the order in which they were put."""
+        ...
+
+    def prune_events(self, before: datetime) -> int:
+        """Deletes what is older. Returns how many were deleted."""
         ...
 
     def revision(self) -> int:

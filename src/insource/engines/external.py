@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -49,14 +51,33 @@ def offered_models(listing: Any) -> list[str]:
     return [entry["id"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
 
 
+def is_trusted(base_url: str, trusted: str) -> bool:
+    """Whether a server is on this machine, or its host (or host:port) is named in the list. By what is written: a name
+    that leads to loopback is not looked up."""
+    try:
+        parts = urlsplit(base_url if "//" in base_url else f"//{base_url}")
+        host, port = (parts.hostname or "").lower().rstrip("."), parts.port
+    except ValueError:
+        return False
+    named = {entry.strip().lower().removesuffix("/") for entry in trusted.split(",") if entry.strip()}
+    if host and {host, f"{host}:{port}", f"[{host}]", f"[{host}]:{port}", base_url.lower().rstrip("/")} & named:
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 class ExternalEngine:
     """`core.ports.Engine`. We neither start nor stop the server; `start` checks that it answers and has the model."""
 
     honours: frozenset[Demand] = frozenset({"tools", "images"})
     """Handed on; what its model can't do it refuses itself."""
 
-    def __init__(self, base_url: str, *, model: str | None = None, key: str | None = None) -> None:
-        """`base_url` with or without the `/v1` at its end; `model` None: the first that the server offers."""
+    def __init__(self, base_url: str, *, model: str | None = None, key: str | None = None, trusted: str = "") -> None:
+        """`base_url` with or without the `/v1` at its end; `model` None: the first that the server offers;
+        `trusted` as in `is_trusted`."""
+        self.is_here = is_trusted(base_url, trusted)
         self._base_url = base_url.rstrip("/").removesuffix("/v1")
         self._wanted = model
         self._model = model or ""

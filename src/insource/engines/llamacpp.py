@@ -37,6 +37,8 @@ def load_failure(log: Sequence[str]) -> str | None:
 class LlamaCppEngine:
     """`core.ports.Engine`. A worker that crashes is restarted in the background; until then `send` fails at once."""
 
+    is_here = True
+
     def __init__(
         self, model: ModelFile, settings: EngineSettings, *, restarts: int = 5, start_seconds: float = 120.0
     ) -> None:

@@ -18,6 +18,7 @@ STATUS: Mapping[type[InsourceError], int] = MappingProxyType(
         errors.UnknownTask: 404,
         errors.UnknownModel: 404,
         errors.NotCertified: 409,
+        errors.RefusedByPolicy: 403,
         errors.EmptyLog: 409,
         errors.BadInput: 400,
         errors.BadModelFile: 400,

@@ -44,6 +44,9 @@ class Metrics:
         self._private = Counter(
             "insource_private_requests", "Requests with private data, by kind.", ("kind",), registry=r
         )
+        self._actions = Counter(
+            "insource_privacy_actions", "What the privacy policy did to requests.", ("action",), registry=r
+        )
         self._rejected = Counter("insource_rejected", "Requests refused unread.", ("status",), registry=r)
         Gauge("insource_writer_waiting", "Exchanges not written yet.", registry=r).set_function(waiting)
         self._children: dict[tuple[str, int], _Children] = {}
@@ -85,6 +88,10 @@ class Metrics:
         """Of a request, once its scan is done."""
         for kind in kinds:
             self._private.labels(kind[:40]).inc()
+
+    def count_action(self, action: str) -> None:
+        """Of a request that the policy masked, kept here or refused."""
+        self._actions.labels(action[:10]).inc()
 
     def reject(self, status: int) -> None:
         self._rejected.labels(str(status)).inc()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from insource.core.errors import BadInput, InsourceError
+from insource.core.policy import WATCH, Policy
 from insource.core.values import JsonObject
 from insource.gateway.errors import body_of, error_body, status_of
 from insource.gateway.http import Asgi, Receive, Scope, Send, send_bytes, send_json
@@ -25,8 +26,7 @@ _METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 class OwnPages:
     routing: LiveRouting
     metrics: Metrics
-    mode: str
-    """`observe` or `enforce`."""
+    policy: Callable[[], Policy] = lambda: WATCH
     log_health: Callable[[], JsonObject] = dict
     page: Callable[[], str | None] = lambda: None
     """HTML at `/`."""
@@ -48,11 +48,12 @@ class OwnPages:
         return _unknown if path.startswith(OWN_PREFIX) else None
 
     async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
-        state, log = self.routing.current, self.log_health()
+        state, log, policy = self.routing.current, self.log_health(), self.policy()
         engines = [{"name": e.name, "model": e.model, "state": str(e.state)} for e in self.routing.engines()]
         body: JsonObject = {
             "status": "degraded" if log.get("error") or any(e["state"] == "failed" for e in engines) else "ok",
-            "privacy": self.mode,
+            "privacy": "enforce" if policy.acts else "observe",
+            "policy": {kind: rule.action for kind, rule in policy.kinds.items()},
             "engines": engines,
             "log": log,
             "exchanges": self.metrics.exchanges,

@@ -17,6 +17,8 @@ import uvicorn
 from insource.config import secret
 from insource.core.cores import usable_cores
 from insource.core.errors import UsageError
+from insource.core.evidence import Event
+from insource.core.scanning import Examined, ScanJob
 from insource.core.values import Exchange, JsonObject
 from insource.gateway.app import Surface, build_app
 from insource.gateway.guard import Guard, listed
@@ -24,14 +26,16 @@ from insource.gateway.http import Asgi
 from insource.gateway.metrics import Metrics
 from insource.gateway.own_pages import OwnPages
 from insource.providers.prices import price_usd
+from insource.workflows.serve.check_privacy import PrivacyCheck
 from insource.workflows.serve.feedback import take_feedback
 from insource.workflows.serve.handle_request import Joints, RequestHandler
+from insource.workflows.serve.live_policy import LivePolicy
 from insource.workflows.serve.load_routing import live_routing
 from insource.workflows.serve.price_rates import PriceRates
 from insource.workflows.serve.record_exchange import Recorder
 from insource.workflows.serve.scans import Found, Scans
 from insource.workflows.serve.shadow import Shadows
-from insource.workflows.services import Services, privacy_mode
+from insource.workflows.services import Services
 
 _SWITCH_SECONDS = 0.0005
 _GRACE_SECONDS = 10
@@ -113,7 +117,7 @@ def serve(app: Asgi, *, host: str, port: int, on_ready: Callable[[str], None]) -
 
 def gateway_app(services: Services, *, page: Callable[[], str | None] = lambda: None) -> Asgi:
     """The gateway over a set of services."""
-    settings, mode = services.settings, privacy_mode(services)
+    settings, policy = services.settings, LivePolicy(services)
     metrics = Metrics(waiting=lambda: services.writer_health().waiting)
     scans = Scans(services.make_scan, processes=settings.scan_processes or min(usable_cores(), 4))
     routing = live_routing(services)
@@ -125,11 +129,14 @@ def gateway_app(services: Services, *, page: Callable[[], str | None] = lambda: 
             routing=routing,
             recorder=Recorder(
                 clock=services.clock,
-                record=_recording(services, metrics, scans if mode == "observe" else None),
+                record=_recording(services, metrics, policy=policy, scans=scans),
                 price=PriceRates(price_usd),
                 bodies=settings.log_bodies,
+                note=_noting(services, metrics),
             ),
-            scan=scans.kinds if mode == "enforce" else None,
+            privacy=PrivacyCheck(
+                policy=policy.current, scan=scans.examine, forward_headers=listed(settings.forward_headers)
+            ),
             forward_key=forward_key,
             shadows=Shadows(most=settings.slots),
         ),
@@ -144,10 +151,10 @@ def gateway_app(services: Services, *, page: Callable[[], str | None] = lambda: 
             own=OwnPages(
                 routing=routing,
                 metrics=metrics,
-                mode=mode,
+                feedback=lambda body: take_feedback(services, body),
+                policy=policy.current,
                 log_health=lambda: _log_health(services),
                 page=page,
-                feedback=lambda body: take_feedback(services, body),
             ),
             guard=Guard(
                 allow_hosts=listed(settings.allow_hosts),
@@ -158,25 +165,36 @@ def gateway_app(services: Services, *, page: Callable[[], str | None] = lambda: 
     )
 
 
-def _recording(services: Services, metrics: Metrics, scans: Scans | None) -> Callable[[Exchange, bytes], None]:
-    """Records an exchange; with `scans`, what is private in its request is found out afterwards, off the way."""
+def _recording(
+    services: Services, metrics: Metrics, *, policy: LivePolicy, scans: Scans
+) -> Callable[[Exchange, bytes], None]:
+    """Records an exchange; what is private in a request that nobody scanned is found out afterwards, off the way."""
 
     def record(exchange: Exchange, body: bytes) -> None:
         services.record(exchange)
         metrics.observe(exchange)
         if exchange.private_kinds is not None:
             metrics.count_private(exchange.private_kinds)
-        elif scans is not None and body and exchange.marks.shadow_of is None:
-            scans.offer(body, noting(exchange.id))
+        elif body and exchange.marks.shadow_of is None:
+            task_id = None if exchange.route is None else exchange.route.task_id
+            scans.offer(ScanJob(body=body, policy=policy.current(), task_id=task_id), noting(exchange.id))
 
     def noting(exchange_id: str) -> Found:  # of the id alone: what waits for its scan must not hold the exchange too
-        def found(kinds: tuple[str, ...]) -> None:
-            services.note_scan(exchange_id, kinds)
-            metrics.count_private(kinds)
+        def found(examined: Examined) -> None:
+            services.note_scan(exchange_id, examined.names)
+            metrics.count_private(examined.names)
 
         return found
 
     return record
+
+
+def _noting(services: Services, metrics: Metrics) -> Callable[[Event], None]:
+    def note(event: Event) -> None:
+        metrics.count_action(str(event.figures.get("action")))
+        services.note(event)
+
+    return note
 
 
 def _log_health(services: Services) -> JsonObject:

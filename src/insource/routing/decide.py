@@ -11,12 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from insource.core.hashing import unit_interval
+from insource.core.policy import Action
 from insource.core.ports import Demand
 from insource.core.values import Move, Stage
 
-UNSCANNED = "unscanned"
-"""The private kind of a request that the detector could not read to its end: a policy treats it as private."""
-_WHY_UNSCANNED = " (part of it could not be read for private data, as an image, a file or a scan that failed)"
 LOCAL_PREFIX = "local/"
 """`local/NAME` as a request's model asks for a model on this machine."""
 
@@ -33,8 +31,11 @@ class RequestFacts:
     task_id: str | None = None
     task_known: bool = True
     """False: the matching itself failed, so the request may belong to a pinned task."""
-    private_kinds: tuple[str, ...] | None = None
-    """What the scan found before the decision; None: no policy asks for a scan, so there was none."""
+    action: Action = "watch"
+    """What the privacy policy does with what the scan found. `mask`: a provider gets the masked body, so the request
+    may go there; an engine that is not here may not have it."""
+    privacy_reason: str = ""
+    """Why, as a part of a sentence."""
     demands: frozenset[Demand] = frozenset()
     """What the request asks for beyond one text."""
 
@@ -51,6 +52,9 @@ class RoutingTable:
     """Names that `local/NAME` may ask for."""
     honours: Mapping[str, frozenset[Demand]] = field(default_factory=dict[str, frozenset[Demand]])
     """Demands that a candidate (by id) or a model (by name) can meet; absent: none."""
+    elsewhere: frozenset[str] = frozenset()
+    """Candidates and models whose engine is neither on this machine nor trusted like it: to a policy and to a pin they
+    are providers."""
 
 
 Otherwise = Literal["provider", "private model", "refuse"]
@@ -80,6 +84,8 @@ def decide(facts: RequestFacts, table: RoutingTable) -> Decision:
     """The client's own wish, then what must stay here, then the task's move; all else goes where it always went."""
     if facts.is_chat and facts.model.startswith(LOCAL_PREFIX):
         return _by_name(facts, table)
+    if facts.action == "refuse":
+        return _refused(facts, facts.privacy_reason)
     reason = _stay_reason(facts, table)
     if reason is not None:
         return _stay_here(facts, table, reason)
@@ -112,6 +118,9 @@ def _by_name(facts: RequestFacts, table: RoutingTable) -> Decision:
     if missing:
         reason = f"{facts.model!r} can't give {', '.join(sorted(missing))}"
         return replace(_refused(facts, reason), by_name=True, model=name)
+    if name in table.elsewhere and (facts.action != "watch" or _stay_reason(facts, table) is not None):
+        reason = facts.privacy_reason or _stay_reason(facts, table)
+        return replace(_refused(facts, f"{reason}; the engine of {facts.model!r} is not on this machine"), model=name)
     return Decision(
         route="local",
         reason="the local model was asked for",
@@ -124,9 +133,8 @@ def _by_name(facts: RequestFacts, table: RoutingTable) -> Decision:
 
 
 def _stay_reason(facts: RequestFacts, table: RoutingTable) -> str | None:
-    if facts.private_kinds:
-        why = _WHY_UNSCANNED if UNSCANNED in facts.private_kinds else ""
-        return f"private: {', '.join(facts.private_kinds)}{why}"
+    if facts.action == "local":
+        return facts.privacy_reason
     if facts.task_id in table.pinned_tasks:
         return "pinned task"
     if not facts.task_known and table.pinned_tasks:
@@ -140,7 +148,7 @@ def _stay_here(facts: RequestFacts, table: RoutingTable, reason: str) -> Decisio
     if not facts.is_chat:
         return _refused(facts, f"{reason}; only chat completions can be answered here")
     move = table.moves.get(facts.task_id) if facts.task_id is not None else None
-    if move is None or not _vouched_for(move):
+    if move is None or not _vouched_for(move) or move.candidate_id in table.elsewhere:
         return _private_model(facts, table, reason)
     if facts.demands - table.honours.get(move.candidate_id, frozenset()):
         return _private_model(facts, table, reason)
@@ -166,6 +174,8 @@ def _private_model(facts: RequestFacts, table: RoutingTable, reason: str) -> Dec
     name = table.private_model
     if name is None:
         return _refused(facts, f"{reason}; no certified candidate answers it, and no model was named for such requests")
+    if name in table.elsewhere:
+        return _refused(facts, f"{reason}; the engine of {name} is not on this machine, nor in trusted_engines")
     missing = facts.demands - table.honours.get(name, frozenset())
     if missing:
         return _refused(facts, f"{reason}; {name} can't give {', '.join(sorted(missing))}")
@@ -183,6 +193,8 @@ def _by_stage(facts: RequestFacts, move: Move, table: RoutingTable) -> Decision:
     missing = facts.demands - table.honours.get(move.candidate_id, frozenset())
     if missing:
         return replace(hosted, reason="asks for " + ", ".join(sorted(missing)))
+    if facts.action == "mask" and move.candidate_id in table.elsewhere:
+        return replace(hosted, reason=f"{facts.privacy_reason}; the candidate's engine is not on this machine")
     if move.stage is Stage.SHADOW:
         return replace(hosted, shadow_candidate_id=move.candidate_id)
     drawn = unit_interval("canary", move.task_id, facts.exchange_id) < move.canary_share

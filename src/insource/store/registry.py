@@ -108,6 +108,33 @@ class SqlRegistry:
         """In the order of their tasks' ids."""
         return self._documents(select(tables.pins.c.document).order_by(tables.pins.c.task_id), Pin)
 
+    def put_event(self, event: Event) -> None:
+        self.put_events([event])
+
+    def put_events(self, events: Iterable[Event]) -> None:
+        rows = [_event_row(event) for event in events]
+        if rows:
+            with self._database.writing() as connection:
+                connection.execute(insert(tables.events), rows)
+
+    def events(
+        self, *, task_id: str | None = None, kind: str | None = None, since: datetime | None = None
+    ) -> list[Event]:
+        """In the order in which they were put."""
+        statement = select(tables.events.c.document).order_by(tables.events.c.sequence)
+        if task_id is not None:
+            statement = statement.where(tables.events.c.task_id == task_id)
+        if kind is not None:
+            statement = statement.where(tables.events.c.kind == kind)
+        if since is not None:
+            statement = statement.where(tables.events.c.created_us >= to_microseconds(since))
+        return self._documents(statement, Event)
+
+    def prune_events(self, before: datetime) -> int:
+        older = tables.events.c.created_us < to_microseconds(before)
+        with self._database.writing() as connection:
+            return connection.execute(delete(tables.events).where(older)).rowcount
+
     def put_artifact(self, data: bytes) -> str:
         sha256 = sha256_hex(data)
         with self._database.writing() as connection:
@@ -135,19 +162,6 @@ class SqlRegistry:
         with self._database.writing() as connection:
             replace_row(connection, tables.store_facts, {"name": name, "value": value})
             _next_revision(connection)
-
-    def put_event(self, event: Event) -> None:
-        with self._database.writing() as connection:
-            connection.execute(insert(tables.events), _event_row(event))
-
-    def events(self, *, task_id: str | None = None, since: datetime | None = None) -> list[Event]:
-        """The oldest first."""
-        statement = select(tables.events.c.document).order_by(tables.events.c.sequence)
-        if task_id is not None:
-            statement = statement.where(tables.events.c.task_id == task_id)
-        if since is not None:
-            statement = statement.where(tables.events.c.created_us >= to_microseconds(since))
-        return self._documents(statement, Event)
 
     def revision(self) -> int:
         with self._database.reading() as connection:

@@ -185,6 +185,7 @@ events = Table(
     Column("task_id", Key),
     Column("kind", Text, nullable=False),
     Column("document", Text, nullable=False),
+    Index("ix_events_created", "created_us"),
     Index("ix_events_task", "task_id", "sequence"),
     sqlite_autoincrement=True,
 )

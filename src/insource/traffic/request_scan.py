@@ -1,70 +1,128 @@
 """Scanning whole requests, and files of texts, for personal data and secrets. Fails closed: what was not read to its
-end, for whatever reason, is `unscanned`, and a policy that asks for privacy treats that as private.
+end, for whatever reason, is `unscanned`.
 
-Not here: what a request with findings may do (routing/), how spans are found (the detector), and how long a scan may
-take (scan_process.py).
+What is scanned is what would be sent: the body with every key that comes twice, the path with its query, the headers.
+Not here: what a request with findings may do (core/policy.py), how spans are found (the detector), and how long a scan
+may take (scan_process.py).
 """
 
 from __future__ import annotations
 
 import json
-import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from urllib.parse import unquote_plus
 
+from insource.core.policy import UNREADABLE, UNSCANNED, Rules
 from insource.core.ports import PrivacyDetector
+from insource.core.scanning import Examined, ScanJob
 from insource.core.values import JsonObject, PrivacySpan
 from insource.traffic.lines import LogFile
-from insource.wire import chat
+from insource.traffic.masking import can_be_masked, mask_body
+from insource.traffic.request_texts import Place, Reading, Text, decode, read
+from insource.traffic.sieve import Sieve
 
-UNSCANNED = "unscanned"
 _PIECE, _OVERLAP = 20_000, 512
 """A long string is scanned in pieces that are remembered one by one; no span that matters is longer than the overlap
 (of a longer one, a key block, its beginning is enough)."""
 _REMEMBERED, _LONGEST_REMEMBERED = 512, 8192
 """Texts, and characters of each: at most 4 M characters in memory."""
-_BASE64 = re.compile(r"[A-Za-z0-9+/_=\r\n-]{512,}+")
-_DIALECT = frozenset(
-    {
-        *("model", "messages", "role", "content", "type", "text", "input", "instructions", "arguments", "parameters"),
-        *("description", "name", "id", "tool_call_id", "call_id"),
-    }
-)
-"""Keys of the dialects whose value stands for itself: the key gives it no meaning."""
 
 
 def body_kinds(body: bytes, detector: PrivacyDetector) -> tuple[str, ...]:
-    """`request_kinds` of a request's bytes; what is not a JSON object is not read and so `unscanned`."""
+    """The kinds of private data in a request's bytes, sorted."""
+    return examine(ScanJob(body=body), detector).names
+
+
+def examine(job: ScanJob, detector: PrivacyDetector, sieve: Sieve | None = None) -> Examined:
+    """What is private in a request under its policy, and the masked body where the policy asks for one. Never raises.
+
+    `sieve` is that of the job's policy; () kinds only after everything was read.
+    """
+    scan = _Scan(detector, sieve or Sieve(job.policy), job.policy.rules(job.task_id, task_known=job.task_known))
+    reading: Reading | None = None
     try:
-        request = json.loads(body, object_pairs_hook=_every_pair)
-    except (ValueError, RecursionError):
-        request = None
-    return request_kinds(request, detector) if isinstance(request, dict) else (UNSCANNED,)
-
-
-def _every_pair(pairs: list[tuple[str, Any]]) -> Any:
-    """A JSON object; where a key comes twice a list of its pairs, because all of them are sent and readers differ in
-    which one they take."""
-    found = dict(pairs)
-    return found if len(found) == len(pairs) else [{key: value} for key, value in pairs]
-
-
-def request_kinds(request: JsonObject, detector: PrivacyDetector) -> tuple[str, ...]:
-    """The kinds of private data in a request, sorted; with `unscanned` where the detector raised, or where the request
-    holds something that is not text (images, audio). () only after everything was read."""
-    kinds: set[str] = set()
-    try:
-        for text in texts(request):
-            if is_opaque(text):
-                kinds.add(UNSCANNED)
-                continue
-            for piece in _pieces(text):
-                kinds.update(span.kind for span in detector.scan(piece))
+        scan.surroundings(job)
+        reading = scan.body(job.body)
     except Exception:  # whatever went wrong, the request was not read to its end
-        kinds.add(UNSCANNED)
-    return tuple(sorted(kinds))
+        scan.kinds[UNSCANNED] = 1
+    found = dict(sorted(scan.kinds.items()))
+    if reading is None or scan.rules.action(found) != "mask" or not can_be_masked(job.target):
+        return Examined(kinds=found)
+    try:
+        return Examined(kinds=found, masked=mask_body(job, reading, around=scan.around))
+    except Exception:  # a failed mask: whoever asks finds none
+        return Examined(kinds=found)
+
+
+class _Scan:
+    """Of one request."""
+
+    def __init__(self, detector: PrivacyDetector, sieve: Sieve, rules: Rules) -> None:
+        self._detector, self._sieve, self.rules = detector, sieve, rules
+        self.kinds: Counter[str] = Counter()
+        self.around = 0
+        """Findings outside of the body."""
+
+    def surroundings(self, job: ScanJob) -> None:
+        """The path with its query, and the headers, as they are written and as they are meant."""
+        for text in (job.target, *(f"{name}: {value}" for name, value in job.headers)):
+            for form in dict.fromkeys((text, unquote_plus(text))):
+                found = [span.kind for span in self._counting(Text(form, ()))]
+                if found:
+                    self.kinds.update(found)
+                    self.around += len(found)
+                    break
+
+    def body(self, body: bytes) -> Reading | None:
+        """Leaves its findings in the leaves of the reading; None: there is nothing to read."""
+        if not body:
+            return None
+        try:
+            reading = read(decode(body))
+        except (ValueError, RecursionError):
+            self.kinds[UNREADABLE] += 1
+            self._whole(body.decode("utf-8", "replace"))
+            return None
+        for text in reading.texts:
+            for span in self._counting(text):
+                self._note(text, span)
+        if reading.unreadable:
+            self.kinds[UNREADABLE] += 1
+        return reading
+
+    def _whole(self, text: str) -> None:
+        """Of a body that is not JSON: an upload may hold text all the same."""
+        self.kinds.update(span.kind for span in self._counting(Text(text, ())))
+
+    def _note(self, text: Text, span: PrivacySpan) -> None:
+        parts = text.places(span.start, span.end)
+        if text.joints is not None and any(
+            place.confidence >= span.confidence and place.start < end and start < place.end
+            for leaf, start, end in parts
+            for place in leaf.places
+        ):
+            return  # a value that is whole on one side of the joint
+        new = False
+        for leaf, start, end in parts:
+            new = new or not _covered(leaf.places, start, end)
+            leaf.places.append(Place(start, end, span.kind, span.confidence, whole=len(parts) == 1))
+        if new:
+            self.kinds[span.kind] += 1
+
+    def _counting(self, text: Text) -> Iterator[PrivacySpan]:
+        for offset, piece in _pieces(text.value):
+            for span in (*self._detector.scan(piece), *self._sieve.own(piece)):
+                if self._sieve.counts(span, piece[span.start : span.end], self.rules):
+                    yield PrivacySpan(
+                        start=offset + span.start, end=offset + span.end, kind=span.kind, confidence=span.confidence
+                    )
+
+
+def _covered(places: Sequence[Place], start: int, end: int) -> bool:
+    return any(place.start < end and start < place.end for place in places)
 
 
 class Remembering:
@@ -81,70 +139,9 @@ class Remembering:
         return (self._remembered if len(text) <= _LONGEST_REMEMBERED else self._detector.scan)(text)
 
 
-def is_opaque(text: str) -> bool:
-    """Encoded bytes, in which nothing can be found: a data URL, or hundreds of characters of base64."""
-    return ";base64," in text or (len(text) >= 512 and _BASE64.search(text) is not None)
-
-
-def texts(request: JsonObject) -> Iterator[str]:
-    """Everything in a request that somebody may have written, as texts to scan.
-
-    All strings and keys; a value together with its key, which often says what it is (`"password": "…"`); numbers below
-    the top level, where only settings stand; the texts of a list once more joined, because a card number may be
-    split over parts; JSON inside strings decoded, because escapes hide.
-    """
-    stack: list[tuple[Any, bool]] = [(request, True)]
-    while stack:
-        item, top = stack.pop()
-        if isinstance(item, str):
-            yield item
-            stack.extend((inner, False) for inner in _decoded(item))
-        elif isinstance(item, dict):
-            stack.extend(_entries(item, top=top))
-        elif isinstance(item, list):
-            parts = [text for text in map(_part_text, item) if text]
-            if len(parts) > 1:
-                yield "".join(parts)
-            stack.extend((inner, False) for inner in item)
-        elif isinstance(item, int | float) and not isinstance(item, bool):
-            yield str(item)
-
-
-def _entries(item: JsonObject, *, top: bool) -> Iterator[tuple[Any, bool]]:
-    for key, value in item.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if key in _DIALECT or (top and number):
-            if not (top and number):
-                yield value, False
-        elif isinstance(value, str) or number:
-            yield f"{key}: {value}", False
-            if isinstance(value, str):
-                yield from ((inner, False) for inner in _decoded(value))
-        else:
-            yield key, False
-            yield value, False
-
-
-def _part_text(item: Any) -> str | None:
-    """Of a content part or of a plain string; None for a whole message."""
-    if isinstance(item, dict):
-        return None if "role" in item else chat.content_text([item])
-    return item if isinstance(item, str) else None
-
-
-def _decoded(text: str) -> list[Any]:
-    """The JSON value that a string holds, if it holds escapes: without them its text says the same."""
-    if "\\" not in text or text.lstrip()[:1] not in ("{", "[", '"'):
-        return []
-    try:
-        return [json.loads(text, object_pairs_hook=_every_pair)]
-    except ValueError:
-        return []
-
-
-def _pieces(text: str) -> Iterator[str]:
+def _pieces(text: str) -> Iterator[tuple[int, str]]:
     for start in range(0, max(len(text), 1), _PIECE):
-        yield text[start : start + _PIECE + _OVERLAP]
+        yield start, text[start : start + _PIECE + _OVERLAP]
 
 
 # ------------------------------------------------------------------------------------------------------ files

@@ -1,6 +1,6 @@
-"""A scanner process as its user sees it: `kinds(body)`. Blocking; for several at once use several, each in a thread.
+"""A scanner process as its user sees it. Blocking; for several at once use several, each in a thread.
 
-A process that dies or hangs is replaced, and the body that it had is `unscanned`: fail closed, and go on.
+A process that dies or hangs is replaced, and the request that it had is `unscanned`: fail closed, and go on.
 """
 
 from __future__ import annotations
@@ -11,28 +11,45 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import msgspec
 
 from insource.config import child_environment
-from insource.traffic.request_scan import UNSCANNED
-from insource.traffic.scan_process import read_frame, write_frame
+from insource.core.policy import UNSCANNED, WATCH, Policy
+from insource.core.scanning import Examined, ScanJob
+from insource.traffic.scan_process import Order, read_frame, write_frame
 
+OFF_THE_WAY = 10
+"""Niceness of a process whose scans nobody waits for: answers to clients come first."""
 HUNG_SECONDS = 30.0
 """Without an answer and without any processor time used: what waits for nothing that is known never ends."""
 _LOOK_SECONDS = 1.0
 
 
 class ScanProcess:
-    """Started with the first body."""
+    """Started with the first request."""
 
-    def __init__(self, detector: str, *, cpu_seconds: float, hung_seconds: float = HUNG_SECONDS) -> None:
-        """`detector` by its registered name; `cpu_seconds` as in scan_process.allowance_seconds."""
+    def __init__(
+        self,
+        detector: str,
+        *,
+        cpu_seconds: float,
+        policy: Callable[[], Policy] = lambda: WATCH,
+        hung_seconds: float = HUNG_SECONDS,
+    ) -> None:
+        """`detector` by its registered name; `cpu_seconds` as in scan_process.allowance_seconds; `policy` for
+        requests that come without one: it may raise, and then `kinds` does."""
         self._argv = (sys.executable, "-P", "-m", "insource.traffic.scan_process", detector, str(cpu_seconds))
+        self._own_policy = policy
         self._hung_seconds = hung_seconds
         self._process: subprocess.Popen[bytes] | None = None
+        self._niceness = 0
+        self._told: Policy | None = None
+        """The policy that the process knows."""
         self._closed = False
         self._busy = threading.Lock()
         self._starting = threading.Lock()
@@ -44,27 +61,35 @@ class ScanProcess:
 
     def kinds(self, body: bytes) -> tuple[str, ...]:
         """The kinds of private data in a request's body, sorted; with `unscanned` where it was not read to its end."""
+        return self.examine(ScanJob(body=body, policy=self._own_policy())).names
+
+    def examine(self, job: ScanJob) -> Examined:
         with self._busy:
             try:
-                answer = self._asked(body)
+                answer = self._asked(job)
             except OSError:
                 answer = None
             if answer is None:
                 self._drop()
-                return (UNSCANNED,)
-            return tuple(msgspec.json.decode(answer, type=list[str]))
+                return Examined(kinds={UNSCANNED: 1})
+            return msgspec.msgpack.decode(answer, type=Examined)
 
-    def _asked(self, body: bytes) -> bytes | None:
-        process = self._running()
+    def _asked(self, job: ScanJob) -> bytes | None:
+        process = self._running(0 if job.policy.acts else OFF_THE_WAY)
         if process is None:
             return None
         to, back = cast("BinaryIO", process.stdin), cast("BinaryIO", process.stdout)
-        write_frame(to, body)
+        write_frame(to, self._order(job))
         return read_frame(back) if self._answers(process, back) else None
 
+    def _order(self, job: ScanJob) -> bytes:
+        policy = None if job.policy is self._told else job.policy
+        self._told = job.policy
+        return msgspec.msgpack.encode(Order(job=replace(job, policy=WATCH), policy=policy))
+
     def close(self) -> None:
-        """Ends the process, also under another thread that waits in `kinds`: then its body is unscanned, as are all
-        after it. Idempotent."""
+        """Ends the process, also under another thread that waits for its answer: then its request is unscanned, as are
+        all after it. Idempotent."""
         with self._starting:
             self._closed, process = True, self._process
         if process is not None:
@@ -73,8 +98,9 @@ class ScanProcess:
             self._drop()
 
     def _drop(self) -> None:
-        """Ends the process, at once if it does not end by itself; the next body starts another."""
+        """Ends the process, at once if it does not end by itself; the next request starts another."""
         process, self._process = self._process, None
+        self._told = None
         if process is None:
             return
         for stream in (process.stdin, process.stdout):
@@ -87,15 +113,16 @@ class ScanProcess:
             process.kill()
             process.wait()
 
-    def _running(self) -> subprocess.Popen[bytes] | None:
-        """None: closed."""
-        if self._process is None or self._process.poll() is not None:
+    def _running(self, niceness: int) -> subprocess.Popen[bytes] | None:
+        """At most so nice: priority can't be won back, so a process that is nicer is replaced. None: closed."""
+        if self._process is None or self._process.poll() is not None or self._niceness > niceness:
             self._drop()
             with self._starting:
                 if self._closed:
                     return None
+                argv, self._niceness = (*self._argv, str(niceness)), niceness
                 self._process = subprocess.Popen(
-                    self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child_environment()
+                    argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child_environment()
                 )
         return self._process
 

@@ -1,11 +1,12 @@
-"""The scanner's own process: reads request bodies on stdin, answers with the kinds of private data in each.
+"""The scanner's own process: reads requests on stdin, answers with what is private in each, and masks it where its
+policy says so.
 
 A process of its own, because a scan must neither hold up a gateway's answers nor be able to stop them. Its limit is
 processor time, in proportion to the body: how busy the machine is changes no finding.
 
-    python -m insource.traffic.scan_process DETECTOR CPU_SECONDS
+    python -m insource.traffic.scan_process DETECTOR CPU_SECONDS NICENESS
 
-Frames, both ways: four bytes of length (big-endian) and so many bytes; a body in, a JSON list of kinds out.
+Frames, both ways: four bytes of length (big-endian) and so many bytes of MessagePack; an order in, its result out.
 """
 
 from __future__ import annotations
@@ -15,20 +16,22 @@ import os
 import signal
 import sys
 import time
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import msgspec
 
 from insource import plugins
+from insource.core.policy import UNSCANNED, WATCH, Policy
 from insource.core.ports import PrivacyDetector
-from insource.traffic.request_scan import UNSCANNED, Remembering, body_kinds
+from insource.core.scanning import Examined, ScanJob
+from insource.traffic.request_scan import Remembering, examine
+from insource.traffic.sieve import Sieve
 
 if sys.platform != "win32":
     import resource
 
 LENGTH_BYTES = 4
-_LOWER_PRIORITY = 10
-"""Of the process: answers to clients come first."""
 _BYTES_PER_ALLOWANCE = 1 << 20
 _GRACE_SECONDS = 1.0
 """Of processor time beyond the limit, until the kernel ends the process."""
@@ -59,20 +62,43 @@ def allowance_seconds(size_bytes: int, cpu_seconds: float, *, linear_time: bool)
     return cpu_seconds * (1 + size_bytes / _BYTES_PER_ALLOWANCE) if linear_time else cpu_seconds
 
 
-def scan(body: bytes, detector: PrivacyDetector, cpu_seconds: float) -> tuple[str, ...]:
-    """With a limit where the system has timers of processor time (all but Windows)."""
-    if sys.platform == "win32":
-        return body_kinds(body, detector)
-    allowed = allowance_seconds(len(body), cpu_seconds, linear_time=detector.linear_time)
-    _end_after(allowed + _GRACE_SECONDS)
-    # Again and again, because a detector may catch the first.
-    signal.setitimer(signal.ITIMER_PROF, allowed, 0.1)
-    try:
-        return body_kinds(body, detector)
-    except OutOfTime:  # between two texts, where nobody catches it
-        return (UNSCANNED,)
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What goes to the process."""
+
+    job: ScanJob
+    """Without its policy."""
+    policy: Policy | None
+    """None: that of the job before."""
+
+
+class Scanner:
+    """Examines one job after the other."""
+
+    def __init__(self, detector: PrivacyDetector, cpu_seconds: float) -> None:
+        self._detector = Remembering(detector)
+        self._cpu_seconds = cpu_seconds
+        self._policy = WATCH
+        self._sieve = Sieve(WATCH)
+
+    def answer(self, order: Order) -> Examined:
+        """With a limit where the system has timers of processor time (all but Windows)."""
+        if order.policy is not None:
+            self._policy, self._sieve = order.policy, Sieve(order.policy)
+        job = replace(order.job, policy=self._policy)
+        if sys.platform == "win32":
+            return examine(job, self._detector, self._sieve)
+        size_bytes = len(job.body) + len(job.target) + sum(len(name) + len(value) for name, value in job.headers)
+        allowed = allowance_seconds(size_bytes, self._cpu_seconds, linear_time=self._detector.linear_time)
+        _end_after(allowed + _GRACE_SECONDS)
+        # Again and again, because a detector may catch the first.
+        signal.setitimer(signal.ITIMER_PROF, allowed, 0.1)
+        try:
+            return examine(job, self._detector, self._sieve)
+        except OutOfTime:  # between two texts, where nobody catches it
+            return Examined(kinds={UNSCANNED: 1})
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _end_after(seconds: float) -> None:
@@ -100,12 +126,13 @@ def main() -> None:
     if sys.platform != "win32":
         signal.signal(signal.SIGPROF, _stop)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold what was being scanned
-        os.nice(_LOWER_PRIORITY)
+        os.nice(int(sys.argv[3]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and the end of stdin ends this
-    detector = Remembering(plugins.load("detectors", sys.argv[1]))
-    cpu_seconds = float(sys.argv[2])
-    while (body := read_frame(sys.stdin.buffer)) is not None:
-        write_frame(answers, msgspec.json.encode(scan(body, detector, cpu_seconds)))
+    scanner = Scanner(plugins.load("detectors", sys.argv[1]), float(sys.argv[2]))
+    decoder = msgspec.msgpack.Decoder(Order)
+    encoder = msgspec.msgpack.Encoder()
+    while (frame := read_frame(sys.stdin.buffer)) is not None:
+        write_frame(answers, encoder.encode(scanner.answer(decoder.decode(frame))))
 
 
 if __name__ == "__main__":

@@ -111,7 +111,8 @@ async def make_plan(services: Services, *, progress: Progress = quiet) -> Plan:
             task_id = report.task.id
             found = await evaluate_task(services, report.task, engine=engine, progress=progress)
             row = _row(report, found, private=private[task_id], spend=spend[task_id])
-            rows.append(_pinned(row) if task_id in pins else row)
+            private_model = services.settings.private_model
+            rows.append(_pinned(row, private_model) if task_id in pins else row)
     progress("Evaluating tasks", len(reports), len(reports))
     return Plan(created=services.clock.now(), model=model.ref, rows=tuple(rows))
 
@@ -130,10 +131,15 @@ def _row(report: TaskReport, found: TaskEvaluation, *, private: int, spend: Spen
     )
 
 
-def _pinned(row: PlanRow) -> PlanRow:
+def _pinned(row: PlanRow, private_model: str) -> PlanRow:
     """Of a task that the user pinned: what answers it here, and how well."""
+    rest = f"{private_model} answers" if private_model else "nothing answers"
     if row.coverage > 0:
-        reason = f"You pinned it; {row.recipe} may answer {row.coverage:.0%} of it here. {row.reason}"
+        reason = f"You pinned it; {row.recipe} may answer {row.coverage:.0%} of it here, {rest} the rest. {row.reason}"
+    elif private_model:
+        reason = (
+            f"You pinned it, and nothing is certified for it: {private_model}, which you named, answers. {row.reason}"
+        )
     else:
         reason = f"You pinned it, and nothing certified answers it here: its requests are refused. {row.reason}"
     return replace(row, verdict=Verdict.PIN, reason=reason)

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from insource.config import Settings
-from insource.core.ports import Clock, Engine, PrivacyDetector, Recipe, RequestScan, Scorer, Upstream
+from insource.core.evidence import Event
+from insource.core.policy import KEEP_HERE, WATCH, Policy
+from insource.core.ports import (
+    Clock,
+    Engine,
+    PrivacyDetector,
+    Recipe,
+    RequestScan,
+    Scorer,
+    Upstream,
+)
 from insource.core.stores import EvidenceStore, ExchangeStore, Registry
 from insource.core.values import EngineSettings, Exchange, ModelFile
+from insource.routing.policy_file import FILE_NAME, read_policy
 from insource.store.writer import WriterHealth
 
 Progress = Callable[[str, int, "int | None"], None]
@@ -41,15 +53,40 @@ class Services:
     """A stopped engine for a model file (or the external one when `engine_url` is set)."""
     record: Callable[[Exchange], None]
     """Hands an exchange to the batching writer; returns at once, never raises."""
+    note: Callable[[Event], None]
+    """Hands an event to its writer; returns at once, never raises."""
     note_scan: Callable[[str, tuple[str, ...]], None]
     """(exchange id, kinds of private data) that a scan found after it was recorded; returns at once, never raises."""
     writer_health: Callable[[], WriterHealth]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyInForce:
+    policy: Policy
+    source: Literal["file", "setting", "store", "default"]
+    """Where it comes from: the policy's file, the setting `privacy`, or how an older insource began the store."""
+
+
+def policy_file(settings: Settings) -> Path:
+    return settings.home / FILE_NAME
+
+
+def policy_in_force(settings: Settings, registry: Registry) -> PolicyInForce:
+    """The policy's file; without one the setting; else as the store was begun (an older insource kept private requests
+    here); else nothing but watching. Raises BadInput."""
+    written = read_policy(policy_file(settings))
+    if written is not None:
+        return PolicyInForce(policy=written, source="file")
+    if settings.privacy:
+        return PolicyInForce(policy=KEEP_HERE if settings.privacy == "enforce" else WATCH, source="setting")
+    if registry.fact("privacy") == "enforce":
+        return PolicyInForce(policy=KEEP_HERE, source="store")
+    return PolicyInForce(policy=WATCH, source="default")
+
+
 def privacy_mode(services: Services) -> Literal["observe", "enforce"]:
-    """As set; else as the store was begun (an older insource kept private requests here); else observe."""
-    mode = services.settings.privacy or services.registry.fact("privacy")
-    return "enforce" if mode == "enforce" else "observe"
+    """Whether a policy acts on requests, in one word."""
+    return "enforce" if policy_in_force(services.settings, services.registry).policy.acts else "observe"
 
 
 def engine_settings(services: Services) -> EngineSettings:

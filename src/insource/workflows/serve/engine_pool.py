@@ -31,6 +31,10 @@ class PooledEngine:
         return self._engine.state
 
     @property
+    def is_here(self) -> bool:
+        return self._engine.is_here
+
+    @property
     def honours(self) -> frozenset[Demand]:
         return self._engine.honours
 

@@ -1,14 +1,14 @@
 """One request through the gateway (DESIGN §2): read, facts, decide, engine or provider, answer, record.
 
-The provider gets the client's own bytes, and the client the provider's. A local answer is made whole before the client
-sees any of it, unless the recipe streams; until the first byte went out a failing engine falls back, afterwards never.
+The provider gets the client's own bytes, and the client the provider's, but for what a privacy policy masks. A local
+answer is made whole before the client sees any of it, unless the recipe streams; until the first byte went out a
+failing engine falls back, afterwards never.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from insource.core.errors import (
@@ -16,15 +16,16 @@ from insource.core.errors import (
     EngineFailed,
     InsourceError,
     PinnedUnavailable,
+    RefusedByPolicy,
     UnknownModel,
     UsageError,
 )
-from insource.core.headers import header
+from insource.core.headers import Headers, header, with_header
 from insource.core.ports import Call, Reply, Upstream
+from insource.core.scanning import ScanJob
 from insource.core.values import LocalAnswer, Marks, Route
 from insource.routing.decide import (
     LOCAL_PREFIX,
-    UNSCANNED,
     Decision,
     RequestFacts,
     after_answer,
@@ -34,6 +35,7 @@ from insource.routing.decide import (
 from insource.traffic.matcher import declared_task
 from insource.workflows.asking import Local, ask_engine, prepare
 from insource.workflows.serve.answer_locally import client_completion, stream_locally
+from insource.workflows.serve.check_privacy import Checked, PrivacyCheck
 from insource.workflows.serve.incoming import (
     Asked,
     Incoming,
@@ -44,9 +46,10 @@ from insource.workflows.serve.incoming import (
     understand,
 )
 from insource.workflows.serve.live_routing import LiveRouting, RoutingState
-from insource.workflows.serve.pass_through import to_client, to_provider
+from insource.workflows.serve.pass_through import only_known, to_client, to_provider
 from insource.workflows.serve.record_exchange import CLIENT_LEFT, Ending, Recorder, Underway
 from insource.workflows.serve.relay import Relayed, relay, relay_completion, relay_local_stream
+from insource.workflows.serve.restore_answer import NOTE, restore_answer
 from insource.workflows.serve.scans import Scans
 from insource.workflows.serve.shadow import Shadows
 
@@ -74,9 +77,7 @@ class Joints:
     """Under which a redirect is led back to the gateway."""
     routing: LiveRouting
     recorder: Recorder
-    scan: Callable[[bytes], Awaitable[tuple[str, ...]]] | None = None
-    """Kinds of private data in a request, before it is decided where it goes; None: no policy asks for it. Raising
-    counts as private."""
+    privacy: PrivacyCheck
     forward_key: bool = False
     """Hand the client's own key to the provider: only when no provider key is configured. Never to an engine."""
     shadows: Shadows
@@ -90,7 +91,10 @@ class _Case:
     asked: Asked
     body: bytes | None
     """None: its bytes are still coming, and go on as they come."""
+    headers: Headers
+    """Those that would go to the provider."""
     underway: Underway
+    checked: Checked
     facts: RequestFacts
     state: RoutingState
 
@@ -103,9 +107,9 @@ class RequestHandler:
 
     async def handle(self, incoming: Incoming) -> Answer:
         """Raises only what is a bug here (and asyncio's cancellation); both are recorded before."""
-        state = self._joints.routing.current
+        state, policy = self._joints.routing.current, self._joints.privacy.policy()
         try:
-            body = await self._body(incoming)
+            body = await self._body(incoming, acts=policy.acts)
         except InsourceError as error:  # the client left while it sent: there was no exchange
             route = Route(upstream="none", model="", reason="the request did not arrive")
             return Answer(reply=error, route=route, authored=True)
@@ -113,12 +117,35 @@ class RequestHandler:
         underway = self._begin(incoming, asked, body)
         route = Route(upstream="none", model=asked.model, reason="not decided")
         try:
-            facts = await self._facts(incoming, asked, body or b"", state=state)
+            task_id, task_known = self._task(incoming, asked, state=state)
+            headers = to_provider(incoming.headers, with_key=self._joints.forward_key, length_known=bool(body))
+            if policy.acts:
+                headers = only_known(headers, self._joints.privacy.forward_headers)
+            job = ScanJob(
+                body=body or b"",
+                target=incoming.target,
+                headers=headers,
+                policy=policy,
+                task_id=task_id,
+                task_known=task_known,
+            )
+            checked = await self._joints.privacy.check(job, asked.request, exchange_id=incoming.exchange_id)
             # Nothing to scan is scanned; what a policy did not ask for is found out later.
-            underway.private_kinds = () if body == b"" else facts.private_kinds
+            underway.private_kinds = checked.names if body or checked.names else ()
+            underway.checked = checked
+            facts = _facts(incoming, asked, job, checked)
             decision = decide(facts, state.table)
             route = _route_of(decision, asked)
-            case = _Case(incoming=incoming, asked=asked, body=body, underway=underway, facts=facts, state=state)
+            case = _Case(
+                incoming=incoming,
+                asked=asked,
+                body=body,
+                headers=headers,
+                underway=underway,
+                checked=checked,
+                facts=facts,
+                state=state,
+            )
             return await self._answer(case, decision)
         except InsourceError as error:
             underway.end(route, Ending(status=error_status(error)))
@@ -137,11 +164,11 @@ class RequestHandler:
 
     # --------------------------------------------------------------------------------------------- reading
 
-    async def _body(self, incoming: Incoming) -> bytes | None:
+    async def _body(self, incoming: Incoming, *, acts: bool) -> bytes | None:
         """Whole where it decides something, or where it is short; None: it goes on as it comes."""
         if not has_body(incoming.headers):
             return b""
-        if self._joints.scan is not None or incoming.is_chat or states_short_body(incoming.headers):
+        if acts or incoming.is_chat or states_short_body(incoming.headers):
             return await incoming.body.whole()
         return None
 
@@ -156,38 +183,16 @@ class RequestHandler:
             metadata={} if declared is None else {"task": declared},
         )
 
-    async def _facts(self, incoming: Incoming, asked: Asked, body: bytes, *, state: RoutingState) -> RequestFacts:
-        """Both look-ups may fail, and then say so: an unscanned request is private, an unmatched one perhaps pinned."""
-        is_chat = incoming.is_chat and asked.readable
-        task_id, task_known = None, True
-        if is_chat:
-            try:
-                declared = header(incoming.headers, TASK_HEADER)
-                task_id = state.match(asked.request, declared_task(asked.request, {"task": declared}))
-            except Exception:
-                _LOG.exception("The task of exchange %s could not be found.", incoming.exchange_id)
-                task_known = False
-        return RequestFacts(
-            exchange_id=incoming.exchange_id,
-            model=asked.model if asked.readable else "",
-            is_chat=is_chat,
-            task_id=task_id,
-            task_known=task_known,
-            private_kinds=await self._private_kinds(incoming, body),
-            demands=demands(asked.request) if is_chat else frozenset(),
-        )
-
-    async def _private_kinds(self, incoming: Incoming, body: bytes) -> tuple[str, ...] | None:
-        if self._joints.scan is None:
-            return None
-        if not body:
-            return ()
+    def _task(self, incoming: Incoming, asked: Asked, *, state: RoutingState) -> tuple[str | None, bool]:
+        """The task's id, and whether it is known: where the matching fails, the request may be of a pinned task."""
+        if not (incoming.is_chat and asked.readable):
+            return None, True
         try:
-            return await self._joints.scan(body)
-        except Exception as error:
-            # Without the traceback: a detector's frames and messages may quote what it found.
-            _LOG.error("Exchange %s was not scanned (%s).", incoming.exchange_id, type(error).__name__)
-            return (UNSCANNED,)
+            declared = header(incoming.headers, TASK_HEADER)
+            return state.match(asked.request, declared_task(asked.request, {"task": declared})), True
+        except Exception:
+            _LOG.exception("The task of exchange %s could not be found.", incoming.exchange_id)
+            return None, False
 
     # ------------------------------------------------------------------------------------------- answering
 
@@ -204,8 +209,8 @@ class RequestHandler:
             decision = replace(otherwise(decision, case.facts, case.state.table), reason=answered.reason)
             error = None  # it is part of the reason now
         route = replace(_route_of(decision, case.asked), confidence=confidence)
-        if decision.stays_here:
-            refusal = _refusal(decision, error)
+        if decision.stays_here or case.checked.action in ("local", "refuse"):
+            refusal = _refusal(decision, error, by_policy=case.checked.action == "refuse")
             case.underway.end(route, Ending(status=error_status(refusal)), marks)
             raise refusal
         return await self._by_provider(case, decision, route=route, marks=marks)
@@ -225,9 +230,7 @@ class RequestHandler:
         route = replace(_route_of(decision, case.asked), upstream=local.upstream, model=local.model)
         stays = local.not_admitted(request)
         if stays is not None:
-            return _Missed(
-                reason=f"{decision.reason}; {stays}" if decision.stays_here else f"escalated: {stays}", escalated=True
-            )
+            return _Missed(reason=f"{decision.reason}; {stays}" if decision.stays_here else f"escalated: {stays}")
         try:
             prepared = prepare(local, request)
             if not isinstance(prepared, LocalAnswer):
@@ -254,16 +257,8 @@ class RequestHandler:
     async def _by_provider(self, case: _Case, decision: Decision, *, route: Route, marks: Marks) -> Answer:
         provider, incoming = self._joints.provider, case.incoming
         route = replace(route, upstream=provider.name)
-        headers = to_provider(incoming.headers, with_key=self._joints.forward_key, length_known=bool(case.body))
-        call = Call(
-            method=incoming.method,
-            path=incoming.target,
-            headers=headers,
-            body=case.body or b"",
-            stream=incoming.body.chunks() if case.body is None else None,
-        )
         try:
-            reply = await provider.send(call)
+            reply = await self._restored(case, await provider.send(_call(case)))
         except InsourceError as error:
             case.underway.end(route, Ending(status=error_status(error)), marks)
             raise
@@ -275,8 +270,21 @@ class RequestHandler:
 
         host = header(incoming.headers, "host") or ""
         back = to_client(reply.headers, base_url=self._joints.provider_url, own_url=f"http://{host}")
+        note = header(reply.headers, NOTE) if case.checked.placeholders is not None else None
+        back = back if note is None else (*back, (NOTE, note))
         relayed = Relayed(underway=case.underway, route=route, marks=marks, then=then)
         return Answer(reply=relay(relayed, reply, headers=back), route=route, authored=False)
+
+    async def _restored(self, case: _Case, reply: Reply) -> Reply:
+        """The provider's reply with the user's own values, where any may be missing in it."""
+        placeholders = case.checked.placeholders
+        if placeholders is None:
+            return reply
+        kept, kinds = self._joints.privacy.kept, dict(case.checked.kinds or {})
+        shown, case.underway.restored = await restore_answer(
+            reply, placeholders, kinds=kinds, found=lambda answer: kept.keep_all(answer, placeholders)
+        )
+        return shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,6 +310,35 @@ def _asked(incoming: Incoming, body: bytes | None) -> Asked:
         size_bytes = int(length) if length.isdecimal() else 0
         return Asked(request=description(incoming.headers, size_bytes), readable=False)
     return understand(incoming.headers, body) if body else Asked(request={}, readable=False)
+
+
+def _facts(incoming: Incoming, asked: Asked, job: ScanJob, checked: Checked) -> RequestFacts:
+    is_chat = incoming.is_chat and asked.readable
+    return RequestFacts(
+        exchange_id=incoming.exchange_id,
+        model=asked.model if asked.readable else "",
+        is_chat=is_chat,
+        task_id=job.task_id,
+        task_known=job.task_known,
+        action=checked.action,
+        privacy_reason=checked.reason,
+        demands=demands(asked.request) if is_chat else frozenset(),
+    )
+
+
+def _call(case: _Case) -> Call:
+    """What the provider gets: the client's own bytes, or the masked ones."""
+    masked, body = case.checked.masked, case.body
+    headers = case.headers
+    if case.checked.placeholders is not None:
+        headers = with_header(headers, "accept-encoding", "identity")
+    return Call(
+        method=case.incoming.method,
+        path=case.incoming.target,
+        headers=headers,
+        body=(body or b"") if masked is None else masked.body,
+        stream=case.incoming.body.chunks() if body is None else None,
+    )
 
 
 def _route_of(decision: Decision, asked: Asked) -> Route:
@@ -331,13 +368,20 @@ def error_status(error: InsourceError) -> int:
     """For the record: what kind of failure it was. What the client gets is said in `gateway/errors.py`."""
     if isinstance(error, UnknownModel):
         return 404
+    if isinstance(error, RefusedByPolicy):
+        return 403
     if isinstance(error, BadInput | UsageError):
         return 400
     return 503 if isinstance(error, EngineFailed | PinnedUnavailable) else 502
 
 
-def _refusal(decision: Decision, error: InsourceError | None = None) -> InsourceError:
+def _refusal(decision: Decision, error: InsourceError | None = None, *, by_policy: bool = False) -> InsourceError:
     """What a client is told whose request is neither answered here nor sent on."""
+    if by_policy:
+        return RefusedByPolicy(
+            f"The privacy policy refuses this request ({decision.reason}).",
+            next_step="Take it out of the request, or change the policy: `insource privacy show`.",
+        )
     if decision.by_name and error is not None:
         return error
     if decision.by_name:
@@ -347,5 +391,5 @@ def _refusal(decision: Decision, error: InsourceError | None = None) -> Insource
     why = "" if error is None else f" {error.message}"
     return PinnedUnavailable(
         f"This request may not leave this machine ({decision.reason}), and nothing here may answer it.{why}",
-        next_step="Name a model for them (INSOURCE_PRIVATE_MODEL), or let them pass (INSOURCE_PRIVACY=observe).",
+        next_step="Name a model for them (INSOURCE_PRIVATE_MODEL), or change the policy: `insource privacy show`.",
     )

@@ -51,7 +51,7 @@ def load_routing(services: Services, pool: EnginePool) -> RoutingState:
     models = _models(services, pool, private_model)
     if private_model and private_model in models:
         warm.add(LOCAL_PREFIX + private_model)
-    honours = {key: local.honours for key, local in (*locals_.items(), *models.items())}
+    everybody = (*locals_.items(), *models.items())
     return RoutingState(
         revision=revision,
         table=RoutingTable(
@@ -59,7 +59,10 @@ def load_routing(services: Services, pool: EnginePool) -> RoutingState:
             pinned_tasks=frozenset(pin.task_id for pin in registry.pins()),
             private_model=private_model if private_model in models else None,
             local_models=frozenset(models),
-            honours=honours,
+            honours={key: local.honours for key, local in everybody},
+            elsewhere=frozenset(
+                key for key, local in everybody if local.engine is not None and not local.engine.is_here
+            ),
         ),
         match=compile_matchers(registry.tasks()),
         locals={**locals_, **{LOCAL_PREFIX + name: local for name, local in models.items()}},

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from insource.core.evidence import Event
 from insource.core.ports import Clock
 from insource.core.values import CostSource, Exchange, JsonObject, Marks, Route
 from insource.providers.prices import estimated_tokens
+from insource.traffic.restoring import Restored
 from insource.wire import chat
+from insource.workflows.serve.check_privacy import Checked
 
 CLIENT_LEFT = 499
 """nginx's status for a client that closed the connection before its answer was whole; there is no official one."""
@@ -30,6 +33,8 @@ class Recorder:
     price: Price
     bodies: bool = True
     """False: figures only; requests and answers are not kept."""
+    note: Callable[[Event], None] = lambda event: None
+    """What a privacy policy did. Returns at once, never raises."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +58,9 @@ class Underway:
     body: bytes = b""
     """The request's bytes; b"" where they went on in chunks."""
     private_kinds: tuple[str, ...] | None = None
+    checked: Checked = field(default_factory=Checked)
+    restored: Restored | None = None
+    """What became of the placeholders in the provider's answer."""
     metadata: JsonObject = field(default_factory=dict)
     created: datetime = field(init=False)
     _started_seconds: float = field(init=False)
@@ -89,6 +97,26 @@ class Underway:
             marks=marks or Marks(),
         )
         self.recorder.record(exchange, self.body)
+        self._note(exchange, route)
+
+    def _note(self, exchange: Exchange, route: Route) -> None:
+        """Kinds and counts, never values."""
+        checked = self.checked
+        if checked.action == "watch" or exchange.marks.shadow_of is not None:
+            return
+        done = checked.action
+        if done == "local" and not route.upstream.startswith("engine:"):
+            done = "refuse"
+        kinds = dict(checked.kinds or {})
+        figures: JsonObject = {"exchange": self.id, "action": done, "kinds": kinds, "reason": checked.reason}
+        if self.restored is not None:
+            figures |= {"restored": self.restored.count, "not_restored": len(self.restored.lost)}
+        said = {"mask": "Masked for the provider", "local": "Answered here", "refuse": "Refused"}[done]
+        found = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        event = Event(
+            created=self.created, task_id=route.task_id, kind="privacy", text=f"{said}: {found}.", figures=figures
+        )
+        self.recorder.note(event)
 
     def _cost(self, route: Route, ending: Ending) -> tuple[float | None, CostSource | None]:
         """Of the hosted call; a local answer costs no money. Of what was read: counted tokens at the list price, else

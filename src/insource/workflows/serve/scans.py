@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from insource.core.policy import UNSCANNED
 from insource.core.ports import RequestScan
-from insource.routing.decide import UNSCANNED
+from insource.core.scanning import Examined, ScanJob
 
 _LOG = logging.getLogger(__name__)
 WAITING_BYTES = 8 << 20
@@ -23,9 +24,10 @@ WAITING_BYTES = 8 << 20
 _LAST_SECONDS = 1.0
 """What scans under way get when the gateway stops: a detector that sleeps must not hold it up."""
 
-Found = Callable[[tuple[str, ...]], None]
+Found = Callable[[Examined], None]
 """Told what a scan found, in a thread."""
-_Job = tuple[bytes, Found]
+_Job = tuple[ScanJob, Found]
+_NOT_SCANNED = Examined(kinds={UNSCANNED: 1})
 
 
 class Scans:
@@ -42,33 +44,33 @@ class Scans:
         self.skipped = 0
         """Requests left unscanned because the queue was full."""
 
-    async def kinds(self, body: bytes) -> tuple[str, ...]:
+    async def examine(self, job: ScanJob) -> Examined:
         """Waits for its turn, however long that takes."""
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[tuple[str, ...]] = loop.create_future()
+        answer: asyncio.Future[Examined] = loop.create_future()
 
-        def found(kinds: tuple[str, ...]) -> None:
+        def found(examined: Examined) -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(lambda: answer.done() or answer.set_result(kinds))
+                loop.call_soon_threadsafe(lambda: answer.done() or answer.set_result(examined))
 
-        self._put((body, found))
+        self._put((job, found))
         return await answer
 
-    def offer(self, body: bytes, found: Found) -> bool:
+    def offer(self, job: ScanJob, found: Found) -> bool:
         """Off the way; False: the queue is full, and the request stays unscanned."""
         with self._lock:
-            if self._closed or self._waiting_bytes + len(body) > WAITING_BYTES:
+            if self._closed or self._waiting_bytes + len(job.body) > WAITING_BYTES:
                 self.skipped += 1
                 return False
-            self._waiting_bytes += len(body)
+            self._waiting_bytes += len(job.body)
 
-        def scanned(kinds: tuple[str, ...]) -> None:
+        def scanned(examined: Examined) -> None:
             with self._lock:
-                self._waiting_bytes -= len(body)
-            if not (self._closed and UNSCANNED in kinds):  # what the end cut short is not scanned yet
-                found(kinds)
+                self._waiting_bytes -= len(job.body)
+            if not (self._closed and UNSCANNED in examined.kinds):  # what the end cut short is not scanned yet
+                found(examined)
 
-        self._put((body, scanned))
+        self._put((job, scanned))
         return True
 
     def close(self) -> None:
@@ -79,7 +81,7 @@ class Scans:
         with suppress(queue.Empty):
             while True:
                 if (job := self._jobs.get_nowait()) is not None:
-                    job[1]((UNSCANNED,))
+                    job[1](_NOT_SCANNED)
         for _ in threads:
             self._jobs.put(None)
         deadline = time.monotonic() + _LAST_SECONDS
@@ -99,22 +101,22 @@ class Scans:
                     self._threads.append(thread)
                     thread.start()
                 return
-        job[1]((UNSCANNED,))
+        job[1](_NOT_SCANNED)
 
     def _work(self) -> None:
         """Outlives whatever a scan raises, for requests wait for its answer."""
         scan: RequestScan | None = None
-        while (job := self._jobs.get()) is not None:
-            body, found = job
+        while (waiting := self._jobs.get()) is not None:
+            job, found = waiting
             try:
                 scan = scan or self._opened()
-                kinds = scan.kinds(body)
+                examined = scan.examine(job)
             except Exception as error:
                 # Without the traceback: a detector's frames and messages may quote what it found.
                 _LOG.error("A request was not scanned (%s).", type(error).__name__)
-                kinds = (UNSCANNED,)
+                examined = _NOT_SCANNED
             try:
-                found(kinds)
+                found(examined)
             except Exception:
                 _LOG.exception("What a scan found could not be noted.")
         if scan is not None:

@@ -27,8 +27,8 @@ from sqlalchemy import (
     select,
 )
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 Key = Text().with_variant(Text(collation="C"), "postgresql")  # ordered by code point everywhere
 Sequence = BigInteger().with_variant(Integer(), "sqlite")
@@ -138,16 +138,6 @@ def _create_tables() -> None:
         PrimaryKeyConstraint("task_id"),
     )
     # What happened, for people.
-    op.create_table(
-        "events",
-        Column("sequence", Sequence, nullable=False, autoincrement=True),
-        Column("created_us", BigInteger, nullable=False),
-        Column("task_id", Key),
-        Column("kind", Text, nullable=False),
-        Column("document", Text, nullable=False),
-        PrimaryKeyConstraint("sequence"),
-        sqlite_autoincrement=True,
-    )
     op.create_index("ix_events_task", "events", ["task_id", "sequence"])
 
 
