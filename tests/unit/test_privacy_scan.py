@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -36,6 +39,11 @@ def _user(content: Any) -> JsonObject:
     return {"model": "gpt-4o", "messages": [{"role": "user", "content": content}]}
 
 
+def _encoded(text: str) -> str:
+    return "data:text/plain;base64," + base64.b64encode(text.encode()).decode()
+
+
+_NOISE = base64.b64encode(random.Random(1).randbytes(600)).decode()
 _CALL = {"id": "c1", "type": "function", "function": {"name": "pay"}}
 
 
@@ -65,7 +73,10 @@ _CALL = {"id": "c1", "type": "function", "function": {"name": "pay"}}
         ({"input": "a@b.com", "instructions": "x"}, ("email",)),
         ({"messages": [], "seed": 2125551234, "max_tokens": 4096, "stream": True}, ()),
         (_user([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]), (UNSCANNED,)),
-        (_user([{"type": "input_audio", "input_audio": {"data": "QUJD" * 200, "format": "wav"}}]), (UNSCANNED,)),
+        (_user([{"type": "input_audio", "input_audio": {"data": _NOISE, "format": "wav"}}]), (UNSCANNED,)),
+        (_user([{"type": "file", "file": {"file_data": _encoded("mail a@b.com now")}}]), ("email",)),
+        (_user("\n".join(["word"] * 90) + "-" * 600 + "\n".join([str(UUID(int=n)) for n in range(20)])), ()),
+        (_user("pkg==4.5.6.70 and 10.0.0.1, mail someone@example.com"), ()),
         (_user("x " * 15_000 + "a@b.com"), ("email",)),
         (_user("x " * 1_500_000 + "a@b.com"), ("email",)),
     ],

@@ -8,14 +8,14 @@ take (scan_process.py).
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from insource.core.ports import PrivacyDetector
-from insource.core.values import JsonObject, PrivacySpan
+from insource.core.values import LEAST_CONFIDENCE, JsonObject, PrivacySpan
+from insource.traffic.folding import is_opaque
 from insource.traffic.lines import LogFile
 from insource.wire import chat
 
@@ -25,7 +25,6 @@ _PIECE, _OVERLAP = 20_000, 512
 (of a longer one, a key block, its beginning is enough)."""
 _REMEMBERED, _LONGEST_REMEMBERED = 512, 8192
 """Texts, and characters of each: at most 4 M characters in memory."""
-_BASE64 = re.compile(r"[A-Za-z0-9+/_=\r\n-]{512,}+")
 _DIALECT = frozenset(
     {
         *("model", "messages", "role", "content", "type", "text", "input", "instructions", "arguments", "parameters"),
@@ -52,8 +51,9 @@ def _every_pair(pairs: list[tuple[str, Any]]) -> Any:
 
 
 def request_kinds(request: JsonObject, detector: PrivacyDetector) -> tuple[str, ...]:
-    """The kinds of private data in a request, sorted; with `unscanned` where the detector raised, or where the request
-    holds something that is not text (images, audio). () only after everything was read."""
+    """The kinds of private data in a request, sorted: of spans of LEAST_CONFIDENCE. With `unscanned` where the
+    detector raised, or where the request holds something that is not text (images, audio). () only after everything
+    was read."""
     kinds: set[str] = set()
     try:
         for text in texts(request):
@@ -61,7 +61,7 @@ def request_kinds(request: JsonObject, detector: PrivacyDetector) -> tuple[str, 
                 kinds.add(UNSCANNED)
                 continue
             for piece in _pieces(text):
-                kinds.update(span.kind for span in detector.scan(piece))
+                kinds.update(span.kind for span in detector.scan(piece) if span.confidence >= LEAST_CONFIDENCE)
     except Exception:  # whatever went wrong, the request was not read to its end
         kinds.add(UNSCANNED)
     return tuple(sorted(kinds))
@@ -79,11 +79,6 @@ class Remembering:
 
     def scan(self, text: str) -> Sequence[PrivacySpan]:
         return (self._remembered if len(text) <= _LONGEST_REMEMBERED else self._detector.scan)(text)
-
-
-def is_opaque(text: str) -> bool:
-    """Encoded bytes, in which nothing can be found: a data URL, or hundreds of characters of base64."""
-    return ";base64," in text or (len(text) >= 512 and _BASE64.search(text) is not None)
 
 
 def texts(request: JsonObject) -> Iterator[str]:
