@@ -22,6 +22,8 @@ with warnings.catch_warnings():  # the parser's old public name; it has no other
     import sre_parse as parser
 
 _SHORTEST_PREFIX = 3
+_FEW = 5
+"""Characters that stand for each other in a beginning (`gh[pousr]_`)."""
 _MANY = 12
 """Repetitions beyond the least, where a rule sets no limit."""
 _WORD = string.ascii_letters + string.digits + "_"
@@ -39,7 +41,10 @@ _CATEGORIES = {
 class SecretRule:
     id: str
     pattern: re.Pattern[str]
-    entropy: float
+
+    @classmethod
+    def of(cls, id: str, regex: str) -> SecretRule:
+        return cls(id, re.compile(regex, re.ASCII))
 
     def sample(self, rng: random.Random) -> tuple[str, tuple[int, int]]:
         """A text that the rule matches, and where the secret stands in it."""
@@ -57,9 +62,10 @@ def fixed_prefix_rules(path: Path) -> list[SecretRule]:
     for rule in tomllib.loads(path.read_text("utf-8"))["rules"]:
         if "regex" not in rule or "path" in rule:
             continue
-        pattern = re.compile(_as_python(rule["regex"]), re.ASCII)
-        if any(len(prefix) >= _SHORTEST_PREFIX for prefix in _prefixes(parser.parse(pattern.pattern, pattern.flags))):
-            found.append(SecretRule(rule["id"], pattern, float(rule.get("entropy", 0))))
+        secret = SecretRule.of(rule["id"], _as_python(rule["regex"]))
+        tree = parser.parse(secret.pattern.pattern, secret.pattern.flags)
+        if any(len(prefix) >= _SHORTEST_PREFIX for prefix in _prefixes(tree)):
+            found.append(secret)
     return found
 
 
@@ -106,6 +112,8 @@ def _beginnings(tree: Any) -> list[str]:
             continue
         if op is names.LITERAL:
             found = [text + chr(value) for text in found]
+        elif op is names.IN and len(value) <= _FEW and all(item is names.LITERAL for item, _ in value):
+            found = [text + chr(literal) for text in found for _, literal in value]
         elif op is names.BRANCH:
             return [text + more for text in found for branch in value[1] for more in _beginnings(branch)]
         elif op is names.SUBPATTERN:

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insource.core.values import LEAST_CONFIDENCE, PrivacySpan
-from insource.traffic.folding import fold
 from insource.traffic.privacy import PatternDetector, mask
 
 _DETECTOR = PatternDetector()
@@ -169,17 +168,6 @@ def test_spans_are_ordered_disjoint_and_inside(text: str) -> None:
         assert end <= span.start < span.end <= len(text)
         assert 0 < span.confidence <= 1
         end = span.end
-
-
-@given(st.text(max_size=200))
-def test_folding_keeps_places(text: str) -> None:
-    folded, places = fold(text)
-    if places is None:
-        assert len(folded) == len(text)
-    else:
-        assert len(places) == len(folded) + 1
-        assert list(places) == sorted(places)
-        assert places[-1] == len(text)
 
 
 @given(st.text("abc \n.,", max_size=40), st.text("abc \n.,", max_size=40))

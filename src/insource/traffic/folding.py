@@ -84,8 +84,8 @@ _DEPTH = 3
 _URL_ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,24});")
 _FORM_SPACE = re.compile(r"(?<=[0-9A-Za-z])\+(?=[0-9A-Za-z(])")
-_FORM = re.compile(r"=[\w.-]{0,64}[0-9]\+[0-9]")
-"""A form's value in which `+` is a space: `card=4111+1111+…`."""
+_FORM = re.compile(r"[0-9]{2}\+[0-9]{2}")
+"""A value in which `+` is a space: `card=4111+1111+…`."""
 
 
 def views(text: str, *, depth: int = _DEPTH) -> Iterator[View]:

@@ -64,7 +64,7 @@ def _named(names: str, pattern: str, check: Check | None = None, *, kind: str = 
         words=frozenset(_FIRST_WORD.findall(names)),
         markers=tuple(name for name in names.split("|") if not name.isascii()),
         pattern=re.compile(rf"(?<![a-z])(?:{either})(?![a-z]){gap}({pattern})(?!\w)"),
-        confidence=0.85,
+        confidence=0.92,
         group=1,
         check=check,
         compact=True,
@@ -209,12 +209,13 @@ NAMED_RULES: tuple[Rule, ...] = (
     _named(
         "tax id|tax number|tax identification|itin|tin|national id|national insurance|national identity|identity number"
         "|identification number|id number|id card|identity card|citizen id|citizen number|insurance number|my id is"
-        "|her id is|his id is|ausweisnummer|personalausweis|versicherungsnummer|codice fiscale|carta d'identità|numéro fiscal",
+        "|her id is|his id is|ausweisnummer|personalausweis|versicherungsnummer|codice fiscale"
+        "|carta d'identità|numéro fiscal",
         _ANY_NUMBER,
     ),
     _named(
         "passport|reisepass|passeport|pasaporte|passaporto|paspoort|passnummer",
-        r"(?=[A-Za-z\d]{0,4}\d{4})[A-Za-z]{0,3}\d[A-Za-z\d]{5,9}",
+        r"(?=(?:[a-z]{0,3}\d){4})[a-z\d]{6,12}",
     ),
     _named(
         "driver's license|driver’s license|drivers license|driver license|driver's licence|driver’s licence"

@@ -14,7 +14,7 @@ from functools import cached_property
 from insource.core.values import PrivacySpan
 
 _WORDS = re.compile(r"[^\W\d_]+")
-_TOKENS = re.compile(r"[\w.~+/=:@%|-]{12,}")
+_TOKENS = re.compile(r"[\w.~+/=:@%|\\-]{12,}")
 
 
 class Subject:
