@@ -18,7 +18,13 @@ from insource.traffic.folding import fold, is_opaque, views
 from insource.traffic.privacy import PatternDetector, mask
 
 _DETECTOR = PatternDetector()
-_VALUES = ("jane@okon.com", "4111 1111 1111 1111", "+44 20 7946 0958", "DE89370400440532013000", "password: Tr0ub4dor&3")
+_VALUES = (
+    "jane@okon.com",
+    "4111 1111 1111 1111",
+    "+44 20 7946 0958",
+    "DE89370400440532013000",
+    "password: Tr0ub4dor&3",
+)
 
 
 def _b64(text: str) -> str:

@@ -48,14 +48,43 @@ def test_each_format_is_found_whole_by_its_markers(issuer: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("API_KEY=YOUR_API_KEY", "api_key: <token>", 'token = "${TOKEN}"', "sk-xxxxxxxxxxxxxxxxxxxxxxxx", "sk-...", "key: …"),
-        *("OPENAI_API_KEY=sk-your-key-here", "sk-proj-XXXXXXXXXXXXXXXXXXXXXXXX", "ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
+        *(
+            "API_KEY=YOUR_API_KEY",
+            "api_key: <token>",
+            'token = "${TOKEN}"',
+            "sk-xxxxxxxxxxxxxxxxxxxxxxxx",
+            "sk-...",
+            "key: …",
+        ),
+        *(
+            "OPENAI_API_KEY=sk-your-key-here",
+            "sk-proj-XXXXXXXXXXXXXXXXXXXXXXXX",
+            "ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        ),
         *("AKIAIOSFODNN7EXAMPLE", "ghp_abcdefghijklmnopqrstuvwxyz0123456789", "sk-1234567890abcdef1234567890abcdef"),
-        *("AIzaSyXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX", "hf_your_token_goes_here_please_thanks", "Bearer YOUR_ACCESS_TOKEN_HERE"),
-        *("password: changeme", "password=<password>", "password: {{ password }}", 'password = os.environ["DB"]', "pwd: ****"),
-        *("postgres://user:password@localhost:5432/db", "https://username:token@github.com/x/y.git", "redis://:pass@host"),
+        *(
+            "AIzaSyXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX",
+            "hf_your_token_goes_here_please_thanks",
+            "Bearer YOUR_ACCESS_TOKEN_HERE",
+        ),
+        *(
+            "password: changeme",
+            "password=<password>",
+            "password: {{ password }}",
+            'password = os.environ["DB"]',
+            "pwd: ****",
+        ),
+        *(
+            "postgres://user:password@localhost:5432/db",
+            "https://username:token@github.com/x/y.git",
+            "redis://:pass@host",
+        ),
         *("class='sk-folding-cube sk-circle-bounce-delay-one'", "aws_secret_access_key = ENTER-YOUR-SECRET-KEY-HERE"),
-        *("token: test_create_the_longest_name_of_all", "client_secret: my-client-secret-placeholder", "Basic dXNlcjpwYXNz"),
+        *(
+            "token: test_create_the_longest_name_of_all",
+            "client_secret: my-client-secret-placeholder",
+            "Basic dXNlcjpwYXNz",
+        ),
         *("the basic understanding of it", "a bearer certificate_of_the_company", "xoxb-your-slack-bot-token-here"),
     ],
 )
@@ -69,7 +98,10 @@ def test_what_stands_for_a_secret_is_none(text: str) -> None:
         ("datadog: 3f9a1c77e0b24d58a6cd4b19e8f07a52", "3f9a1c77e0b24d58a6cd4b19e8f07a52"),
         ("HEROKU_API_KEY=5e2c9a41-7d3b-4f60-8a1e-92bd0c6f3e75", "5e2c9a41-7d3b-4f60-8a1e-92bd0c6f3e75"),
         ('"client_secret": "Zx8~Q2mLw9.vT4kRb1nY7cJdHs5p"', "Zx8~Q2mLw9.vT4kRb1nY7cJdHs5p"),
-        ("aws_secret_access_key = kX9mP2vQ7wR4tY8uB3nL6zC1aD5eF0gH+jKlM/Nq", "kX9mP2vQ7wR4tY8uB3nL6zC1aD5eF0gH+jKlM/Nq"),
+        (
+            "aws_secret_access_key = kX9mP2vQ7wR4tY8uB3nL6zC1aD5eF0gH+jKlM/Nq",
+            "kX9mP2vQ7wR4tY8uB3nL6zC1aD5eF0gH+jKlM/Nq",
+        ),
         ("Authorization: Basic YWRtaW46VHIwdWI0ZG9yJjM=", "YWRtaW46VHIwdWI0ZG9yJjM="),
         ("mysql://app:n7Kq2vXw@10.0.0.1/db", "app:n7Kq2vXw"),
         ("DB_PASSWORD=correcthorse", "correcthorse"),

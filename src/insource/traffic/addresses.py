@@ -22,11 +22,14 @@ _VERSION_BEFORE = re.compile(
     r"|[=~<>!]=|@)[ .:#=,-]{0,3}$"
 )
 _SPOKEN_OF = re.compile(
-    r"\bip\b|\bips\b|ipv4|host|server|client|address|\baddr|\bping|login|logged|visitor|remote|peer|\bfrom $"
+    r"(?:\bips?\b|ipv4|host|server|client|address|\baddr|\bping|login|logged in|visitor|remote|peer|\bfrom)"
+    r"(?:\W{1,3}(?:is|was|at|from|of|ip|address))?\W{0,4}$"
 )
 _TALK = 48
 _SMALL = 64
 """Four numbers below it are as often a version or a section; of real addresses one in 256 is so."""
+_OBJECT_IDENTIFIERS = ("1.2.", "1.3.", "2.5.")
+"""As in certificates: `2.5.4.65`."""
 _RESOLVERS = frozenset(("8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "208.67.222.222", "208.67.220.220"))
 _EXAMPLES = frozenset(("1.2.3.4", "5.6.7.8", "12.34.56.78", "11.22.33.44", "123.123.123.123", "123.45.67.89"))
 _EXAMPLE_MACS = frozenset(("001122334455", "aabbccddeeff", "0123456789ab", "123456789abc", "001a2b3c4d5e"))
@@ -76,6 +79,9 @@ def _grade_ip(written: str, before: str, after: str) -> tuple[float, SpanTrait] 
     network = re.match(r"/(\d{1,3})(?!\d)", after)
     if network and int(network.group(1)) < address.max_prefixlen:
         return _LOOKS_SO, ""
-    if isinstance(address, ipaddress.IPv4Address) and max(address.packed) < _SMALL and not _SPOKEN_OF.search(before):
+    if re.match(r"-\d{0,4}[a-z]", after):
+        return None  # a version's suffix
+    small = isinstance(address, ipaddress.IPv4Address) and max(address.packed) < _SMALL
+    if (small or written.startswith(_OBJECT_IDENTIFIERS)) and not _SPOKEN_OF.search(before):
         return _LOOKS_SO, ""
     return _SURE, ""

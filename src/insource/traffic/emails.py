@@ -29,6 +29,10 @@ _FILES = re.compile(
     r"\.(?:png|jpe?g|gif|svg|webp|bmp|ico|css|jsx?|tsx|json|xml|html?|ya?ml|toml|txt|csv|exe|dll|cpp|hpp|java|class|gz)$"
 )
 _IN_URL = re.compile(r"://[^\s/@]{0,64}$")
+_NAMESPACES = ("openssh.com", "libssh.org")
+"""Of algorithms: `chacha20-poly1305@openssh.com`."""
+_MESSAGE = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=\D{0,40}\d)[\w+=-]{40,64}")
+"""The name of a message rather than of a mailbox."""
 _PATH = re.compile(r":[\w.~-]{1,64}/")
 # RFC 2606, RFC 6761, RFC 6762 and what stands for "a domain" in instructions.
 _RESERVED = re.compile(
@@ -48,10 +52,10 @@ _LIST = re.compile(r"(?:^|[.+-])(?:announce|bugs?|commits?|dev|devel|discuss|hel
 _LIST_HOST = re.compile(r"^(?:lists?|groups|googlegroups|mailman|vger|bugs)\.")
 
 _PUBLISHED = re.compile(
-    r"copyright|©|\(c\) ?\d{4}|\bauthors?\b ?[:=(\n*<]|@author|__author|author_|_author|\bauthored by"
+    r"copyright|©|\(c\) ?\d{4}|\bauthors?\b[\"']? ?[:=(\n*<]|@author|__author|author_|_author|\bauthored by"
     r"|maintain(?:ed by|ers?\b)"
     r"|licen[sc]ed? ?(?:under|:|=|\n)|(?:mit|bsd|apache|public) licen[sc]e|rights reserved|written by"
-    r"|contribut(?:ors?|ers?)\b ?[:=(\n*]|contributed by|\bcredits?\b ?[:\n]|signed-off-by|co-authored-by"
+    r"|contribut(?:ors?|ers?)\b[\"']? ?[:=(\n*]|contributed by|\bcredits?\b ?[:\n]|signed-off-by|co-authored-by"
     r"|reviewed-by|acked-by|mailing.?list|mail list|bug reports?|security (?:issue|report)"
 )
 """Around it: the notice of a work that was published."""
@@ -61,6 +65,8 @@ _CREDIT = re.compile(
 )
 _COMMENT = re.compile(r"[ \t]{0,80}(?:#|//|/\*|--|;|%|\"\"\"|'''|=item|=head|dnl |rem )|[ \t]{1,80}\*")
 _BEFORE, _AFTER = 240, 80
+_LIST_OF_NAMES = 60
+"""Characters from one author's address to the next one's."""
 
 _SURE, _LOOKS_SO, _RESERVED_SURE = 0.98, 0.5, 0.3
 
@@ -69,6 +75,7 @@ def emails(subject: Subject) -> Iterator[PrivacySpan]:
     text, lowered = subject.text, subject.lowered
     if not any(mark in lowered for mark in _MARKS):
         return
+    end_of_published = -_LIST_OF_NAMES
     for at in _AT.finditer(text):
         left = _LOCAL_REVERSED.match(text[max(0, at.start() - 64) : at.start()][::-1])
         right = _DOMAIN.match(text, at.end())
@@ -79,19 +86,28 @@ def emails(subject: Subject) -> Iterator[PrivacySpan]:
         start, end = at.start() - len(name), right.end()
         if name and not _is_something_else(text, name, domain, (start, end)):
             confidence, trait = _grade(lowered, name.lower(), domain, (start, end))
+            if (
+                confidence == _SURE
+                and start - end_of_published < _LIST_OF_NAMES
+                and ". " not in text[end_of_published:start]
+            ):
+                confidence, trait = _LOOKS_SO, "published"
+            end_of_published = end if trait == "published" else end_of_published
             yield PrivacySpan(start=start, end=end, kind="email", confidence=confidence, trait=trait)
 
 
 def _is_something_else(text: str, name: str, domain: str, place: tuple[int, int]) -> bool:
     """A repository's address (`git@host:owner/name`), a file (`icon@2x.png`), user and host of a URL."""
     start, end = place
-    if name == "git" or _FILES.search(domain):
+    if name == "git" or _FILES.search(domain) or domain in _NAMESPACES:
         return True
     return _PATH.match(text, end) is not None or _IN_URL.search(text, max(0, start - 80), start) is not None
 
 
 def _grade(lowered: str, name: str, domain: str, place: tuple[int, int]) -> tuple[float, SpanTrait]:
     if _RESERVED.search(domain):
+        return _RESERVED_SURE, "reserved"
+    if _MESSAGE.fullmatch(name):
         return _RESERVED_SURE, "reserved"
     if name in _ROLES or _LIST.search(name) or _LIST_HOST.search(domain):
         return _LOOKS_SO, "role"

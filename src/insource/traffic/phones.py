@@ -31,8 +31,8 @@ _NOT_PHONE_WORDS = re.compile(
     r"(?: (?:number|no\.?|id|code))?[ :#/=]{0,3}(?:is )?$"
 )
 _DATE = re.compile(
-    r"(?:(?:1[5-9]|20)\d{2}([./ -])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])"
-    r"|(?:0?[1-9]|[12]\d|3[01])([./-])(?:0?[1-9]|[12]\d|3[01])\2(?:1[5-9]|20)?\d{2})(?![./-]?\d)"
+    r"(?:(?:1[5-9]|20)\d{2}([./ -] ?)(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])"
+    r"|(?:0?[1-9]|[12]\d|3[01])([./-] ?)(?:0?[1-9]|[12]\d|3[01])\2(?:1[5-9]|20)?\d{2})(?![./-]?\d)"
 )
 _DIGITS = re.compile(r"\d+")
 _NANP = re.compile(r"(?<!\d)(?:\+?1[ .\-])?\(?[2-9]\d{2}(?:\)[ ]?|[ .\-])\d{3}[ .\-]\d{4}(?!\d)")
@@ -84,14 +84,15 @@ def _is_something_else(text: str, lowered: str, place: tuple[int, int]) -> bool:
     if glued and not (_EXTENSION.match(text, end) and not before[-1:].isalnum()):
         return True
     goes_on = (after[:1] in (",", "%", "=", ":", ".") and after[1:].isdigit()) or _HEX_GOES_ON.match(text, end)
-    came_before = before[-1:] in (",", "-", ":", ".", "/") and before[-2:-1].isdigit()
+    came_before = before[-1:] in (",", "-", ":", ".") and before[-2:-1].isdigit()
+    in_path = before[-1:] == "/" or after[:1] == "/"
     patterns = (
         _AMOUNT_BEFORE.search(before),
         _DATE.match(written),
         _YEARS.fullmatch(written),
         _DOTTED.fullmatch(written),
     )
-    return bool(goes_on) or came_before or any(patterns) or _NOT_PHONE_WORDS.search(before) is not None
+    return bool(goes_on) or came_before or in_path or any(patterns) or _NOT_PHONE_WORDS.search(before) is not None
 
 
 def _confidence(text: str, place: tuple[int, int], *, spoken: bool) -> float:
@@ -118,10 +119,14 @@ def _national(written: str, groups: list[str], *, spoken: bool) -> float:
         return 0.0
     if all(len(group) == 1 for group in groups):  # each digit by itself, as in `5 5 5 1 2 3 …`
         return 0.7 if spoken else 0.3
+    if len(groups) == 2 and (separators == {"."} or (separators == {"-"} and _is_range(*groups))):
+        return 0.0
     grouped = len(groups) >= 2 and all(2 <= len(group) <= 8 for group in groups) and len(separators) <= 4
     if spoken and (grouped or (len(groups) == 1 and len(digits) <= 13)):
         return 0.75
     if _ZIP.fullmatch(written):
+        return 0.0
+    if len(groups) > 2 and all(group[0] == "0" for group in groups):  # bytes, code points
         return 0.0
     if grouped and digits[0] == "0" and 9 <= len(digits) <= 12:
         return 0.7 if any(_is_valid(written, region) for region in _REGIONS) else 0.4
@@ -133,6 +138,10 @@ def _national(written: str, groups: list[str], *, spoken: bool) -> float:
         return 0.4
     many = grouped and len(groups) >= 3 and len(digits) >= 8 and all(len(group) <= 4 for group in groups)
     return 0.4 if many and not _THOUSANDS.fullmatch(written) else 0.0
+
+
+def _is_range(first: str, last: str) -> bool:
+    return len(first) == len(last) <= 5 and first < last
 
 
 @lru_cache(maxsize=1024)

@@ -25,7 +25,9 @@ _NOT_SECRETS = (
 _WORDS = frozenset(_NOT_SECRETS.split())
 _SEGMENTS = re.compile(r"[-_./:+=]")
 _WORD = re.compile(r"[A-Za-z]?[a-z]{1,13}\d{0,2}|[A-Z]{2,14}|\d{1,4}|v\d{1,3}")
-_CODE = re.compile(r"[(\[{<$%`\\]|->|::|=>|\w\.[A-Za-z_]\w*$|environ|getenv|process\.env")
+_CODE = re.compile(r"[(\[{<$%`\\]|->|::|=>|\w\.[A-Za-z_]\w*$")
+_VERSION = re.compile(r"[\^~<>=v]{0,2}\d{1,4}(?:\.\d{1,4}){1,3}[\w.-]{0,16}")
+_FETCHED = re.compile(r"environ|getenv|process\.env|getpass|input\(")
 _CAMEL = re.compile(r"[A-Z]?[a-z]+(?:[A-Z][a-z]+)+")
 
 
@@ -65,7 +67,7 @@ def password_confidence(value: str, *, quoted: bool, ends_line: bool) -> float:
     word = value.rstrip(")]}>.:!?;,").casefold()
     if word in _WORDS or _STANDS_FOR.search(word) or len(set(word)) <= 2:
         return 0.3
-    if not quoted and _CODE.search(value.rstrip(")]},;")):
+    if _VERSION.fullmatch(value) or _FETCHED.search(value) or (not quoted and _CODE.search(value.rstrip(")]},;"))):
         return 0.0
     letters = value.replace("_", "").replace(".", "").replace("-", "").isalpha()
     if not letters:
@@ -78,4 +80,5 @@ def password_confidence(value: str, *, quoted: bool, ends_line: bool) -> float:
 def is_made_up(value: str) -> bool:
     """A value after `password is`, where prose goes on with a word: with digits or signs within."""
     mixed = re.search(r"\d", value) and re.search(r"[^\W\d_]", value)
-    return bool(mixed or re.search(r"[!@#$%^&*+=?].", value)) and value.casefold() not in _WORDS
+    made_up = mixed or re.search(r".[!@#$%^&*+=?].", value)
+    return bool(made_up) and value.casefold() not in _WORDS and _STANDS_FOR.match(value) is None

@@ -98,8 +98,8 @@ def compact(text: str) -> str:
 
 
 _NEIGHBOUR = r"[0-9A-Fa-f]{0,8}\.?[0-9][0-9A-Fa-f]{0,8}"
-_NEIGHBOUR_BEFORE = re.compile(rf"(?<![\w.]){_NEIGHBOUR}[ ,;\t|\n]{{1,3}}[-(\[]{{0,2}}$")
-_NEIGHBOUR_AFTER = re.compile(rf"[\])]{{0,2}}[ ,;\t|\n]{{1,3}}[-(\[]{{0,2}}{_NEIGHBOUR}(?![\w.])")
+_NEIGHBOUR_BEFORE = re.compile(rf"(?<![\w.]){_NEIGHBOUR}[ ,;\t|\n]{{1,3}}[-(\[]{{0,2}}[0-9A-Fa-f]{{0,4}}$")
+_NEIGHBOUR_AFTER = re.compile(rf"[0-9A-Fa-f]{{0,4}}[\])]{{0,2}}[ ,;\t|\n]{{1,3}}[-(\[]{{0,2}}{_NEIGHBOUR}(?![\w.])")
 
 
 def is_in_table(text: str, start: int, end: int) -> bool:

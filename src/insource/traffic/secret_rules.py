@@ -82,7 +82,7 @@ _PRIVATE_KEY = re.compile(
 _GAP = r"[\"'`\]]{0,2}[ \t]{0,3}(?:=>|:=|[:=])[ \t]{0,3}"
 _PASSWORD_MARKERS = ("passw", "passphrase", "passcode", "pwd", "kennwort", "contraseña", "mot de passe", "senha")
 _PASSWORDS = re.compile(
-    r"(?:pass(?:word|wd|phrase|code|wort)|pwd|kennwort|contraseña|mot de passe|senha)"
+    r"(?:pass(?:word|wd|phrase|code|wort)|(?<![`$(])pwd|kennwort|contraseña|mot de passe|senha)"
     rf"(?:{_GAP}(?P<quote>[\"'`]?)|[ \t]{{1,3}}(?P<prose>is|was|ist|est|es|to)[ \t:]{{1,3}}[\"'`]?)"
     r"(?P<value>[^\s\"'`,;]{4,256})",
     re.IGNORECASE,
@@ -101,6 +101,7 @@ _STRONG = re.compile(
 """Before a value: a name that nothing but a secret has; `cache_key` and `page_token` are other things."""
 _NAME = re.compile(rf"(?:key|token|secret|credentials?)s?(?:[ _-]?v?\d)?(?:{_GAP}|[ \t]is[ \t:]{{1,3}})[\"'`]?")
 _VALUE = re.compile(r"[A-Za-z0-9+/_=.~-]{16,4096}")
+_ATTRIBUTE = re.compile(r"[A-Za-z_]\w{0,40}(?:\.[A-Za-z_]\w{0,40}){1,8}")
 _UUID_OR_HASH = re.compile(
     r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}", re.IGNORECASE
 )
@@ -151,8 +152,9 @@ def _named(subject: Subject) -> Iterator[PrivacySpan]:
         end_of_last = match.end()
         value = match.group().rstrip(".")
         place = (match.start(), match.start() + len(value))
-        if text[place[1] : place[1] + 1] in ("(", "["):  # code that makes or fetches it
-            continue
+        quoted = text[name.end() - 1 : name.end()] in ("'", '"', "`")
+        if text[place[1] : place[1] + 1] in ("(", "[") or (not quoted and _ATTRIBUTE.fullmatch(value)):
+            continue  # code that makes or fetches it
         if is_random(value) and (not _UUID_OR_HASH.fullmatch(value) or _is_strong(lowered, name)):
             yield _span(place, 0.8)
         elif is_placeholder(value):
