@@ -143,9 +143,8 @@ def _recall_rows(records: Sequence[dict[str, Any]], peers: Peers) -> list[str]:
     theirs = peer_recall(presidio, records, {entity: (entity,) for entity in KINDS}) if presidio else Counter[str]()
     rows = [f"{'presidio synth_dataset_v2':28}{'n':>6}{'recall':>9}{'Presidio':>11}"]
     for entity, count in tally.labelled.most_common():
-        rows.append(
-            f"{entity:28}{count:6}{tally.found[entity] / count:9.3f}{_share(presidio and theirs[entity] / count):>11}"
-        )
+        other = _share(theirs[entity] / count if presidio else None)
+        rows.append(f"{entity:28}{count:6}{tally.found[entity] / count:9.3f}{other:>11}")
     every_one = sum(tally.labelled.values())
     rows.append(f"{'all of these':28}{every_one:6}{sum(tally.found.values()) / every_one:9.3f}")
     if named:

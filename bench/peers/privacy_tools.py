@@ -19,12 +19,12 @@ from importlib.metadata import version
 from itertools import accumulate
 from typing import Any
 
-import spacy
-import spacy.util
-from detect_secrets import SecretsCollection
-from detect_secrets.settings import default_settings
-from presidio_analyzer import AnalyzerEngine
-from presidio_analyzer.nlp_engine import SpacyNlpEngine
+import spacy  # pyright: ignore[reportMissingImports]
+import spacy.util  # pyright: ignore[reportMissingImports]
+from detect_secrets import SecretsCollection  # pyright: ignore[reportMissingImports]
+from detect_secrets.settings import default_settings  # pyright: ignore[reportMissingImports]
+from presidio_analyzer import AnalyzerEngine  # pyright: ignore[reportMissingImports]
+from presidio_analyzer.nlp_engine import SpacyNlpEngine  # pyright: ignore[reportMissingImports]
 
 _SCORE = 0.35
 """Of Presidio's phone numbers without a context word 0.4; of shapes that it calls very weak 0.01 to 0.1."""
@@ -32,7 +32,7 @@ _NOT_STRUCTURED = ("PERSON", "LOCATION", "NRP", "DATE_TIME", "URL", "ORGANIZATIO
 Spans = list[list[Any]]
 
 
-class _Loaded(SpacyNlpEngine):
+class _Loaded(SpacyNlpEngine):  # pyright: ignore[reportUntypedBaseClass]
     """Presidio's engine around a pipeline that is loaded already."""
 
     def __init__(self, pipeline: Any) -> None:

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from insource.core.values import LEAST_CONFIDENCE, PrivacySpan
 from insource.traffic import secret_rules
-from insource.traffic.placeholders import is_placeholder, is_random
 from insource.traffic.privacy import PatternDetector
 from insource.traffic.rules import Subject
+from insource.traffic.secret_values import is_placeholder, is_random
 
 _DETECTOR = PatternDetector()
 _TABLE: dict[str, list[str]] = tomllib.loads(

@@ -373,10 +373,6 @@ class Pin:
 LEAST_CONFIDENCE = 0.6
 """Spans below it only look private; a policy may set another for a kind."""
 
-SpanTrait = Literal["", "role", "reserved", "published", "placeholder"]
-"""What makes a span less private than its kind: an address of a role (`support@`), of a reserved range or domain, one
-that was published with a work, a value that stands for another (`sk-xxxx`). "": nothing."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrivacySpan:
@@ -386,7 +382,6 @@ class PrivacySpan:
     end: int
     kind: str
     confidence: float
-    trait: SpanTrait = ""
 
 
 # ---------------------------------------------------------------------------------------------------- engines

@@ -10,7 +10,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from insource.core.values import PrivacySpan, SpanTrait
+from insource.core.values import PrivacySpan
 from insource.traffic.rules import Subject
 
 _IP4 = re.compile(r"\d(?<![\w.]\d)\d{0,2}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?!\w|\.\d)")
@@ -43,45 +43,38 @@ def addresses(subject: Subject) -> Iterator[PrivacySpan]:
     for pattern in patterns:
         for match in pattern.finditer(text):
             before = lowered[max(0, match.start() - _TALK) : match.start()]
-            graded = (
-                None if _VERSION_BEFORE.search(before) else _grade_ip(match.group(), before, lowered[match.end() :][:4])
-            )
-            if graded is not None:
-                confidence, trait = graded
-                yield PrivacySpan(start=match.start(), end=match.end(), kind="ip", confidence=confidence, trait=trait)
+            after = lowered[match.end() : match.end() + 8]
+            confidence = 0.0 if _VERSION_BEFORE.search(before) else _ip_confidence(match.group(), before, after)
+            if confidence:
+                yield PrivacySpan(start=match.start(), end=match.end(), kind="ip", confidence=confidence)
     if text.count(":") >= 5 or text.count("-") >= 5:
         for match in _MAC.finditer(text):
             digits = re.sub("[:-]", "", match.group()).lower()
             example = digits in _EXAMPLE_MACS or len(set(digits)) <= 2
-            yield PrivacySpan(
-                start=match.start(),
-                end=match.end(),
-                kind="mac",
-                confidence=_RESERVED_SURE if example else 0.9,
-                trait="placeholder" if example else "",
-            )
+            confidence = _RESERVED_SURE if example else 0.9
+            yield PrivacySpan(start=match.start(), end=match.end(), kind="mac", confidence=confidence)
 
 
-def _grade_ip(written: str, before: str, after: str) -> tuple[float, SpanTrait] | None:
-    """None: not an address."""
+def _ip_confidence(written: str, before: str, after: str) -> float:
+    """0: not an address."""
     if ":" in written and not (any(c.isdigit() for c in written) and written.count(":") >= 3):
-        return None
+        return 0.0
     try:
         address = ipaddress.ip_address(written)
     except ValueError:
-        return None
+        return 0.0
     if address.is_loopback or address.is_unspecified or written.startswith("255."):
-        return None  # nobody, and masks
+        return 0.0  # nobody, and masks
     if not address.is_global or address.is_multicast or written in _RESOLVERS:
-        return _RESERVED_SURE, "reserved"
+        return _RESERVED_SURE
     if written in _EXAMPLES or ".0.0." in written:
-        return _LOOKS_SO, "placeholder"
+        return _LOOKS_SO
     network = re.match(r"/(\d{1,3})(?!\d)", after)
     if network and int(network.group(1)) < address.max_prefixlen:
-        return _LOOKS_SO, ""
+        return _LOOKS_SO
     if re.match(r"-\d{0,4}[a-z]", after):
-        return None  # a version's suffix
+        return 0.0  # a version's suffix
     small = isinstance(address, ipaddress.IPv4Address) and max(address.packed) < _SMALL
     if (small or written.startswith(_OBJECT_IDENTIFIERS)) and not _SPOKEN_OF.search(before):
-        return _LOOKS_SO, ""
-    return _SURE, ""
+        return _LOOKS_SO
+    return _SURE

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from insource.core.values import PrivacySpan, SpanTrait
+from insource.core.values import PrivacySpan
 from insource.traffic.rules import Subject
 
 _AT = re.compile(
@@ -68,7 +68,7 @@ _BEFORE, _AFTER = 240, 80
 _LIST_OF_NAMES = 60
 """Characters from one author's address to the next one's."""
 
-_SURE, _LOOKS_SO, _RESERVED_SURE = 0.98, 0.5, 0.3
+_SURE, _ROLE_SURE, _PUBLISHED_SURE, _RESERVED_SURE = 0.98, 0.5, 0.45, 0.3
 
 
 def emails(subject: Subject) -> Iterator[PrivacySpan]:
@@ -84,19 +84,19 @@ def emails(subject: Subject) -> Iterator[PrivacySpan]:
         name = left.group()[::-1].lstrip(".'&#!%-")
         domain = re.sub(r"\s?[\[({<]?\s?(?:\bdot\b|\.)\s?[\])}>]?\s?", ".", right.group().lower())
         start, end = at.start() - len(name), right.end()
-        if name and not _is_something_else(text, name, domain, (start, end)):
-            confidence, trait = _grade(lowered, name.lower(), domain, (start, end))
+        if name and not _is_something_else(text, name, domain, place=(start, end)):
+            confidence = _grade(lowered, name.lower(), domain, place=(start, end))
             if (
                 confidence == _SURE
                 and start - end_of_published < _LIST_OF_NAMES
                 and ". " not in text[end_of_published:start]
             ):
-                confidence, trait = _LOOKS_SO, "published"
-            end_of_published = end if trait == "published" else end_of_published
-            yield PrivacySpan(start=start, end=end, kind="email", confidence=confidence, trait=trait)
+                confidence = _PUBLISHED_SURE
+            end_of_published = end if confidence == _PUBLISHED_SURE else end_of_published
+            yield PrivacySpan(start=start, end=end, kind="email", confidence=confidence)
 
 
-def _is_something_else(text: str, name: str, domain: str, place: tuple[int, int]) -> bool:
+def _is_something_else(text: str, name: str, domain: str, *, place: tuple[int, int]) -> bool:
     """A repository's address (`git@host:owner/name`), a file (`icon@2x.png`), user and host of a URL."""
     start, end = place
     if name == "git" or _FILES.search(domain) or domain in _NAMESPACES:
@@ -104,14 +104,14 @@ def _is_something_else(text: str, name: str, domain: str, place: tuple[int, int]
     return _PATH.match(text, end) is not None or _IN_URL.search(text, max(0, start - 80), start) is not None
 
 
-def _grade(lowered: str, name: str, domain: str, place: tuple[int, int]) -> tuple[float, SpanTrait]:
+def _grade(lowered: str, name: str, domain: str, *, place: tuple[int, int]) -> float:
     if _RESERVED.search(domain):
-        return _RESERVED_SURE, "reserved"
+        return _RESERVED_SURE
     if _MESSAGE.fullmatch(name):
-        return _RESERVED_SURE, "reserved"
+        return _RESERVED_SURE
     if name in _ROLES or _LIST.search(name) or _LIST_HOST.search(domain):
-        return _LOOKS_SO, "role"
-    return (_LOOKS_SO, "published") if _is_published(lowered, *place) else (_SURE, "")
+        return _ROLE_SURE
+    return _PUBLISHED_SURE if _is_published(lowered, *place) else _SURE
 
 
 def _is_published(lowered: str, start: int, end: int) -> bool:

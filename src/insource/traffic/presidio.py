@@ -89,11 +89,11 @@ def _addresses(text: str, places: list[Named]) -> Iterator[PrivacySpan]:
 def _load() -> Recognise:
     """Presidio around the largest pipeline of spaCy that is installed, with no recogniser but the model's own."""
     try:
-        import spacy
-        import spacy.util
-        from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
-        from presidio_analyzer.nlp_engine import SpacyNlpEngine
-        from presidio_analyzer.predefined_recognizers import SpacyRecognizer
+        import spacy  # pyright: ignore[reportMissingImports]
+        import spacy.util  # pyright: ignore[reportMissingImports]
+        from presidio_analyzer import AnalyzerEngine, RecognizerRegistry  # pyright: ignore[reportMissingImports]
+        from presidio_analyzer.nlp_engine import SpacyNlpEngine  # pyright: ignore[reportMissingImports]
+        from presidio_analyzer.predefined_recognizers import SpacyRecognizer  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UsageError(
             "The detector 'presidio' needs Presidio and spaCy, which are not installed.",

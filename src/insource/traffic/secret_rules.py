@@ -1,5 +1,5 @@
 """What keys, tokens and passwords look like: the issuers' own formats (secret_tokens.toml), and values after a name
-such as `password` or `api_key`. How surely a value is a secret: placeholders.py.
+such as `password` or `api_key`. How surely a value is a secret: secret_values.py.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from insource.core.values import PrivacySpan
-from insource.traffic.placeholders import is_made_up, is_placeholder, is_random, password_confidence
 from insource.traffic.rules import Subject, mentions
+from insource.traffic.secret_values import is_made_up, is_placeholder, is_random, password_confidence
 
 _TOKENS_FILE = Path(__file__).with_name("secret_tokens.toml")
 _SURE, _STANDS_FOR = 0.99, 0.3
+"""Of a token, and of what only stands for a secret."""
 
 
 def secrets(subject: Subject) -> Iterator[PrivacySpan]:
@@ -41,8 +42,7 @@ def secrets(subject: Subject) -> Iterator[PrivacySpan]:
 
 
 def _span(place: tuple[int, int], confidence: float) -> PrivacySpan:
-    trait = "placeholder" if confidence == _STANDS_FOR else ""
-    return PrivacySpan(start=place[0], end=place[1], kind="secret", confidence=confidence, trait=trait)
+    return PrivacySpan(start=place[0], end=place[1], kind="secret", confidence=confidence)
 
 
 # ----------------------------------------------------------------------------------------------------- tokens
