@@ -11,7 +11,7 @@ from itertools import groupby, pairwise
 
 _STANDS_FOR = re.compile(
     r"your|example|sample|dummy|place.?holder|x{4}|redact|change.?(?:me|it|this)|insert|replace|fake|foobar|mock|todo|token_?here"
-    r"|key_?here|abcdef|qwert|asdf|lorem|hidden|masked|censored|removed|deadbeef|not.?a.?(?:real|secret)|test.?(?:key|token)"
+    r"|key_?here|qwert|asdf|lorem|hidden|masked|censored|removed|deadbeef|not.?a.?(?:real|secret)|test.?(?:key|token)"
     r"|(?:api|secret|access|private|auth).?(?:key|token)|[*•.…]{3}|[<>{}$]|^%\w+%$"
 )
 _NOT_SECRETS = (
