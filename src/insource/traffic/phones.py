@@ -103,7 +103,9 @@ def _confidence(text: str, place: tuple[int, int], *, spoken: bool) -> float:
     if len(set(digits)) == 1:
         return 0.0
     if written.startswith(("+", "(+")):
-        return 0.95 if _is_valid(f"+{digits}", None) else 0.75 if spoken else 0.5
+        if _is_valid(f"+{digits}", None):
+            return 0.95
+        return 0.75 if spoken else 0.7 if _is_possible(f"+{digits}") and not is_in_table(text, *place) else 0.5
     if digits.startswith("00") and digits[2] != "0" and len(digits) >= 9:
         return 0.9 if _is_valid(f"+{digits[2:]}", None) else 0.7 if spoken else 0.3
     if not spoken and is_in_table(text, *place):
@@ -151,5 +153,15 @@ def _is_valid(written: str, region: str | None) -> bool:
 
     try:
         return phonenumbers.is_valid_number(phonenumbers.parse(written, region))
+    except phonenumbers.NumberParseException:
+        return False
+
+
+def _is_possible(written: str) -> bool:
+    """A country's code and as many digits as its numbers have: one not given out yet, or kept for films."""
+    import phonenumbers
+
+    try:
+        return phonenumbers.is_possible_number(phonenumbers.parse(written))
     except phonenumbers.NumberParseException:
         return False
