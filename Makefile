@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-BENCHES := discovery privacy gateway machine scout fit_peers fit_memory fit_speed fit_speed_peers fit_coverage fit_peak_memory fit_capacity fit_speed_here hub_scale hub_lineage scout_hub
+BENCHES := discovery privacy_detect privacy_policy gateway machine scout fit_peers fit_memory fit_speed fit_speed_peers fit_coverage fit_peak_memory fit_capacity fit_speed_here hub_scale hub_lineage scout_hub
 
 .PHONY: demo test promises faults differential check bench docs build clean
 

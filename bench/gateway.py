@@ -2,8 +2,8 @@
 the way by processes of their own.
 
 Three processes on one machine and the gateway's scanners: this client, a mock provider, `insource serve` before it.
-Direct calls and calls through the gateway alternate in one run, so that both see the same busy machine. The client is bare
-asyncio with its own few lines of HTTP, because an HTTP library's own time would hide what is measured.
+Direct calls and calls through the gateway alternate in one run, so that both see the same busy machine. The client is
+bare asyncio with its own few lines of HTTP, because an HTTP library's own time would hide what is measured.
 """
 
 from __future__ import annotations

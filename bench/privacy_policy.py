@@ -1,7 +1,7 @@
 """What a privacy policy adds to a hosted call of 4 kB, beside a gateway that only observes, in the same run.
 
-Four gateways before one mock provider: observe, and a policy of local, refuse and mask. The requests of local and refuse
-hold nothing that the policy names, those of mask an e-mail address, so that all of them reach the provider. The client
+Four gateways before one mock provider: observe, and a policy of local, refuse and mask. The requests of local and
+refuse hold nothing that the policy names, those of mask an e-mail address, so that all of them reach the provider. The client
 asks each gateway in turn; no two requests are alike. Also: how fast `insource privacy test` goes through a log.
 
     python bench/privacy_policy.py [--no-save] [--log EXCHANGES]
@@ -179,7 +179,8 @@ def main() -> None:
                 process.terminate()
                 process.join(20)
         log = replay(Path(folder) / "log", wanted) if wanted else ""
-    head = f"A privacy policy's cost on requests of 4 kB; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end."
+    machine = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end"
+    head = f"A privacy policy's cost on requests of 4 kB; {machine}."
     shown = f"{head}\n{TARGETS}\nn = {ROUNDS * REQUESTS} each\n\n{found}\n\n{log}\n"
     print(shown)
     if "--no-save" not in sys.argv:

@@ -45,7 +45,8 @@ def installed() -> list[Plugin]:
 def load(group: str, name: str) -> Any:
     """The registered object; a class is called without arguments.
 
-    Raises UsageError for an unknown name, for one that two packages register, and for a package that can't be loaded.
+    Raises UsageError for an unknown name, for one that two packages register, and for a package that can't be loaded;
+    one that says itself what it lacks is left to say it.
     """
     points = list(entry_points(group=f"insource.{group}", name=name))
     kind = group.rstrip("s")
@@ -64,6 +65,8 @@ def load(group: str, name: str) -> Any:
     try:
         found = points[0].load()
         return found() if isinstance(found, type) else found
+    except UsageError:
+        raise
     except Exception as error:
         raise UsageError(
             f"The {kind} {name!r} of {_package(points[0])} can't be loaded: {type(error).__name__}: {error}.",

@@ -23,6 +23,7 @@ from insource.evals.examples import Scoring
 from insource.evals.scorers import LabelScorer, ToolsScorer
 from tests.fakes.evidence import LABELS, example
 
+_WITH_PROSE = '{"mood":"bad","reply":"We are sorry that your parcel was late and sent a new one"}'
 YES_NO = OutputProfile(kind=OutputKind.LABEL, labels=("no", "yes"))
 
 
@@ -54,13 +55,17 @@ def test_hostile_text_is_scored(scorer: Scorer, hostile: str) -> None:
     ("output", "references", "scorer_name"),
     [
         (YES_NO, ["yes", "no", "Yes."] * 20, "label"),
-        (OutputProfile(kind=OutputKind.NUMBER), ["42", "$1,200.50", "so it is #### 7", "17 %", "Answer: 3"] * 5, "number"),
+        (
+            OutputProfile(kind=OutputKind.NUMBER),
+            ["42", "$1,200.50", "so it is #### 7", "17 %", "Answer: 3"] * 5,
+            "number",
+        ),
         (OutputProfile(kind=OutputKind.NUMBER), ["It took 3 days and 12 people to do so."] * 20, None),
         (OutputProfile(kind=OutputKind.NUMBER), ["UNDERSTOOD: A TABLE FOR 4 AT 8"] * 20, None),
         (OutputProfile(kind=OutputKind.TEXT), ["Thank you for writing to us."] * 20, None),
         (OutputProfile(kind=OutputKind.TOOL_CALL), ['[{"name":"book","arguments":{}}]'] * 20, "tools"),
         (OutputProfile(kind=OutputKind.JSON), ['{"time":"18:30","people":4}'] * 20, "json"),
-        (OutputProfile(kind=OutputKind.JSON), ['{"mood":"bad","reply":"We are sorry that your parcel was late and sent a new one"}'] * 20, None),
+        (OutputProfile(kind=OutputKind.JSON), [_WITH_PROSE] * 20, None),
         (YES_NO, ["It depends on the weather and on more"] * 20, None),
         (YES_NO, [], None),
     ],

@@ -1,23 +1,26 @@
-"""Payment cards, phone numbers, IBANs and network addresses: numbers whose reading depends on what stands around them.
+"""Payment cards and IBANs: numbers with a checksum, wherever they stand.
 
 Each function takes the folded text and yields spans; none keeps anything. All patterns are linear: a run of digits is
-taken once, possessively, and judged in Python.
+taken once and judged in Python.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+
+from stdnum import iban, luhn
 
 from insource.core.values import PrivacySpan
-from insource.traffic import checksums
-from insource.traffic.rules import compact
+from insource.traffic.rules import compact, is_in_table
+
+RUNS = re.compile(r"\d(?:[ .\-()/]{0,2}\d){5,}")
+"""At least six digits that stand close together: where numbers are looked for at all."""
 
 # ------------------------------------------------------------------------------------------------------- cards
 
 _CARDS = re.compile(
-    r"(?:(?<![0-9A-Za-z_])|(?<=card)|(?<=CARD)|(?<=cc)|(?<=CC)|(?<=pan))(?=("
+    r"(?:(?<![0-9A-Za-z_])(?<!\d\.)|(?<=card)|(?<=CARD)|(?<=cc)|(?<=CC)|(?<=pan))(?=("
     r"\d{12,19}(?!\w)"
     r"|\d{4}([ .\-]{1,2})\d{4}\2\d{4}\2\d{1,7}(?:\2\d{1,3})?(?!\d)"
     r"|\d{4}([ .\-]{1,2})\d{6}\3\d{4,5}(?!\d)"
@@ -30,16 +33,18 @@ _ISSUERS = re.compile(
     r"|3(?:0[0-5]|09|[689]\d)\d{11}(?:\d{2})?|6(?:011|4[4-9]\d|5\d\d)\d{12}(?:\d{3})?"
     r"|35(?:2[89]|[3-8]\d)\d{12}|(?:2131|1800)\d{11}|62\d{14,17}|(?:50|5[6-9]|6[0-9])\d{10,17}|220[0-4]\d{12}"
 )
-_CARD_WORDS = ("card", "cc ", "credit", "debit", "visa", "mastercard", "amex", "maestro", "karte", "carte", "tarjeta")
-_CARD_TALK = 300
+_MAESTRO = re.compile(r"(?:50|5[6-9]|6[0-9])\d{10,17}|4(?:\d{12}|\d{18})|3(?:0[0-5]|09|[689]\d)\d{11}(?:\d{2})?")
+"""And other issuers whose numbers have many lengths: one number in thirty looks so."""
+_SPOKEN_OF = re.compile(
+    r"\bcards?\b|card.?n|\bcc\b|\bpan\b|credit|debit|\bvisa\b|mastercard|\bamex|maestro|karte\b|carte\b|tarjeta|cartão|カード"
+)
+_CARD_TALK = 200
 """Characters on both sides in which a card may be spoken of; bounded, so that many numbers cost no square."""
 
 
 def cards(text: str, lowered: str, *, window: tuple[int, int]) -> Iterator[PrivacySpan]:
     """Luhn and a known issuer; Luhn alone where the text around speaks of cards. A last group that belongs to something
     else (an expiry date) is tried with and without."""
-    around = lowered[max(0, window[0] - _CARD_TALK) : window[1] + _CARD_TALK]
-    spoken_of = any(word in around for word in _CARD_WORDS)
     end_of_last = 0
     for match in _CARDS.finditer(text, *window):
         if match.start() < end_of_last:
@@ -47,23 +52,52 @@ def cards(text: str, lowered: str, *, window: tuple[int, int]) -> Iterator[Priva
         written = match.group(1)
         for candidate in (written, written.rstrip("0123456789").rstrip(" .-")):
             digits = compact(candidate)
-            if 12 <= len(digits) <= 19 and (spoken_of or _ISSUERS.fullmatch(digits)) and checksums.luhn(digits):
-                end_of_last = match.start() + len(candidate)
-                confidence = 1.0 if _ISSUERS.fullmatch(digits) else 0.8
-                yield PrivacySpan(start=match.start(), end=end_of_last, kind="card", confidence=confidence)
+            if not 12 <= len(digits) <= 19 or not digits.strip("0") or not luhn.is_valid(digits):
+                continue
+            start = match.start()
+            spoken_of = _SPOKEN_OF.search(lowered, max(0, start - _CARD_TALK), start + _CARD_TALK) is not None
+            confidence = _card_confidence(candidate, spoken_of=spoken_of)
+            if confidence:
+                end_of_last = start + len(candidate)
+                dotted = "." in candidate and text[start - 1 : start] == "."
+                if dotted or (not spoken_of and not candidate.isdigit() and is_in_table(text, start, end_of_last)):
+                    confidence = 0.3
+                yield PrivacySpan(start=start, end=end_of_last, kind="card", confidence=confidence)
                 break
+
+
+def _card_confidence(written: str, *, spoken_of: bool) -> float:
+    """0: not a card."""
+    digits = compact(written)
+    if spoken_of or not _ISSUERS.fullmatch(digits):
+        return 0.0 if not spoken_of else 1.0 if _ISSUERS.fullmatch(digits) else 0.8
+    lengths = {len(group) for group in re.findall(r"\d+", written)}
+    several = len(set(written) - set("0123456789")) > 1
+    uneven = (several and lengths != {4}) or (1 in lengths and lengths != {1})
+    return 0.3 if uneven else 0.5 if _MAESTRO.fullmatch(digits) else 1.0
 
 
 # ------------------------------------------------------------------------------------------------------- IBANs
 
-_IBANS = re.compile(r"\d\d(?<=[A-Za-z]{2}\d\d)(?:(?<![0-9A-Za-z].{4})|(?<=(?i:iban).{4}))(?=(?:[ -]?[0-9A-Za-z]){11})")
+_IBAN_TABLE = (
+    # ISO 13616 registry, release 99: country and characters in all.
+    "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 "
+    "EG29 ES24 FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 "
+    "KW30 KZ20 LB28 LC32 LI21 LT20 LU20 LV21 LY25 MC27 MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 "
+    "PK24 PL28 PS29 PT25 QA29 RO24 RS22 RU33 SA24 SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 "
+    "UA29 VA22 VG24 XK20 YE30 "
+)
+_IBAN_LENGTHS: Mapping[str, int] = {entry[:2]: int(entry[2:]) for entry in _IBAN_TABLE.split()}
+_IBANS = re.compile(
+    r"\d\d(?<=[A-Za-z]{2}\d\d)(?:(?<![0-9A-Za-z].{4})|(?<=(?i:iban).{4}))(?=(?:[ -]{0,2}[0-9A-Za-z]){11})"
+)
 
 
 def ibans(text: str) -> Iterator[PrivacySpan]:
     """Country, length and mod-97. The country says where the code ends, so a word after it does no harm."""
     for match in _IBANS.finditer(text):
         start = match.start() - 2
-        length = checksums.iban_length(text[start : start + 2].upper())
+        length = _IBAN_LENGTHS.get(text[start : start + 2].upper())
         if length is None:
             continue
         at, taken = start, 0
@@ -71,119 +105,5 @@ def ibans(text: str) -> Iterator[PrivacySpan]:
             taken += text[at] not in " -"
             at += 1
         glued = at < len(text) and text[at].isalnum()
-        if taken == length and not glued and checksums.iban(compact(text[start:at]).upper()):
+        if taken == length and not glued and iban.is_valid(compact(text[start:at]), check_country=False):
             yield PrivacySpan(start=start, end=at, kind="iban", confidence=1.0)
-
-
-# ----------------------------------------------------------------------------------------------------- addresses
-
-_IP4 = re.compile(r"\d(?<![\w.]\d)\d{0,2}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?!\w|\.\d)")
-_IP6 = re.compile(r"[0-9A-Fa-f:](?<![\w:.].)[0-9A-Fa-f]{0,3}:[0-9A-Fa-f:]{2,39}+(?:\d{1,3}(?:\.\d{1,3}){3})?(?![\w:])")
-_MAC = re.compile(r"[0-9A-Fa-f](?<![\w:-].)[0-9A-Fa-f]([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![\w:-])")
-_NOBODY = frozenset({"0.0.0.0", "127.0.0.1", "255.255.255.255", "255.255.255.0", "::", "::1"})
-_VERSION = re.compile(r"(?i)(?:\bv|version|release|build)[ .:]{0,2}$")
-
-
-def addresses(text: str) -> Iterator[PrivacySpan]:
-    """IP addresses that may lead to somebody (not loopback, not a mask, not a version number), and MAC addresses."""
-    patterns = ([_IP4] if text.count(".") >= 3 else []) + ([_IP6] if text.count(":") >= 2 else [])
-    for pattern in patterns:
-        for match in pattern.finditer(text):
-            written = match.group()
-            if written in _NOBODY or _VERSION.search(text[max(0, match.start() - 12) : match.start()]):
-                continue
-            if pattern is _IP6 and not (any(c.isdigit() for c in written) and written.count(":") >= 3):
-                continue
-            try:
-                ipaddress.ip_address(written)
-            except ValueError:
-                continue
-            yield PrivacySpan(start=match.start(), end=match.end(), kind="ip", confidence=0.95)
-    if text.count(":") >= 5 or text.count("-") >= 5:
-        for match in _MAC.finditer(text):
-            yield PrivacySpan(start=match.start(), end=match.end(), kind="mac", confidence=0.9)
-
-
-# ------------------------------------------------------------------------------------------------------- phones
-
-RUNS = re.compile(r"\d(?:[ .\-()/]{0,2}\d){5,}")
-"""At least six digits that stand close together: where numbers are looked for at all."""
-_EXTENSION = re.compile(r"[ ]?(?:x|ext\.?|#)[ ]?\d{1,6}(?!\w)", re.IGNORECASE)
-_PHONE_WORDS = re.compile(
-    r"phone|\btel\b|telefon|télé|tél\b|\bcall|\bcell|mobile|mobil\b|handy|\bfax|contact|\bsms|\btext|whatsapp|signal"
-    r"|\bring\b|\bdial|\breach|answer|message|hotline|landline|office|registered|rufnummer|anruf|numéro|número"
-    r"|(?:my|his|her|your|our|their) number|number (?:at|to call)"
-)
-_NOT_PHONE_WORDS = re.compile(
-    r"(?i)(?:order|invoice|ticket|reference|ref|transaction|tracking|isbn|issn|serial|case|article|item|flight|version"
-    r"|room|page|zip|postcode|account|policy|model)(?: (?:number|no\.?|id|code))?[ :#]{0,3}(?:is )?$"
-)
-_DATE = re.compile(
-    r"(?:(?:1[5-9]|20)\d{2}([./-])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])"
-    r"|(?:0?[1-9]|[12]\d|3[01])([./-])(?:0?[1-9]|[12]\d|3[01])\2(?:1[5-9]|20)?\d{2})(?![./-]?\d)"
-)
-_DIGITS = re.compile(r"\d+")
-_NANP = re.compile(r"(?<!\d)(?:\+?1[ .\-])?\(?[2-9]\d{2}(?:\)[ ]?|[ .\-])\d{3}[ .\-]\d{4}(?!\d)")
-_THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:[ .]\d{3})+")
-_YEARS = re.compile(r"(?:1[5-9]|20)\d{2}[ ]?[-/][ ]?(?:1[5-9]|20)\d{2}")
-_AMOUNT_BEFORE = re.compile(r"[$€£¥₹=*×]\s?$|(?i:\b(?:usd|eur|gbp|rs\.?))\s?$")
-
-
-def phones(text: str, lowered: str, *, run: tuple[int, int]) -> Iterator[PrivacySpan]:
-    """International and national forms among the digits of one run. Forms that amounts and identifiers share count
-    only beside a word such as "call" or "fax"."""
-    start, end = run
-    while start > run[0] - 2 and start > 0 and text[start - 1] in "+(":
-        start -= 1
-    count = sum(map(str.isdigit, text[start:end]))
-    if count > 15:
-        for part in _NANP.finditer(text, start, end):
-            yield PrivacySpan(start=part.start(), end=part.end(), kind="phone", confidence=0.7)
-    elif count >= 7 and not _is_something_else(text, start, end):
-        confidence = _phone_confidence(text, start, end, lowered=lowered)
-        if confidence:
-            extension = _EXTENSION.match(text, end)
-            end = extension.end() if extension else end
-            yield PrivacySpan(start=start, end=end, kind="phone", confidence=confidence)
-
-
-def _is_something_else(text: str, start: int, end: int) -> bool:
-    """A date, a range of years, an amount, an order number, a part of a longer number or name."""
-    written, before, after = text[start:end], text[max(0, start - 40) : start], text[end : end + 2]
-    glued = after[:1].isalpha() or after[:1] == "_" or before[-1:].isalnum() or before[-1:] == "_"
-    if glued and not (_EXTENSION.match(text, end) and not before[-1:].isalnum()):
-        return True
-    goes_on = after[:1] in (",", "%", "=") and after[1:].isdigit()
-    came_before = before[-1:] in (",", "-", ":", ".") and before[-2:-1].isdigit()
-    patterns = (_AMOUNT_BEFORE.search(before), _DATE.match(written), _YEARS.fullmatch(written), _IP4.fullmatch(written))
-    return goes_on or came_before or any(patterns) or _NOT_PHONE_WORDS.search(before) is not None
-
-
-def _phone_confidence(text: str, start: int, end: int, *, lowered: str) -> float:
-    """0: not a phone number."""
-    written = text[start:end]
-    groups: list[str] = _DIGITS.findall(written)
-    digits = "".join(groups)
-    if len(set(digits)) == 1:
-        return 0.0
-    if written.startswith(("+", "(+")) or (written.startswith("00") and digits[2] != "0" and len(digits) >= 9):
-        return 0.95
-    near = _PHONE_WORDS.search(lowered, max(0, start - 60), min(len(text), end + 14)) is not None
-    if _NANP.fullmatch(written):
-        return 0.9
-    separators = set(written) - set("0123456789")
-    if "/" in separators and digits[0] != "0":  # a fraction, a list of codes
-        return 0.0
-    grouped = len(groups) >= 2 and all(2 <= len(group) <= 8 for group in groups) and len(separators) <= 4
-    if grouped and "(" in written and len(digits) >= 8:
-        return 0.85
-    if grouped and digits[0] == "0" and 9 <= len(digits) <= 12:
-        return 0.8
-    if near and (grouped or (len(groups) == 1 and len(digits) <= 13)):
-        return 0.7
-    if len(groups) == 1:
-        return 0.5 if len(digits) == 10 and digits[0] in "23456789" and digits[3] in "23456789" else 0.0
-    if len(groups) == 2 and len(digits) == 7 and len(groups[0]) == 3 and separators == {"-"}:
-        return 0.5
-    many = grouped and len(groups) >= 3 and len(digits) >= 8 and all(len(group) <= 4 for group in groups)
-    return 0.55 if many and not _THOUSANDS.fullmatch(written) else 0.0
