@@ -26,7 +26,9 @@ def import_log(
     format: Annotated[str | None, typer.Option(help="Read only this format; default: found out from the file.")] = None,
     map: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="FIELD=COLUMN,...", help="Where the fields are, as prompt=question,answer=reply."),
+        typer.Option(
+            "--map", metavar="FIELD=COLUMN,...", help="Where the fields are, as prompt=question,answer=reply."
+        ),
     ] = None,
     without_answers: Annotated[
         bool, typer.Option("--without-answers", help="Also take logs whose requests have no answers.")

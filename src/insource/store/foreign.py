@@ -50,7 +50,10 @@ class ForeignTables:
     def _columns(self) -> dict[str, tuple[str, ...]]:
         listed = "select name from sqlite_master where type = 'table' and sql not like 'create virtual%' order by name"
         names = [str(row[0]) for row in self._connection.execute(listed) if not str(row[0]).startswith("sqlite_")]
-        return {name: tuple(row["name"] for row in self.rows("select name from pragma_table_info(?)", name)) for name in names}
+        return {
+            name: tuple(row["name"] for row in self.rows("select name from pragma_table_info(?)", name))
+            for name in names
+        }
 
     def rows(self, query: str, *values: Any) -> Iterator[JsonObject]:
         """Raises BadInput where the file is damaged."""

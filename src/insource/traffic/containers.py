@@ -318,7 +318,7 @@ def _delimiter(lines: list[str]) -> str | None:
     counts = {mark: lines[0].count(mark) for mark in _DELIMITERS}
     best = max(counts, key=lambda mark: counts[mark])
     cells = next(csv.reader([lines[0]], delimiter=best), [])
-    named = all(0 < len(cell.strip()) <= 64 and not cell.strip()[0] in "{[" for cell in cells)
+    named = all(0 < len(cell.strip()) <= 64 and cell.strip()[0] not in "{[" for cell in cells)
     if len(cells) < 2 or len(set(cells)) < len(cells) or not named or len(lines) < 2:
         return None
     return best if lines[1].count(best) >= min(counts[best], 1) else None

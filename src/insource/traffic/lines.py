@@ -1,4 +1,4 @@
-"""The bytes of a log file or a pipe, unpacked and as UTF-8, in bounded memory. What is in them is the readers' business.
+"""The bytes of a log file or a pipe, unpacked and as UTF-8, in bounded memory. What they mean is the readers' business.
 
 Packed means gzip, Zstandard, xz or bzip2, told by the first bytes and never by the name. UTF-16 and UTF-32 are known by
 their marks, and UTF-16 also by the zeros in it.

@@ -209,7 +209,9 @@ def _created(line: JsonObject, response: JsonObject | None, line_number: int) ->
         if isinstance(stated, int | float) and not isinstance(stated, bool) and stated > 0:
             return _from_unix(stated)
     except (ValueError, OverflowError):
-        raise BadField(f"its created {_short(value)} is not a time (ISO 8601, or seconds or milliseconds since 1970)") from None
+        raise BadField(
+            f"its created {_short(value)} is not a time (ISO 8601, or seconds or milliseconds since 1970)"
+        ) from None
     return _EPOCH + timedelta(seconds=line_number)
 
 

@@ -21,6 +21,8 @@ from insource.traffic.log_line import BadField, ContentIds, parse, valid_id
 from insource.wire import json_text
 
 _OWN_FIELDS = frozenset({"created", "latency_seconds", "cost_usd", "reference", "reference_kind", "marks", "route"})
+_EXPORTED = frozenset({"id", "created", "request", "response", "latency_seconds", "cost_usd", "metadata"})
+"""What insource writes of every exchange."""
 _SHAPES = 256
 _KEPT_UNKNOWN = 20
 _SPILL_BYTES = 32 * 2**20
@@ -52,7 +54,7 @@ class Reader(Protocol):
 
 
 class InsourceReader:
-    """insource's own log line. One that names another endpoint than chat is taken as it is."""
+    """insource's own log line."""
 
     name = "insource"
     rank = 0
@@ -69,7 +71,7 @@ class InsourceReader:
             id=None if record.get("id") is None else valid_id(record["id"]),
             created=None if record.get("created") is None else made.created,
             endpoint=str(record.get("endpoint") or ""),
-            no_answer="none was recorded" if "response" in record and made.response is None else None,
+            exported=record.keys() >= _EXPORTED,
         )
 
 
@@ -85,6 +87,8 @@ class FileReader:
         self._at_path: dict[str, bool] = {}
         self.formats: dict[str, int] = {}
         """Name -> records of it."""
+        self.exported = 0
+        """Exchanges that insource itself wrote: taken with or without an answer."""
         self.unknown: list[JsonObject] = []
         """The first records of no known format."""
         self.unshown = 0
@@ -155,6 +159,7 @@ class FileReader:
         found = to_exchange(call, id=id, number=self._count if record.path else record.number)
         if isinstance(found, Lacking):
             return self._lacking(found, record)
+        self.exported += call.exported
         if not is_answered(found) and call.next_step:
             self.advice[call.next_step] += 1
         return found
@@ -235,7 +240,7 @@ class Halves:
     """Requests and answers of batches, until they meet. Records of several files may meet, in any order."""
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=_SPILL_BYTES)
+        self._file = tempfile.SpooledTemporaryFile(max_size=_SPILL_BYTES)  # noqa: SIM115 - closed by close()
         self._size = 0
         self._waiting: dict[str, _Place] = {}
         self._ambiguous: set[str] = set()

@@ -153,7 +153,9 @@ def tool_call(call: JsonObject) -> JsonObject:
     name = function if isinstance(function, str) else _first(inner, "name", "raw_name")
     arguments = _first(inner, "arguments", "args", "input", "raw_arguments")
     id = _first(call, "call_id", "tool_call_id", "toolUseId", "id")
-    text = arguments if isinstance(arguments, str) else json_text.encode({} if arguments is None else arguments).decode()
+    text = (
+        arguments if isinstance(arguments, str) else json_text.encode({} if arguments is None else arguments).decode()
+    )
     said: JsonObject = {} if id is None else {"id": id}
     rest = {key: value for key, value in call.items() if key not in _CALL_KEYS}
     return {**said, "type": "function", "function": {"name": name, "arguments": text}, **rest}

@@ -72,7 +72,7 @@ def _answer(record: JsonObject) -> tuple[JsonObject | None, int, Any]:
         found = found["body"]
     if status >= 400 or failure:
         return None, status if status >= 400 else 500, failure or found
-    return as_response(found), status, None
+    return as_response(found, parsed=False), status, None
 
 
 def join(asked: Recorded, answered: Recorded) -> Recorded:

@@ -40,6 +40,10 @@ _LANGCHAIN: Mapping[str, str] = {
     "FunctionMessage": "function",
 }
 _WRAPPERS = ("body", "request", "kwargs", "input", "inputs", "payload")
+_BODY = frozenset({"messages", "contents", "model", "max_tokens", "temperature"})
+_FRAME = frozenset({"id", "object", "created", "model", "usage", "choices", "candidates", "finish_reason"})
+_FRAMED = 2
+"""An answer that was parsed may have an id or a model of its own."""
 _NO_TEXT = frozenset({"model", "usage", "role", "type", "id", "metadata", "finish_reason", "stop_reason", "object"})
 """Fields beside a text that add nothing to what was asked or answered."""
 _BESIDE = frozenset({"role", "type", "content", "parts", "from", "value", "text", "id", "name", "data", "lc", "kwargs"})
@@ -60,6 +64,8 @@ def as_request(value: Any) -> JsonObject | None:
     request = _request(found) if found else None
     if request is not None:
         return request
+    if isinstance(found, dict) and not _BODY.isdisjoint(found):
+        return found  # a body without a word in it: for whoever checks it
     asked = _only_text(found) if isinstance(found, dict) and not isinstance(value, str) else None
     if asked is None and isinstance(value, str):
         asked = value
@@ -167,9 +173,10 @@ def _role(value: JsonObject) -> str | None:
 # ----------------------------------------------------------------------------------------------------- answers
 
 
-def as_response(value: Any, *, model: str | None = None) -> JsonObject | None:
+def as_response(value: Any, *, model: str | None = None, parsed: bool = True) -> JsonObject | None:
     """A body; None where nothing was answered. A text that is JSON is an answer in JSON, unless it is plainly a body or
-    a message; an object that is neither is an answer that was parsed, and is written as JSON again."""
+    a message. An object that is neither: if answers may be `parsed` here it is written as JSON again, else it is a body
+    that nobody knows, and no answer."""
     found = structure(value)
     response = _response(found, model) if found else None
     if response is not None:
@@ -177,10 +184,16 @@ def as_response(value: Any, *, model: str | None = None) -> JsonObject | None:
     if isinstance(value, str):
         said = value
     elif found:
-        said = (_only_text(found) if isinstance(found, dict) else None) or json_text.encode(found).decode()
+        only = _only_text(found) if isinstance(found, dict) else None
+        said = only or (json_text.encode(found).decode() if parsed and not _is_frame(found) else "")
     else:
         said = "" if value is None or found is not None else text(value) or str(value).lower()
     return completion({"role": "assistant", "content": said}, model=model) if said.strip() else None
+
+
+def _is_frame(value: Any) -> bool:
+    """Whether an object is what an API puts around an answer, in a dialect that is not known."""
+    return isinstance(value, dict) and len(_FRAME & value.keys()) >= _FRAMED
 
 
 def _response(value: list[Any] | JsonObject, model: str | None) -> JsonObject | None:

@@ -51,7 +51,9 @@ def _nodes(record: JsonObject) -> tuple[dict[str, JsonObject], JsonObject | None
         return nodes, None if system is None else {"role": "system", "content": system}
     mapping = obj(record.get("mapping"))
     if mapping is not None:
-        held = {key: {**(obj(node.get("message")) or {}), "parent": node.get("parent")} for key, node in _objects(mapping)}
+        held = {
+            key: {**(obj(node.get("message")) or {}), "parent": node.get("parent")} for key, node in _objects(mapping)
+        }
         return {key: _chatgpt(node) for key, node in held.items()}, None
     nodes: dict[str, JsonObject] = {}
     before: str | None = None

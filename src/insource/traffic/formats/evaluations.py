@@ -21,7 +21,9 @@ _MILLISECONDS = 1000
 class PromptfooReader:
     name = "promptfoo"
     rank = 0
-    keys = frozenset({"prompt", "vars", "provider", "response", "success", "score", "testCase", "latencyMs", "promptIdx"})
+    keys = frozenset(
+        {"prompt", "vars", "provider", "response", "success", "score", "testCase", "latencyMs", "promptIdx"}
+    )
 
     def recognises(self, record: JsonObject) -> bool:
         known = sum(name in record for name in ("vars", "provider", "success", "testCase", "latencyMs", "promptIdx"))
@@ -79,7 +81,9 @@ class InspectReader:
             response=_attached(_inspect_answer(output), held),
             model=text(output.get("model")) or text(get(outer, "eval.model")),
             id=text(record.get("uuid")),
-            created=moment(get(record, "started_at") or get(first, "timestamp") or get(outer, "eval.created", "created")),
+            created=moment(
+                get(record, "started_at") or get(first, "timestamp") or get(outer, "eval.created", "created")
+            ),
             latency_seconds=number(output.get("time")),
             cost_usd=number(usage.get("total_cost")),
             input_tokens=None if asked_tokens[0] is None else sum(n or 0 for n in asked_tokens),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from insource.core.values import JsonObject
-from insource.traffic.formats.fields import moment, structure
+from insource.traffic.formats.fields import moment, number, structure
 
 _SERVE = "Put insource in front instead, and it records whole exchanges: insource serve."
 _MAGIC: tuple[tuple[bytes, str, str], ...] = (
@@ -28,7 +28,11 @@ _TEXTS: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (re.compile(r"vllm|Received request (?:chat)?cmpl-", re.IGNORECASE), "vLLM's own output", _SERVE),
     (re.compile(r"\[GIN\] "), "Ollama's own output", _SERVE),
     (re.compile(r'"(?:GET|POST) /\S* HTTP/[\d.]+" \d{3}'), "a web server's access log", _SERVE),
-    (re.compile(r"\s*<(?:!DOCTYPE|html|\?xml)", re.IGNORECASE), "a page of HTML or XML", "Export as JSON lines or CSV."),
+    (
+        re.compile(r"\s*<(?:!DOCTYPE|html|\?xml)", re.IGNORECASE),
+        "a page of HTML or XML",
+        "Export as JSON lines or CSV.",
+    ),
 )
 _FIELDS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("messages", re.compile(r"messages|conversation|dialog|turns|history", re.IGNORECASE)),
@@ -39,6 +43,7 @@ _FIELDS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("created", re.compile(r"time|date|created|_at$|^ts$", re.IGNORECASE)),
 )
 _NEAR = 0.5
+_LONG_WORD = 20
 _MOST_SHOWN = 12
 
 
@@ -111,7 +116,7 @@ def guessed(records: Sequence[JsonObject]) -> Mapping[str, str]:
         elif name == "created":
             free = [path for path in free if all(moment(v) is not None for v in columns[path])]
         elif not (name == "prompt" and "messages" in found):
-            free = [path for path in free if path in texts]
+            free = [path for path in free if path in texts and not _dull(texts[path])]
         else:
             free = []
         if free:
@@ -129,7 +134,10 @@ def guessed(records: Sequence[JsonObject]) -> Mapping[str, str]:
 
 def _dull(values: list[Any]) -> bool:
     """Times, numbers and ids are no texts that anybody said."""
-    return all(moment(value) is not None or len(value.split()) < 2 and len(value) > 20 for value in values)
+    return all(
+        moment(value) is not None or number(value) is not None or (len(value) > _LONG_WORD and " " not in value)
+        for value in values
+    )
 
 
 def _columns(records: Sequence[JsonObject]) -> dict[str, list[Any]]:

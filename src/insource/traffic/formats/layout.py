@@ -32,6 +32,8 @@ class Layout:
     system: Paths = ()
     """A system prompt that stands apart from the request."""
     response: Paths = ()
+    parsed: bool = True
+    """Whether an object for an answer may be the answer itself, parsed; else it is a body."""
     label: Paths = ()
     """What would have been the right answer."""
     correct: Paths = ()
@@ -64,8 +66,9 @@ def tops(layout: Layout) -> frozenset[str]:
     """The keys of a record that hold a field."""
     found: set[str] = set()
     for each in fields(layout):
-        paths: Paths = getattr(layout, each.name)
-        found |= {*paths, *(path.split(".")[0].split("[")[0] for path in paths)}
+        paths: Paths | bool = getattr(layout, each.name)
+        if isinstance(paths, tuple):
+            found |= {*paths, *(path.split(".")[0].split("[")[0] for path in paths)}
     return frozenset(found)
 
 
@@ -112,7 +115,8 @@ def read(layout: Layout, record: JsonObject, *, keep_rest: bool = False, next_st
     """The call that a record tells of, where the layout says."""
     model = text(get(record, *layout.model))
     status, error = get(record, *layout.status), get(record, *layout.error)
-    response = _first(as_response(get(record, path), model=model) for path in layout.response)
+    response = _first(as_response(get(record, path), model=model, parsed=layout.parsed) for path in layout.response)
+    answer = obj(get(record, *layout.response)) if response is None else None
     latency = number(get(record, *layout.latency_seconds))
     milliseconds = number(get(record, *layout.latency_ms))
     if latency is None:
@@ -127,7 +131,7 @@ def read(layout: Layout, record: JsonObject, *, keep_rest: bool = False, next_st
         endpoint=urlsplit(str(get(record, *layout.endpoint) or "")).path,
         model=model,
         id=text(get(record, *layout.id)),
-        created=moment(get(record, *layout.created)),
+        created=moment(get(record, *layout.created)) or moment(get(answer, "created", "created_at")),
         latency_seconds=latency,
         cost_usd=cost if cost is not None or cents is None else cents / _CENTS,
         input_tokens=count(get(record, *layout.input_tokens)),
@@ -135,7 +139,7 @@ def read(layout: Layout, record: JsonObject, *, keep_rest: bool = False, next_st
         status=_status(status, error),
         reference=text(_label(get(record, *layout.label))),
         reference_correct=correct if isinstance(correct, bool) else None,
-        metadata=_metadata(layout, record, error=error, keep_rest=keep_rest),
+        metadata={**_metadata(layout, record, error=error, keep_rest=keep_rest), "response": answer},
         next_step=next_step,
     )
 
@@ -197,7 +201,7 @@ def mapped(pairs: Sequence[str]) -> LayoutReader:
     """The reader of `--map prompt=question,answer=reply`. Raises UsageError."""
     names = (*MAPPED, *MAPPED_TOO)
     found: dict[str, str] = {}
-    for pair in (piece.strip() for text in pairs for piece in text.split(",") if piece.strip()):
+    for pair in (piece.strip() for given in pairs for piece in given.split(",") if piece.strip()):
         name, equals, path = (piece.strip() for piece in pair.partition("="))
         if not equals or not path or name not in names:
             raise UsageError(
@@ -212,9 +216,6 @@ def mapped(pairs: Sequence[str]) -> LayoutReader:
             next_step="Add prompt=COLUMN (a text) or messages=COLUMN (a list of messages).",
         )
     answer = found.pop("answer", None)
-    layout = Layout(
-        request=tuple(asked),
-        response=() if answer is None else (answer,),
-        **{name: (path,) for name, path in found.items()},
-    )
+    others: dict[str, Any] = {name: (path,) for name, path in found.items()}
+    layout = Layout(request=tuple(asked), response=() if answer is None else (answer,), **others)
     return LayoutReader(name="map", layout=layout, has=(tuple(asked),), keep_rest=True)

@@ -1,4 +1,4 @@
-"""The log of the command `llm`, an SQLite file: `turns` of a tree of `messages`, or the table `responses` of its earlier
+"""The log of the command `llm`, an SQLite file: `turns` of a tree of `messages`, or the table `responses` of earlier
 versions. A file that was upgraded holds both.
 
 Here are the queries and what their rows mean; the file is opened by whoever may (see `Tables`).
@@ -16,7 +16,7 @@ from insource.traffic.formats.recorded import Lacking, Recorded
 from insource.wire import parts
 
 _MILLISECONDS = 1000
-_TURNS = "select * from turns order by id"
+_TURNS = "select * from turns order by datetime_utc, id"
 _CHAIN = """
 with recursive chain(hash, parent_hash, role, depth) as (
   select hash, parent_hash, role, 0 from messages where hash = ?
@@ -43,6 +43,7 @@ join tools on tools.id = tool_responses.tool_id where tool_responses.response_id
 """
 _TOOL_CALLS = "select name, arguments, tool_call_id from tool_calls where response_id = ? order by id"
 _TOOL_RESULTS = "select name, output, tool_call_id from tool_results where response_id = ? order by id"
+_FRAGMENT = "select content from fragments where id = ?"
 _SCHEMA = "select content from schemas where id = ?"
 
 
@@ -105,13 +106,15 @@ def _part(tables: Tables, row: JsonObject) -> JsonObject:
         part["text"] = row["text"]
     pieces = part.pop("text_ref", None)
     if isinstance(pieces, list):  # a text that shares fragments with others
-        held = {f["id"]: f["content"] for f in tables.rows("select id, content from fragments") if _used(f, pieces)}
-        part["text"] = "".join(str(p.get("literal") or held.get(p.get("fragment")) or "") for p in pieces)
+        part["text"] = "".join(_piece(tables, piece) for piece in pieces if isinstance(piece, dict))
     return part
 
 
-def _used(fragment: JsonObject, pieces: list[Any]) -> bool:
-    return any(isinstance(piece, dict) and piece.get("fragment") == fragment["id"] for piece in pieces)
+def _piece(tables: Tables, piece: JsonObject) -> str:
+    if "fragment" not in piece:
+        return str(piece.get("literal") or "")
+    held = next(tables.rows(_FRAGMENT, piece["fragment"]), {})
+    return str(held.get("content") or "")
 
 
 # ---------------------------------------------------------------------------------------- responses
@@ -130,14 +133,17 @@ def _responses(tables: Tables) -> Iterator[JsonObject]:
         )
         results = list(tables.rows(_TOOL_RESULTS, row["id"])) if "tool_results" in columns else []
         calls = list(tables.rows(_TOOL_CALLS, row["id"])) if "tool_calls" in columns else []
-        asked = [{"role": "tool", "content": r["output"], "tool_call_id": r["tool_call_id"]} for r in results]
+        # A conversation's system prompt is sent once, unless it changes.
+        told = system and {"role": "system", "content": system}
+        asked = [told] if told and told not in before else []
+        asked += [{"role": "tool", "content": r["output"], "tool_call_id": r["tool_call_id"]} for r in results]
         asked += [{"role": "user", "content": prompt}] if prompt else []
         said = {"role": "assistant", "content": row.get("response")}
         said |= {"tool_calls": [parts.tool_call(call) for call in calls]} if calls else {}
         yield {
             "llm": "response",
             **row,
-            "messages": [*([{"role": "system", "content": system}] if system else []), *before, *asked],
+            "messages": [*before, *asked],
             "answer": said,
             "tools": list(tables.rows(_RESPONSE_TOOLS, row["id"])) if "tool_responses" in columns else [],
             "schema": _schema(tables, row.get("schema_id")),

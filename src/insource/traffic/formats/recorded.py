@@ -65,6 +65,8 @@ class Recorded:
     """What to do where it lacks its request or its answer, as a sentence."""
     made: Exchange | None = None
     """An exchange of insource's own, with fields that no other tool knows."""
+    exported: bool = False
+    """`made` was written by insource itself: whatever it lacks, it lacked in that log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +84,8 @@ def to_exchange(call: Recorded, *, id: str, number: int) -> Exchange | Lacking:
     """`number` is the record's place in its file: it stands for a time that is not known (see log_line.py)."""
     made = call.made
     request, response = (call.request, call.response) if made is None else (made.request, made.response)
-    if made is not None and call.endpoint not in ("", CHAT_ENDPOINT):
-        # What the gateway recorded of another endpoint comes back as it was.
+    if made is not None and (call.exported or call.endpoint not in ("", CHAT_ENDPOINT)):
+        # It comes back as it was, also a body of another dialect that the gateway recorded.
         empty = not made.request and not is_answered(made)
         return Lacking(what="messages", reason="its request is empty") if empty else replace(made, id=id)
     if request is None:

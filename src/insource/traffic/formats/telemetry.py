@@ -21,6 +21,7 @@ _NEXT = (
     "Let the instrumentation capture message content "
     "(OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true), and export again."
 )
+_WITHIN = ("resourceSpans", "scopeSpans", "spans", "resourceLogs", "scopeLogs", "logRecords")
 _ASKED = ("gen_ai.input.messages", "gen_ai.prompt", "llm.input_messages", "ai.prompt.messages", "ai.prompt")
 _SAID = ("gen_ai.output.messages", "gen_ai.completion", "llm.output_messages", "ai.response.text", "ai.response.object")
 _SETTINGS = (
@@ -57,8 +58,7 @@ class TelemetryReader:
 
 
 def _spans(record: JsonObject) -> Iterator[JsonObject]:
-    within = [name for name in ("resourceSpans", "scopeSpans", "spans", "resourceLogs", "scopeLogs", "logRecords")]
-    nested = [inner for name in within for inner in items(record.get(name)) if isinstance(inner, dict)]
+    nested = [inner for name in _WITHIN for inner in items(record.get(name)) if isinstance(inner, dict)]
     if not nested:
         yield record
     for inner in nested:
@@ -68,7 +68,9 @@ def _spans(record: JsonObject) -> Iterator[JsonObject]:
 def _call(span: JsonObject) -> Recorded | None:
     """None: it is no call to a model."""
     said = _attributes(span)
-    kind = str(get(said, "gen_ai.operation.name", "openinference.span.kind", "llm.request.type", "ai.operationId") or "")
+    kind = str(
+        get(said, "gen_ai.operation.name", "openinference.span.kind", "llm.request.type", "ai.operationId") or ""
+    )
     inner = kind.startswith("ai.") and kind.endswith((".doGenerate", ".doStream"))
     if kind and not inner and kind.lower() not in _CALLS:
         return None
@@ -133,7 +135,7 @@ def _plain(value: Any) -> Any:
     """An OTLP AnyValue as the value that it wraps."""
     if not isinstance(value, dict) or len(value) != 1:
         return value
-    (kind, inner), = value.items()
+    ((kind, inner),) = value.items()
     if kind == "arrayValue":
         return [_plain(item) for item in items(get(inner, "values"))]
     if kind == "kvlistValue":

@@ -149,13 +149,16 @@ class _Import:
 
     def file(self, source: LogSource, reader: FileReader, readers: Sequence[Reader]) -> None:
         """Takes what a file holds, or says why it is refused."""
-        taken, met, waiting = 0, 0, len(self._halves)
+        answered = kept = taken = met = 0
+        waiting = len(self._halves)
         found = reader.read(source.records)
         self.report.files += 1
         while some := list(islice(found, _BATCH)):
-            good = sum(self._is_taken(one) for one in some)
-            taken, met = taken + good, met + len(some)
-            if met == len(some) and good * 2 < met:
+            answered += sum(isinstance(one, Exchange) and is_answered(one) for one in some)
+            kept += sum(isinstance(one, Exchange) for one in some)
+            taken = kept if self._without_answers else min(kept, answered + reader.exported)
+            met += len(some)
+            if met == len(some) and taken * 2 < met:
                 break  # the first records: most of them are nothing, so the file is something else
             self._take(some)
             self._progress("Importing", source.file.done_bytes, source.file.size_bytes)
@@ -188,9 +191,6 @@ class _Import:
         step = batch.NO_ANSWERS if asked else batch.NO_REQUESTS
         name = self._with_halves[0] if self._with_halves else "batch"
         self.refused.append(Refused(name=name, reason=f"holds {waiting:,} {what}", next_step=step))
-
-    def _is_taken(self, found: Exchange | BadLine) -> bool:
-        return isinstance(found, Exchange) and (self._without_answers or is_answered(found))
 
     def _take(self, some: list[Exchange | BadLine]) -> None:
         report = self.report

@@ -130,7 +130,7 @@ def _stream(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
     """A member's bytes; one in Zstandard as it is packed, because LogFile unpacks it."""
     if info.compress_type != _ZSTANDARD:
         return archive.open(info)
-    packed = tempfile.SpooledTemporaryFile(max_size=16 * _PIECE_BYTES)
+    packed = tempfile.SpooledTemporaryFile(max_size=16 * _PIECE_BYTES)  # noqa: SIM115 - closed with its LogFile
     with Path(cast("str", archive.filename)).open("rb") as raw:
         raw.seek(info.header_offset)
         header = raw.read(_LOCAL_HEADER_BYTES)
