@@ -24,6 +24,8 @@ _ASKED = (
     *("My order came early", "Lovely hotel staff", "The room was dirty", "Terrible delay at check in"),
     *("It broke after a week", "Rude support agent", "Cold soup again", "Never buying this"),
 )
+_BY_LLM = ("I loved the film", "Great service today", "The room was dirty", "Terrible delay")
+"""The four reviews of its database, three times."""
 _TRUE = ("positive",) * 6 + ("negative",) * 6
 SEPTEMBER = datetime(2026, 9, 1, 10, tzinfo=UTC)
 NOVEMBER = datetime.fromtimestamp(1731000000, UTC)
@@ -36,6 +38,8 @@ class Case:
 
     rules: str = RULES
     """What precedes the review, in the system prompt or before the review itself."""
+    asked: tuple[str, ...] = _ASKED
+    true: tuple[str, ...] = _TRUE
     answers: bool = True
     labels: bool = False
     start: datetime | None = None
@@ -62,7 +66,13 @@ TAKEN = {
     "litellm_spendlogs_messages.jsonl": _LITELLM,
     "litellm_spendlogs_proxyreq.jsonl": _LITELLM,
     "litellm_standard_logging.jsonl": replace(_LITELLM, start=datetime.fromtimestamp(1766000000.5, UTC), step=MINUTE),
-    "llm_logs.db": Case(start=datetime(2026, 11, 30, 11, 55, 53, tzinfo=UTC), step=timedelta(0), tokens=None),
+    "llm_logs.db": Case(
+        asked=_BY_LLM * 3,
+        true=("positive", "positive", "negative", "negative") * 3,
+        start=datetime(2026, 11, 30, 11, 55, 53, tzinfo=UTC),
+        step=timedelta(0),
+        tokens=None,
+    ),
     "messages_and_output.jsonl": Case(tokens=None),
     "messages_and_response.jsonl": Case(start=SEPTEMBER, latency_seconds=0.512),
     "mitmproxy.har": Case(start=SEPTEMBER, latency_seconds=0.5),
@@ -114,11 +124,11 @@ def test_a_file_is_taken_whole(names: str, shared_cases: Path) -> None:
     case, found = TAKEN[names], _imported(shared_cases, names)
     for at, exchange in enumerate(found):
         texts = "\n".join(chat.content_text(message["content"]) for message in chat.messages(exchange.request))
-        assert _ASKED[at] in texts
+        assert case.asked[at] in texts
         assert case.rules in texts
         assert exchange.endpoint == CHAT_ENDPOINT
-        assert chat.answer_or_calls(exchange.response) == (_TRUE[at] if case.answers else None)
-        assert exchange.reference == (_TRUE[at] if case.labels else None)
+        assert chat.answer_or_calls(exchange.response) == (case.true[at] if case.answers else None)
+        assert exchange.reference == (case.true[at] if case.labels else None)
         assert chat.usage_tokens(exchange.response) == case.tokens
         assert (exchange.cost_usd if exchange.cost_source == "recorded" else None) == pytest.approx(case.cost_usd)
         if case.latency_seconds is not None:

@@ -7,11 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from insource.config import Settings
+from insource.core.errors import BadInput
 from insource.core.fakes import FakeClock, FakeDetector
 from insource.core.ports import ExchangeFilter
-from insource.core.values import Exchange
+from insource.core.values import CHAT_ENDPOINT, Exchange
+from insource.traffic.formats.recorded import is_answered
+from insource.wire import chat
+from insource.workflows.prove.import_traffic import import_traffic
 from insource.workflows.services import Services
 from tests.fakes.scans import ScanHere
+
+
+_SURPRISES = ("AttributeError", "TypeError", "KeyError", "IndexError", "AssertionError")
 
 
 class HeldExchanges:
@@ -48,3 +55,27 @@ def written(folder: Path, files: tuple[bytes, ...]) -> list[Path]:
     for path, data in zip(paths, files, strict=True):
         path.write_bytes(data)
     return paths
+
+
+def import_or_refuse(folder: Path, files: tuple[bytes, ...]) -> list[Exchange]:
+    """What an import of anything must keep to: it ends with exchanges that ask and answer something, or with an error
+    that says what to do; no reader meets what it did not expect."""
+    store = HeldExchanges()
+    try:
+        report = import_traffic(services_over(store), written(folder, files))
+    except BadInput as error:
+        assert error.next_step
+        return []
+    assert report.added == len(store.held)
+    assert not [line for line in report.bad if any(name in line.reason for name in _SURPRISES)]
+    for exchange in store.held.values():
+        if exchange.endpoint == CHAT_ENDPOINT:
+            assert any(_says(message) for message in chat.messages(exchange.request)), exchange
+        assert is_answered(exchange) or exchange.metadata.get("no_answer"), exchange
+    answered = [exchange for exchange in store.held.values() if is_answered(exchange)]
+    assert len(answered) * 2 >= len(store.held), "an import that is mostly empty fails"
+    return list(store.held.values())
+
+
+def _says(message: dict[str, Any]) -> bool:
+    return bool(message.get("content")) or bool(message.get("tool_calls"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from insource.core.values import CHAT_ENDPOINT, Exchange
 from insource.wire import chat
 from insource.workflows.prove.import_traffic import import_traffic
 from tests.logs import batches, databases, evaluations, telemetry, texts, tools
-from tests.logs.importing import HeldExchanges, services_over, written
+from tests.logs.importing import HeldExchanges, import_or_refuse, services_over, written
+from tests.logs.mutations import mutate
 from tests.logs.sample import ASKED, RULES, Sample, Wanted
 
 SAMPLES = (
@@ -89,3 +91,17 @@ def test_a_tool_that_llm_declared_is_kept(tmp_path: Path) -> None:
     (turn,) = _held("llm turns", tmp_path)
     declared = {"name": "weather", "description": "now", "parameters": {"type": "object"}}
     assert turn.request["tools"] == [{"type": "function", "function": declared}]
+
+
+def test_no_mutation_is_taken_wrongly(tmp_path: Path) -> None:
+    rng = random.Random()
+    seed = rng.random()
+    rng.seed(seed)
+    taken = 0
+    for _ in range(300):
+        sample = rng.choice(SAMPLES)
+        try:
+            taken += bool(import_or_refuse(tmp_path, tuple(mutate(data, rng) for data in sample.files)))
+        except Exception as error:
+            raise AssertionError(f"a mutation of {sample.name!r}, seed {seed}") from error
+    assert taken > 30

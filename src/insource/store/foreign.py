@@ -16,6 +16,8 @@ from insource.core.values import JsonObject
 
 MAGIC = b"SQLite format 3\x00"
 _PAGE = 200
+_FAULTS = (sqlite3.Error, UnicodeError)
+"""Names in a damaged file may be no text at all."""
 
 
 class ForeignTables:
@@ -28,7 +30,7 @@ class ForeignTables:
         try:
             self._connection = self._open(path)
             self.columns: Mapping[str, tuple[str, ...]] = self._columns()
-        except (sqlite3.Error, OSError) as error:
+        except (*_FAULTS, OSError) as error:
             self._stack.close()
             raise _unreadable(path, error) from error
 
@@ -61,7 +63,7 @@ class ForeignTables:
             cursor = self._connection.execute(query, values)
             while page := cursor.fetchmany(_PAGE):
                 yield from ({key: row[key] for key in row.keys()} for row in page)  # noqa: SIM118 - a Row is no mapping
-        except sqlite3.Error as error:
+        except _FAULTS as error:
             raise _unreadable(self._path, error) from error
 
     def __enter__(self) -> Self:

@@ -317,7 +317,10 @@ def _delimiter(lines: list[str]) -> str | None:
     header has."""
     counts = {mark: lines[0].count(mark) for mark in _DELIMITERS}
     best = max(counts, key=lambda mark: counts[mark])
-    cells = next(csv.reader([lines[0]], delimiter=best), [])
+    try:
+        cells = next(csv.reader([lines[0]], delimiter=best), [])
+    except csv.Error:
+        return None
     named = all(0 < len(cell.strip()) <= 64 and cell.strip()[0] not in "{[" for cell in cells)
     if len(cells) < 2 or len(set(cells)) < len(cells) or not named or len(lines) < 2:
         return None
