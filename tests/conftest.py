@@ -55,6 +55,15 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """Cases that went wrong, beside the real data; tests that use them carry the mark `data`."""
+    cases = _DATA.parent / "cases"
+    if not cases.is_dir():
+        pytest.skip("skipped: shared cases not found (set INSOURCE_DATA)")
+    return cases
+
+
+@pytest.fixture(scope="session")
 def default_model_path() -> Path:
     """The default model's GGUF, pulled by `make test` beforehand; tests that use it carry the mark `engine`."""
     try:

@@ -48,7 +48,10 @@ def load(group: str, name: str) -> Any:
     Raises UsageError for an unknown name, for one that two packages register, and for a package that can't be loaded;
     one that says itself what it lacks is left to say it.
     """
-    points = list(entry_points(group=f"insource.{group}", name=name))
+    return _loaded(group, name, list(entry_points(group=f"insource.{group}", name=name)))
+
+
+def _loaded(group: str, name: str, points: list[EntryPoint]) -> Any:
     kind = group.rstrip("s")
     if not points:
         known = ", ".join(names(group)) or "none"
@@ -76,7 +79,10 @@ def load(group: str, name: str) -> Any:
 
 def load_all(group: str) -> list[Any]:
     """Every registered object of a group, in the order of their names."""
-    return [load(group, name) for name in names(group)]
+    points: dict[str, list[EntryPoint]] = {}
+    for point in entry_points(group=f"insource.{group}"):  # once: a look-up reads the metadata of every package
+        points.setdefault(point.name, []).append(point)
+    return [_loaded(group, name, points[name]) for name in sorted(points)]
 
 
 def _package(point: EntryPoint) -> str:

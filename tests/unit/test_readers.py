@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from insource import plugins
 from insource.core.errors import BadInput
 from insource.core.values import CHAT_ENDPOINT, Exchange, Marks, Route
+from insource.traffic import containers
 from insource.traffic import readers as readers_module
+from insource.traffic.containers import BadLine, json_lines
 from insource.traffic.lines import LogFile
 from insource.traffic.log_line import BadField, LineParser, decode, encode, to_line
-from insource.traffic.readers import BadLine, InsourceReader, OpenAIReader, Reader
+from insource.traffic.readers import FileReader, Halves, Reader
+from insource.wire.chat import answer_text
 
 ANY_TEXT = st.text(st.characters(), max_size=20)
 JSON_VALUE = st.recursive(
@@ -32,8 +37,16 @@ ONCE_METADATA = st.fixed_dictionaries(
     {}, optional={"shadow_of": ANY_TEXT, "incomplete": ANY_TEXT, "escalated": st.just(True)}
 )
 UPSTREAM = ANY_TEXT | st.sampled_from(["provider:openai", "engine:llamacpp"])
+PAIR = b'{"request": {"messages": [{"role": "user", "content": "x"}]}, "response": {"choices": []}}'
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-READERS: list[Reader] = [InsourceReader(), OpenAIReader()]
+ALL: list[Reader] = plugins.load_all("readers")
+
+
+def read(lines: list[bytes], readers: list[Reader] = ALL) -> list[Exchange | BadLine]:
+    """The records of a file of JSON lines, those too that wait for the other half of their call."""
+    with closing(Halves()) as halves:
+        reader = FileReader(readers, halves)
+        return [*reader.read(json_lines(lines)), *reader.left_over()]
 
 
 @st.composite
@@ -131,12 +144,10 @@ def test_fields_that_hold_something_else_are_named(fields: dict[str, Any]) -> No
 
 @UNTIMED
 @given(st.lists(st.binary(max_size=60) | JSON_VALUE.map(lambda value: json.dumps(value).encode()), max_size=5))
-@pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
-def test_no_line_brings_a_reader_down(reader: Reader, lines: list[bytes]) -> None:
-    records = list(reader.read(lines))
+def test_no_line_brings_the_readers_down(lines: list[bytes]) -> None:
+    records = read(lines)
     assert all(isinstance(record, Exchange | BadLine) for record in records)
     assert len(records) == sum(1 for line in lines if line.strip())
-    reader.sniff(lines)
 
 
 KEYS = [
@@ -165,13 +176,14 @@ KEYS = [
 
 @UNTIMED
 @given(st.lists(st.dictionaries(st.sampled_from(KEYS), JSON_VALUE, max_size=6), max_size=4))
-@pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
-def test_no_field_brings_a_reader_down_and_no_line_vanishes(reader: Reader, lines: list[dict[str, Any]]) -> None:
+def test_no_field_brings_the_readers_down_and_no_line_vanishes(lines: list[dict[str, Any]]) -> None:
     raw = [json.dumps(line).encode() for line in lines]
-    records = list(reader.read(raw))
+    records = read(raw)
     joined = sum("custom_id" in line for line in lines) // 2
     assert len(lines) - joined <= len(records) <= len(lines)
-    assert records == list(reader.read(raw)), "the same lines give the same records"
+    assert records == read(raw), "the same lines give the same records"
+    broken = [record for record in records if isinstance(record, BadLine) and "Error" in record.reason]
+    assert not broken, "a reader met something that it did not expect"
 
 
 @pytest.mark.parametrize(
@@ -184,65 +196,66 @@ def test_no_field_brings_a_reader_down_and_no_line_vanishes(reader: Reader, line
     ],
     ids=["nested", "deep objects", "huge number", "infinite"],
 )
-@pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
-def test_hostile_lines_are_bad_lines(reader: Reader, line: bytes) -> None:
-    (bad,) = reader.read([line])
+def test_hostile_lines_are_bad_lines(line: bytes) -> None:
+    (bad,) = read([line])
     assert isinstance(bad, BadLine)
     assert len(bad.excerpt) <= 80
 
 
 def test_an_excerpt_can_be_shown() -> None:
-    (bad,) = InsourceReader().read([b"\x1b[31m\x00 \xff <script>"])
+    (bad,) = read([b"\x1b[31m\x00 \xff <script>"])
     assert isinstance(bad, BadLine)
     assert bad.excerpt.isprintable()
 
 
 def test_a_line_over_the_limit_is_a_bad_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers_module, "LONGEST_LINE_BYTES", 2**20)
+    monkeypatch.setattr(containers, "LONGEST_LINE_BYTES", 2**20)
     line = b'{"request": {"x": "' + b"y" * 2**20 + b'"}}'
-    first, second = InsourceReader().read([line, b'{"request": {}}'])
+    first, second = read([line, PAIR])
     assert isinstance(first, BadLine)
     assert first.reason == "it is longer than 1 MiB"
     assert isinstance(second, Exchange)
 
 
 def test_equal_lines_without_ids_stay_as_many_as_they_are() -> None:
-    line = b'{"request": {"messages": []}, "reference": "a"}'
-    ids = [record.id for record in InsourceReader().read([line] * 3) if isinstance(record, Exchange)]
+    line = b'{"request": {"messages": [{"role": "user", "content": "x"}]}, "reference": "a"}'
+    ids = [record.id for record in read([line] * 3) if isinstance(record, Exchange)]
     assert len(set(ids)) == 3
-    other = [record.id for record in InsourceReader().read([b"", b" ", *[line] * 2]) if isinstance(record, Exchange)]
+    other = [record.id for record in read([b"", b" ", *[line] * 2]) if isinstance(record, Exchange)]
     assert other == ids[:2], "the id depends on the content, not on the place"
 
 
+def _halves(text: str, key: str = "request-1") -> list[bytes]:
+    asked = {"custom_id": key, "body": {"messages": [{"role": "user", "content": text}]}}
+    answer = {"choices": [{"message": {"role": "assistant", "content": text.upper()}}]}
+    answered = {"custom_id": key, "response": {"status_code": 200, "body": answer}}
+    return [json.dumps(half).encode() for half in (asked, answered)]
+
+
 def test_custom_ids_of_two_batches_do_not_collide() -> None:
-    def id_of(text: str) -> str:
-        line = {"custom_id": "request-1", "body": {"x": text}, "response": {"status_code": 200, "body": {}}}
-        (record,) = OpenAIReader().read([json.dumps(line).encode()])
-        assert isinstance(record, Exchange)
-        return record.id
-
-    assert id_of("one") != id_of("two")
+    (one,), (two,) = read(_halves("one")), read(_halves("two"))
+    assert isinstance(one, Exchange)
+    assert isinstance(two, Exchange)
+    assert one.id != two.id
+    assert read(_halves("one")[::-1]) == [one], "in whichever order they come"
 
 
-def test_waiting_halves_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers_module, "_MOST_UNPAIRED_BYTES", 100)
-    halves = [json.dumps({"custom_id": f"q{number}", "body": {}}).encode() for number in range(5)]
-    records = list(OpenAIReader().read(halves))
-    assert [type(record).__name__ for record in records].count("BadLine") == 2
-    assert len(records) == 5
+def test_a_custom_id_of_two_requests_joins_neither() -> None:
+    (asked, answered), (other, _) = _halves("one"), _halves("two")
+    records = read([asked, other, answered])
+    assert all(isinstance(record, BadLine) and "comes twice" in record.reason for record in records)
 
 
-def test_sniffing_tells_the_formats_apart() -> None:
-    own = b'{"id": "1", "created": "2026-01-01T00:00:00Z", "request": {}, "response": null}'
-    openai = [
-        b'{"request": {"messages": []}, "response": {}}',
-        b'{"messages": []}',
-        b'{"custom_id": "a", "response": {"body": {}}}',
-    ]
-    for lines, expected in [([own], [True, True]), *[([line], [False, True]) for line in openai]]:
-        assert [reader.sniff([b"", b"broken", *lines]) for reader in READERS] == expected
-    for foreign in (b'{"prompt": "x"}', b"a,b,c", b"", b"[1]"):
-        assert [reader.sniff([foreign]) for reader in READERS] == [False, False]
+def test_halves_that_wait_spill_to_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers_module, "_SPILL_BYTES", 100)
+    asked, answered = zip(*(_halves(f"text {n}", f"q{n}") for n in range(50)), strict=True)
+    records = read([*asked, *answered])
+    assert [chat_answer(record) for record in records] == [f"TEXT {n}" for n in range(50)]
+
+
+def chat_answer(record: Exchange | BadLine) -> str | None:
+    assert isinstance(record, Exchange)
+    return answer_text(record.response)
 
 
 # ------------------------------------------------------------------------------------------------------ files

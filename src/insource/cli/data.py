@@ -5,50 +5,90 @@ from __future__ import annotations
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from insource.cli.options import JsonOption, QuietOption
+from insource.cli.output import Output
 from insource.cli.session import session
+
+if TYPE_CHECKING:
+    from insource.workflows.prove.import_traffic import ImportReport
 
 log_app = typer.Typer(help="The exchange log.", no_args_is_help=True)
 
 
 def import_log(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines, gzipped or not.")],
-    format: Annotated[str | None, typer.Option(help="insource or openai; default: found out from the file.")] = None,
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Logs: files, folders, archives, or - for standard input.")
+    ],
+    format: Annotated[str | None, typer.Option(help="Read only this format; default: found out from the file.")] = None,
+    map: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map", metavar="FIELD=COLUMN,...", help="Where the fields are, as prompt=question,answer=reply."
+        ),
+    ] = None,
+    without_answers: Annotated[
+        bool, typer.Option("--without-answers", help="Also take logs whose requests have no answers.")
+    ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Import recorded traffic into the exchange log. Importing the same file again adds nothing."""
+    """Import recorded traffic into the exchange log. Importing the same files again adds nothing."""
     from insource.workflows.prove.import_traffic import import_traffic
 
     with session(as_json=as_json, quiet=quiet) as (services, out):
         with out.progress() as progress:
-            report = import_traffic(services, file, format=format, progress=progress)
-        if as_json:
-            bad = [{"line": line.line_number, "reason": line.reason} for line in report.bad]
-            out.data(
-                {
-                    "read": report.read,
-                    "added": report.added,
-                    "already_there": report.already_there,
-                    "bad": bad,
-                    "bad_lines": report.bad_lines,
-                }
+            report = import_traffic(
+                services, files, format=format, map=map or (), without_answers=without_answers, progress=progress
             )
-            return
-        out.text(
-            f"{report.added:,} exchanges added, {report.already_there:,} were already there ({report.format} format)."
-        )
-        if report.bad_lines:
-            out.say(f"{report.bad_lines:,} lines could not be read and were left out:")
-            for line in report.bad:
-                out.say(f"  line {line.line_number}: {line.reason}")
-            # What could be read is in the log; the exit code says that not everything was.
+        if as_json:
+            out.data(_import_json(report))
+        else:
+            _say_import(report, out)
+        # What could be read is in the log; the exit code says that not everything was.
+        if report.bad_lines or any(not one.optional for one in report.refused):
             raise typer.Exit(3)
-        out.say("Next: insource tasks")
+        if not as_json:
+            out.say("Next: insource tasks")
+
+
+def _import_json(report: ImportReport) -> dict[str, Any]:
+    return {
+        "read": report.read,
+        "added": report.added,
+        "already_there": report.already_there,
+        "formats": report.format,
+        "without_messages": report.without_messages,
+        "without_answer": report.without_answer,
+        "truncated": report.truncated,
+        "conflicting": report.conflicting,
+        "unknown": report.unknown,
+        "bad": [{"line": line.line_number, "reason": line.reason} for line in report.bad],
+        "bad_lines": report.bad_lines,
+        "refused": [{"file": one.name, "reason": one.reason, "next_step": one.next_step} for one in report.refused],
+    }
+
+
+def _say_import(report: ImportReport, out: Output) -> None:
+    out.text(f"{report.added:,} exchanges added, {report.already_there:,} were already there ({report.format} format).")
+    for count, what in (
+        (report.without_answer, "have no answer: they count as traffic, not as evidence"),
+        (report.truncated, "were cut by the tool that recorded them: they count as traffic, not as evidence"),
+        (report.conflicting, "have the id of another exchange: kept under ids of their own"),
+        (report.without_messages, "records have no messages and were left out"),
+        (report.unknown, "records are of no known format and were left out"),
+    ):
+        if count:
+            out.say(f"{count:,} {what}.")
+    if report.bad_lines:
+        out.say(f"{report.bad_lines:,} lines could not be read and were left out:")
+        for line in report.bad:
+            out.say(f"  line {line.line_number}: {line.reason}")
+    for one in report.refused:
+        out.say(f"Left out: {one.name!r} {one.reason}. {one.next_step}")
 
 
 @log_app.command("prune")

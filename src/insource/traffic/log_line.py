@@ -8,6 +8,7 @@ estimated, and is written for them.
 Reading is generous with what strangers leave out and loses nothing of what they add:
 * no `id`: one made of the line's content and of how often the same content came before it in the file, so that a
   second import of the file adds nothing, and repeated requests stay as many as they were;
+* `created` as Unix seconds or milliseconds too;
 * no `created`: the response's own `created` (Unix seconds), else 1970-01-01 plus the line's number in seconds. Not the
   time of the import: verdicts must repeat;
 * no `reference_kind` beside a reference: `label`;
@@ -40,6 +41,8 @@ from insource.wire import json_text
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_ID = 200
+_LEAST_MILLISECONDS = 1e11
+"""A Unix time from here on is one in milliseconds: in seconds it would be the year 5138."""
 _REFERENCE_KINDS = ("hosted", "label", "feedback")
 _ASKED_AND_ANSWERED = frozenset({"id", "created", "request", "response", "status", "route", "endpoint"})
 _MEASURED = frozenset({"latency_seconds", "cost_usd", "cost_estimated", "cost_source", "incomplete", "marks"})
@@ -115,16 +118,18 @@ def decode(line: bytes) -> JsonObject:
 def _decode_rest(line: bytes, reason: str) -> Any:
     """Lone surrogates are valid JSON that msgspec refuses; numbers without a finite value are refused here too."""
     try:
-        return json.loads(line, parse_constant=_refuse, parse_float=_finite)
+        return json.loads(line, parse_constant=refuse_constant, parse_float=finite)
     except (ValueError, RecursionError):
         raise BadField(f"it is not JSON: {reason}") from None
 
 
-def _refuse(constant: str) -> Any:
+def refuse_constant(constant: str) -> Any:
+    """For a parser of JSON: NaN and the infinities are none."""
     raise ValueError(constant)
 
 
-def _finite(digits: str) -> float:
+def finite(digits: str) -> float:
+    """For a parser of JSON: a number without a finite value is refused."""
     number = float(digits)
     if not math.isfinite(number):
         raise ValueError(digits)
@@ -132,42 +137,25 @@ def _finite(digits: str) -> float:
 
 
 class LineParser:
-    """Turns the decoded lines of one file into exchanges. Holds how often each content without an id was seen."""
+    """Turns the decoded lines of one file into exchanges."""
+
+    def __init__(self) -> None:
+        self._ids = ContentIds()
+
+    def parse(self, line: JsonObject, *, line_number: int) -> Exchange:
+        """Raises BadField."""
+        id = valid_id(line["id"]) if line.get("id") is not None else self._ids.of(line)
+        return parse(line, id=id, line_number=line_number)
+
+
+class ContentIds:
+    """Ids for records that bring none: of the content, and of how often it came before in the file."""
 
     def __init__(self) -> None:
         self._seen: dict[bytes, int] = {}
 
-    def parse(self, line: JsonObject, *, line_number: int) -> Exchange:
-        """Raises BadField."""
-        request = _object(line, "request")
-        if request is None:
-            raise BadField("it has no request" if "request" not in line else "its request is null")
-        id = _id(line["id"]) if line.get("id") is not None else self._content_id(line)
-        line = _as_written_today(line)
-        response = _object(line, "response")
-        reference = _reference(line)
-        return Exchange(
-            id=id,
-            created=_created(line, response, line_number),
-            request=request,
-            response=response,
-            status=_status(line),
-            latency_seconds=_amount(line, "latency_seconds"),
-            cost_usd=_amount(line, "cost_usd"),
-            cost_source=_cost_source(line),
-            reference=reference,
-            reference_kind=_reference_kind(line, reference),
-            reference_correct=_flag(line, "reference_correct"),
-            private_kinds=_private_kinds(line),
-            route=_value(line, "route", Route),
-            metadata=_metadata(line),
-            endpoint=_text(line, "endpoint") or CHAT_ENDPOINT,
-            incomplete=_text(line, "incomplete"),
-            marks=_value(line, "marks", Marks) or Marks(),
-        )
-
-    def _content_id(self, line: JsonObject) -> str:
-        key = bytes.fromhex(sha256_hex(canonical_json(line)))[:16]
+    def of(self, content: Any) -> str:
+        key = bytes.fromhex(sha256_hex(canonical_json(content)))[:16]
         times = self._seen[key] = self._seen.get(key, 0) + 1
         return "line-" + (key.hex() if times == 1 else sha256_hex(key + str(times).encode())[:32])
 
@@ -192,7 +180,37 @@ def _once_metadata(metadata: JsonObject) -> JsonObject:
     return {name: metadata[name] for name, kind in _ONCE_METADATA.items() if isinstance(metadata.get(name), kind)}
 
 
-def _id(value: Any) -> str:
+def parse(line: JsonObject, *, id: str, line_number: int) -> Exchange:
+    """Raises BadField."""
+    request = _object(line, "request")
+    if request is None:
+        raise BadField("it has no request" if "request" not in line else "its request is null")
+    line = _as_written_today(line)
+    response = _object(line, "response")
+    reference = _reference(line)
+    return Exchange(
+        id=id,
+        created=_created(line, response, line_number),
+        request=request,
+        response=response,
+        status=_status(line),
+        latency_seconds=_amount(line, "latency_seconds"),
+        cost_usd=_amount(line, "cost_usd"),
+        cost_source=_cost_source(line),
+        reference=reference,
+        reference_kind=_reference_kind(line, reference),
+        reference_correct=_flag(line, "reference_correct"),
+        private_kinds=_private_kinds(line),
+        route=_value(line, "route", Route),
+        metadata=_metadata(line),
+        endpoint=_text(line, "endpoint") or CHAT_ENDPOINT,
+        incomplete=_text(line, "incomplete"),
+        marks=_value(line, "marks", Marks) or Marks(),
+    )
+
+
+def valid_id(value: Any) -> str:
+    """Raises BadField."""
     number = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18
     text = str(value) if number else value
     if not isinstance(text, str):
@@ -210,13 +228,17 @@ def _created(line: JsonObject, response: JsonObject | None, line_number: int) ->
         if isinstance(value, str):
             moment = datetime.fromisoformat(value)
             return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) >= _LEAST_MILLISECONDS:
+            return _from_unix(value / 1000)
         if value is not None:
             return _from_unix(value)
         stated = (response or {}).get("created")
         if isinstance(stated, int | float) and not isinstance(stated, bool) and stated > 0:
             return _from_unix(stated)
     except (ValueError, OverflowError):
-        raise BadField(f"its created {_short(value)} is not a time (ISO 8601, or seconds since 1970)") from None
+        raise BadField(
+            f"its created {_short(value)} is not a time (ISO 8601, or seconds or milliseconds since 1970)"
+        ) from None
     return _EPOCH + timedelta(seconds=line_number)
 
 

@@ -1,57 +1,55 @@
-"""Readers of logs that others wrote: lines in, exchanges out. Nothing in a line is ever executed.
+"""Readers of logs that others wrote: records in, exchanges out. Nothing in a record is ever executed.
 
-A reader is any object with the three members of `Reader`, registered in the entry point group `insource.readers`. The
-two here read insource's own log line and the forms of OpenAI-style JSON lines:
-
-* `{"request": {…}, "response": {…}}`, with any field of insource's log line beside them;
-* batch files: input `{"custom_id", "body": {…}}` and output `{"custom_id", "response": {"status_code", "body"}}`, on
-  one line or on two of one file, in any order;
-* stored completions: a chat completion with the `messages` that it answers;
-* fine-tuning examples `{"messages": […]}`: the last message, if it is the assistant's, is the answer.
+A reader is any object with the members of `Reader`, registered in the entry point group `insource.readers`. It knows
+one format's records by their whole shape, and says which call each tells of; what becomes of it is checked in one
+place (formats/recorded.py). Records of several formats may stand in one file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, Protocol, cast
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 from insource.core.values import Exchange, JsonObject
-from insource.traffic.lines import LONGEST_LINE_BYTES
-from insource.traffic.log_line import BadField, LineParser, decode
+from insource.traffic.containers import BadLine, Record, bad, inner
+from insource.traffic.formats import batch
+from insource.traffic.formats.recorded import Lacking, Recorded, is_answered, to_exchange
+from insource.traffic.log_line import BadField, ContentIds, parse, valid_id
+from insource.wire import json_text
 
-_EXCERPT_CHARACTERS = 80
-_MOST_UNPAIRED_BYTES = 256 * 2**20
-"""Halves of batch exchanges that wait for the other half."""
-_OWN_FIELDS = frozenset({"created", "latency_seconds", "cost_usd", "reference", "metadata"})
-_COMPLETION_FIELDS = frozenset(
-    {"id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier", "request_id"}
-)
-"""Of a stored completion; everything else on such a line is what was asked."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadLine:
-    """A line that is no exchange."""
-
-    line_number: int
-    """From 1, as editors count."""
-    reason: str
-    excerpt: str
-    """Its beginning, escaped so that it can be shown."""
+_OWN_FIELDS = frozenset({"created", "latency_seconds", "cost_usd", "reference", "reference_kind", "marks", "route"})
+_EXPORTED = frozenset({"id", "created", "request", "response", "latency_seconds", "cost_usd", "metadata"})
+"""What insource writes of every exchange."""
+_SHAPES = 256
+_KEPT_UNKNOWN = 20
+_SPILL_BYTES = 32 * 2**20
+"""Of waiting halves of batches in memory; more of them lie in a file that nobody else can open."""
 
 
 class Reader(Protocol):
     @property
     def name(self) -> str: ...
 
-    def sniff(self, first_lines: list[bytes]) -> bool:
-        """Whether a file that begins so is in this format."""
+    @property
+    def rank(self) -> int:
+        """Readers are asked in this order: 0 for a tool's own records, 1 for bodies of an API, 2 for bare texts."""
         ...
 
-    def read(self, lines: Iterable[bytes]) -> Iterator[Exchange | BadLine]:
-        """Deterministic: the same lines give the same exchanges, with the same ids and times."""
+    @property
+    def keys(self) -> frozenset[str]:
+        """What its records usually hold; for saying which format is nearest."""
+        ...
+
+    def recognises(self, record: JsonObject) -> bool:
+        """Whether a record has the shape of this format."""
+        ...
+
+    def read(self, record: JsonObject, outer: JsonObject) -> Iterable[Recorded | Lacking]:
+        """The calls that a record tells of; none for a record of something else. `outer` is what stands around it in
+        a document. Deterministic: equal records give equal calls."""
         ...
 
 
@@ -59,204 +57,234 @@ class InsourceReader:
     """insource's own log line."""
 
     name = "insource"
+    rank = 0
+    keys = _OWN_FIELDS | {"id", "request", "response", "metadata"}
 
-    def sniff(self, first_lines: list[bytes]) -> bool:
-        line = _first_object(first_lines)
-        return line is not None and isinstance(line.get("request"), dict) and not _OWN_FIELDS.isdisjoint(line)
+    def recognises(self, record: JsonObject) -> bool:
+        return isinstance(record.get("request"), dict) and not _OWN_FIELDS.isdisjoint(record)
 
-    def read(self, lines: Iterable[bytes]) -> Iterator[Exchange | BadLine]:
-        parser = LineParser()
-        for number, raw in _numbered(lines):
-            found = _read_line(number, raw, partial(parser.parse, line_number=number))
-            if found is not None:
-                yield found
-
-
-class OpenAIReader:
-    """OpenAI-style JSON lines; the forms are in the module's docstring."""
-
-    name = "openai"
-
-    def sniff(self, first_lines: list[bytes]) -> bool:
-        line = _first_object(first_lines)
-        return line is not None and _form(line) is not None
-
-    def read(self, lines: Iterable[bytes]) -> Iterator[Exchange | BadLine]:
-        parser = LineParser()
-        halves = _Halves()
-        for number, raw in _numbered(lines):
-            found = _read_line(number, raw, partial(_openai_exchange, parser, halves, half=_Half(number, raw)))
-            if found is not None:
-                yield found
-        yield from halves.left_over(parser)
+    def read(self, record: JsonObject, outer: JsonObject) -> Iterable[Recorded | Lacking]:
+        made = parse(record, id="", line_number=0)
+        yield Recorded(
+            request=made.request,
+            made=made,
+            id=None if record.get("id") is None else valid_id(record["id"]),
+            created=None if record.get("created") is None else made.created,
+            endpoint=str(record.get("endpoint") or ""),
+            exported=record.keys() >= _EXPORTED,
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class _Half:
-    """A line of a batch file, as it came."""
+class FileReader:
+    """Reads the records of one file; what waits for another file's is in `halves`."""
 
+    def __init__(self, readers: Sequence[Reader], halves: Halves) -> None:
+        self._readers = sorted(readers, key=lambda reader: (reader.rank, reader.name))
+        self._halves = halves
+        self._ids = ContentIds()
+        self._shapes: dict[frozenset[str], Reader] = {}
+        self._count = 0
+        self._at_path: dict[str, bool] = {}
+        self.formats: dict[str, int] = {}
+        """Name -> records of it."""
+        self.exported = 0
+        """Exchanges that insource itself wrote: taken with or without an answer."""
+        self.unknown: list[JsonObject] = []
+        """The first records of no known format."""
+        self.unshown = 0
+        """Records of no known format beyond those that came as bad lines."""
+        self.advice: Counter[str] = Counter()
+        """What to do about records that lack something, by how many it would help."""
+
+    def read(self, records: Iterable[Record | BadLine]) -> Iterator[Exchange | BadLine]:
+        beside = _Beside()
+        for record in records:
+            if isinstance(record, BadLine):
+                yield record
+                continue
+            for found in self._record(record):
+                if isinstance(found, BadLine) and found.what == "unknown" and record.path:
+                    beside.add(found)
+                else:
+                    yield found
+        # Lists beside the one that holds the calls (a document's settings, its totals) are no loss.
+        if not any(self._at_path.values()):
+            yield from beside.lines
+            self.unshown += beside.more
+
+    def _record(self, record: Record) -> Iterator[Exchange | BadLine]:
+        reader = self._reader(record.value)
+        if reader is not None:
+            self._at_path[record.path] = True
+            yield from self._calls(reader, record)
+            return
+        inside = [one for one in inner(record) if self._reader(one.value) is not None]
+        if inside:
+            for one in inside:
+                yield from self._record(one)
+            return
+        self._at_path.setdefault(record.path, False)
+        if len(self.unknown) < _KEPT_UNKNOWN:
+            self.unknown.append(record.value)
+        yield replace(bad(record.number, _excerpt(record), "it is of no known format"), what="unknown")
+
+    def _reader(self, record: JsonObject) -> Reader | None:
+        shape = frozenset(record)
+        known = self._shapes.get(shape)
+        if known is not None and known.recognises(record):
+            return known
+        found = next((reader for reader in self._readers if reader.recognises(record)), None)
+        if found is not None and len(self._shapes) < _SHAPES:
+            self._shapes[shape] = found
+        return found
+
+    def _calls(self, reader: Reader, record: Record) -> Iterator[Exchange | BadLine]:
+        self.formats[reader.name] = self.formats.get(reader.name, 0) + 1
+        try:
+            for part, call in enumerate(reader.read(record.value, record.outer)):
+                if isinstance(call, Lacking):
+                    yield self._lacking(call, record)
+                elif call.join is None:
+                    yield self._exchange(call, record, source=[record.value, part] if part else record.value)
+                else:
+                    whole = self._halves.join(call, reader, record)
+                    if whole is not None:
+                        yield self._exchange(whole.call, record, source=whole.source)
+        except Exception as error:  # a reader may be anybody's, and a record holds anything: the others go on
+            yield bad(record.number, _excerpt(record), error)
+
+    def _exchange(self, call: Recorded, record: Record, *, source: Any) -> Exchange | BadLine:
+        self._count += 1
+        id = self._ids.of(source) if call.id is None else _known_id(call.id, self._ids, source)
+        found = to_exchange(call, id=id, number=self._count if record.path else record.number)
+        if isinstance(found, Lacking):
+            return self._lacking(found, record)
+        self.exported += call.exported
+        if not is_answered(found) and call.next_step:
+            self.advice[call.next_step] += 1
+        return found
+
+    def _lacking(self, found: Lacking, record: Record) -> BadLine:
+        if found.next_step:
+            self.advice[found.next_step] += 1
+        line = bad(record.number, _excerpt(record), found.reason)
+        return replace(line, what=found.what, next_step=found.next_step)
+
+    def left_over(self) -> Iterator[Exchange | BadLine]:
+        """At the end of the last file: what still waits for the other half of its call."""
+        for half in self._halves.left_over():
+            (call, *_) = half.reader.read(half.record.value, half.record.outer)
+            if isinstance(call, Recorded):
+                yield self._exchange(replace(call, join=None), half.record, source=half.record.value)
+
+
+@dataclass(slots=True)
+class _Beside:
+    """The first unknown records of a document's lists, and how many more there are."""
+
+    lines: list[BadLine] = field(default_factory=list[BadLine])
+    more: int = 0
+
+    def add(self, line: BadLine) -> None:
+        if len(self.lines) < _KEPT_UNKNOWN:
+            self.lines.append(line)
+        else:
+            self.more += 1
+
+
+def _excerpt(record: Record) -> bytes:
+    return json_text.encode(record.value)[:200]
+
+
+def _known_id(id: str, ids: ContentIds, source: Any) -> str:
+    """The tool's own, unless no exchange may have it."""
+    try:
+        return valid_id(id)
+    except BadField:
+        return ids.of(source)
+
+
+# ------------------------------------------------------------------------------------------------- halves
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """A call whose halves met."""
+
+    call: Recorded
+    source: list[JsonObject]
+    """What was asked and what was answered, as they were recorded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Half:
+    """A record that waits, as it was."""
+
+    reader: Reader
+    record: Record
+    asks: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Of a half in the file of those that wait."""
+
+    reader: Reader
     number: int
-    raw: bytes
+    asks: bool
+    start: int
+    size: int
 
 
-def _openai_exchange(parser: LineParser, halves: _Halves, line: JsonObject, *, half: _Half) -> Exchange | None:
-    """None: half of a batch exchange whose other half has not come yet."""
-    form = _form(line)
-    if form is None:
-        raise BadField("it has neither a request, nor messages, nor a custom_id with a body or a response")
-    whole = halves.join(line, half) if form is _batch else form(line)
-    return None if whole is None else parser.parse(whole, line_number=half.number)
-
-
-# --------------------------------------------------------------------------------------- the forms, as log lines
-
-
-def _form(line: JsonObject) -> Callable[[JsonObject], JsonObject] | None:
-    if "custom_id" in line and ("body" in line or "response" in line or "error" in line):
-        return _batch
-    if isinstance(line.get("request"), dict):
-        return _pair
-    if isinstance(line.get("messages"), list):
-        return _stored if isinstance(line.get("choices"), list) else _example
-    return None
-
-
-def _pair(line: JsonObject) -> JsonObject:
-    return line
-
-
-def _stored(line: JsonObject) -> JsonObject:
-    response = {name: value for name, value in line.items() if name in _COMPLETION_FIELDS}
-    request = {name: value for name, value in line.items() if name not in _COMPLETION_FIELDS or name == "model"}
-    metadata = request.pop("metadata", None)
-    return {
-        "id": line.get("id"),
-        "request": request,
-        "response": response,
-        "metadata": metadata if isinstance(metadata, dict) else None,
-    }
-
-
-def _example(line: JsonObject) -> JsonObject:
-    messages: list[Any] = line["messages"]
-    last = messages[-1] if messages else None
-    note = {"origin": "fine-tuning example"}
-    if not isinstance(last, dict) or cast("JsonObject", last).get("role") != "assistant":
-        return {"request": line, "metadata": note}
-    choice = {"index": 0, "message": last, "finish_reason": "tool_calls" if "tool_calls" in last else "stop"}
-    return {
-        "request": {**line, "messages": messages[:-1]},
-        "response": {"object": "chat.completion", "model": line.get("model", ""), "choices": [choice]},
-        "metadata": note,
-    }
-
-
-def _batch(line: JsonObject) -> JsonObject:
-    """A line that holds at least the request of a batch exchange, and perhaps its answer.
-
-    Its id is the service's own, if any: a custom_id (`request-1`) comes back in the next batch for something else.
-    """
-    request = line["request"] if "request" in line else line.get("body")
-    others = {name: value for name, value in line.items() if name not in ("request", "body", "response", "error")}
-    whole: JsonObject = {"request": request, **others}
-    error = line.get("error")
-    answer = line.get("response")
-    if isinstance(answer, dict) and ("body" in answer or "status_code" in answer):
-        envelope = cast("JsonObject", answer)
-        status: Any = envelope.get("status_code", 200)
-        failed = isinstance(status, int) and status >= 400
-        error = envelope.get("body") if failed else error
-        answer = None if failed else envelope.get("body")
-        whole["status"] = status
-        if "request_id" in envelope:
-            whole["request_id"] = envelope["request_id"]
-    elif answer is None and error is not None:
-        whole["status"] = 500  # the batch says that it failed, not how
-    whole["response"] = answer
-    if error is not None:
-        whole["error"] = error
-    return whole
-
-
-class _Halves:
-    """Requests and answers of a batch on lines of their own, until they meet."""
+class Halves:
+    """Requests and answers of batches, until they meet. Records of several files may meet, in any order."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, _Half] = {}
-        self._bytes = 0
+        self._file = tempfile.SpooledTemporaryFile(max_size=_SPILL_BYTES)  # noqa: SIM115 - closed by close()
+        self._size = 0
+        self._waiting: dict[str, _Place] = {}
+        self._ambiguous: set[str] = set()
 
-    def join(self, line: JsonObject, half: _Half) -> JsonObject | None:
-        """The whole exchange, or None while half of it is missing."""
-        custom_id = line["custom_id"]
-        if not isinstance(custom_id, str):
-            raise BadField("its custom_id is not a text")
-        if _asks(line) and _answers(line):
-            return _batch(line)
-        other = self._waiting.get(custom_id)
-        if other is None:
-            if self._bytes + len(half.raw) > _MOST_UNPAIRED_BYTES:
-                raise BadField("too many lines before it wait for the other half of their exchange")
-            self._waiting[custom_id] = half
-            self._bytes += len(half.raw)
+    def join(self, call: Recorded, reader: Reader, record: Record) -> Whole | None:
+        """None while the other half is missing. Raises BadField for a key that stands for two calls."""
+        key, asks = str(call.join), call.request is not None
+        place = self._waiting.get(key)
+        if key in self._ambiguous or (place is not None and place.asks == asks):
+            self._waiting.pop(key, None)
+            self._ambiguous.add(key)
+            raise BadField(f"the key {key[:60]!r} of its batch comes twice: import each batch by itself")
+        if place is None:
+            self._waiting[key] = self._put(reader, record, asks=asks)
             return None
-        former = decode(other.raw)
-        if _asks(former) == _asks(line):
-            raise BadField(f"its custom_id is that of line {other.number}")
-        del self._waiting[custom_id]
-        self._bytes -= len(other.raw)
-        return _batch({**former, **line})
+        del self._waiting[key]
+        other = self._get(place)
+        (found, *_) = other.reader.read(other.record.value, other.record.outer)
+        if not isinstance(found, Recorded):
+            raise BadField("the other half of its call can't be read")
+        asked, answered = (call, found) if asks else (found, call)
+        values = [record.value, other.record.value]
+        return Whole(call=batch.join(asked, answered), source=values if asks else values[::-1])
 
-    def left_over(self, parser: LineParser) -> Iterator[Exchange | BadLine]:
-        """Requests without an answer are exchanges; answers without a request are not."""
-        for half in self._waiting.values():
-            found = _read_line(half.number, half.raw, partial(_alone, parser, number=half.number))
-            if found is not None:
-                yield found
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def left_over(self) -> Iterator[Half]:
+        for place in self._waiting.values():
+            yield self._get(place)
         self._waiting.clear()
 
+    def close(self) -> None:
+        self._file.close()
 
-def _alone(parser: LineParser, line: JsonObject, *, number: int) -> Exchange:
-    if not _asks(line):
-        raise BadField("the file holds no request with its custom_id: put the batch's input into it too")
-    return parser.parse(_batch(line), line_number=number)
+    def _put(self, reader: Reader, record: Record, *, asks: bool) -> _Place:
+        data = json_text.encode(record.value)
+        self._file.seek(self._size)
+        self._file.write(data)
+        place = _Place(reader=reader, number=record.number, asks=asks, start=self._size, size=len(data))
+        self._size += len(data)
+        return place
 
-
-def _asks(line: JsonObject) -> bool:
-    return "body" in line or "request" in line
-
-
-def _answers(line: JsonObject) -> bool:
-    return "response" in line or line.get("error") is not None
-
-
-# ------------------------------------------------------------------------------------------------------ lines
-
-
-def _numbered(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Blank lines count, and are skipped."""
-    return ((number, raw) for number, raw in enumerate(lines, start=1) if raw.strip())
-
-
-def _first_object(first_lines: list[bytes]) -> JsonObject | None:
-    for _, raw in _numbered(first_lines):
-        try:
-            return decode(raw)
-        except BadField:
-            continue
-    return None
-
-
-def _read_line(number: int, raw: bytes, parse: Callable[[JsonObject], Exchange | None]) -> Exchange | BadLine | None:
-    if len(raw) > LONGEST_LINE_BYTES:
-        return _bad(number, raw, BadField(f"it is longer than {LONGEST_LINE_BYTES // 2**20} MiB"))
-    try:
-        return parse(decode(raw))
-    except (ValueError, RecursionError, OverflowError) as error:
-        return _bad(number, raw, error)
-
-
-def _bad(number: int, raw: bytes, error: Exception) -> BadLine:
-    reason = str(error) if isinstance(error, BadField) else f"it can't be read ({type(error).__name__})"
-    excerpt = raw[:_EXCERPT_CHARACTERS].decode("utf-8", "replace")
-    shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in excerpt)
-    return BadLine(line_number=number, reason=reason, excerpt=shown)
+    def _get(self, place: _Place) -> Half:
+        self._file.seek(place.start)
+        value = json_text.decode(self._file.read(place.size))
+        return Half(reader=place.reader, record=Record(place.number, value), asks=place.asks)

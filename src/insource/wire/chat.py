@@ -105,7 +105,7 @@ def usage_tokens(completion: JsonObject | None) -> tuple[int, int] | None:
         prompt, answer = usage.get("input_tokens"), usage.get("output_tokens")
         cached = [usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens")]
         prompt = prompt + sum(n for n in cached if isinstance(n, int)) if isinstance(prompt, int) else None
-    answer = 0 if answer is None and isinstance(prompt, int) else answer  # embeddings have none
+    answer = 0 if answer is None and usage.get("total_tokens") == prompt else answer  # embeddings have none
     return (prompt, answer) if isinstance(prompt, int) and isinstance(answer, int) else None
 
 
