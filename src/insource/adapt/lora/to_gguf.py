@@ -24,7 +24,8 @@ from insource.core.errors import BadInput
 
 _MODULES: Mapping[str, str] = {
     "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
+    "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
 }  # fmt: skip
 ARCHITECTURES: Mapping[str, str] = {
     "llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "gemma3_text": "gemma3",
@@ -156,7 +157,7 @@ def _config(folder: Path) -> Mapping[str, Any]:
     except (OSError, ValueError) as error:
         raise BadInput(
             f"{str(folder)!r} holds no readable adapter_config.json: {error}.",
-            next_step="Name a PEFT adapter's folder.",
+            next_step="Name the folder of a PEFT adapter.",
         ) from error
     unserved = {
         "DoRA": config.get("use_dora"),
@@ -180,7 +181,7 @@ def _alpha(config: Mapping[str, Any], parts: Mapping[str, AdapterPart]) -> float
     alpha = float(config.get("lora_alpha", 0))
     if config.get("alpha_pattern"):
         raise BadInput(
-            "The adapter has an alpha of its own for some modules; GGUF knows one.",
+            "The adapter has an alpha of its own for some modules; a GGUF adapter has one for all.",
             next_step="Train it with one alpha.",
         )
     if not alpha > 0:

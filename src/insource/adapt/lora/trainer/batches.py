@@ -1,0 +1,30 @@
+"""Which rows are trained on, and in which order: by a seed, the same in every process. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+_POOL = 8
+"""Batches whose rows are sorted by length together: little padding, and still a shuffled order."""
+
+
+def held_apart(count: int, *, share: float, most: int, seed: int) -> tuple[list[int], list[int]]:
+    """(trained on, held): places. Too few rows to spare any: all are trained on."""
+    held = min(most, int(share * count)) if count >= 40 else 0
+    places = list(range(count))
+    random.Random(f"held:{seed}").shuffle(places)
+    return sorted(places[held:]), sorted(places[:held])
+
+
+def epoch_batches(lengths: Sequence[int], size: int, *, seed: int, epoch: int) -> list[list[int]]:
+    """Places of each batch; every place once."""
+    drawn = random.Random(f"order:{seed}:{epoch}")
+    places = list(range(len(lengths)))
+    drawn.shuffle(places)
+    batches: list[list[int]] = []
+    for start in range(0, len(places), size * _POOL):
+        pool = sorted(places[start : start + size * _POOL], key=lambda place: lengths[place])
+        batches += [pool[at : at + size] for at in range(0, len(pool), size)]
+    drawn.shuffle(batches)
+    return batches
