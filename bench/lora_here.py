@@ -31,6 +31,7 @@ from bench.adapt_data import (
     share,
     slot_figures,
 )
+
 from insource.adapt.asking import joint_confidence
 from insource.adapt.equivalence import Equivalence, compare, served
 from insource.adapt.files.gguf import read_gguf

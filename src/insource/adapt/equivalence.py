@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -134,7 +133,8 @@ def _reason(figures: Equivalence, pairs: Sequence[tuple[Probe, Served]], toleran
 
 
 def _first_difference(trained: str, served: str) -> str:
-    at = len(os.path.commonprefix([trained, served]))
+    differ = (at for at, (one, other) in enumerate(zip(trained, served, strict=False)) if one != other)
+    at = next(differ, min(len(trained), len(served)))
     return f"at character {at}: {trained[at : at + 20]!r} was trained, {served[at : at + 20]!r} is served"
 
 

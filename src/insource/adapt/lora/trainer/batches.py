@@ -28,3 +28,10 @@ def epoch_batches(lengths: Sequence[int], size: int, *, seed: int, epoch: int) -
         batches += [pool[at : at + size] for at in range(0, len(pool), size)]
     drawn.shuffle(batches)
     return batches
+
+
+def common_beginning(rows: Sequence[Sequence[int]]) -> int:
+    """How many items all rows begin with: the first and the last in order differ soonest."""
+    first, last = min(rows), max(rows)
+    differ = (at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
+    return next(differ, min(len(first), len(last)))

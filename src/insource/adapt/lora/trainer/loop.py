@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 
 from insource.adapt.lora.job import Job, OnCheckpoint
 from insource.adapt.lora.trainer import checkpoint
-from insource.adapt.lora.trainer.batches import epoch_batches
+from insource.adapt.lora.trainer.batches import common_beginning, epoch_batches
 from insource.adapt.lora.trainer.checkpoint import State
 from insource.adapt.lora.trainer.libraries import torch, transformers
 from insource.adapt.lora.trainer.render import Rendered
@@ -83,8 +82,7 @@ class Learner:
 def shared_prefix(rows: Sequence[Rendered]) -> int:
     """Tokens that all prompts begin with, short of the one whose state says the first token of an answer; 0 where
     sharing them is not worth a second pass."""
-    prompts = [row.ids[: row.prompt - 1] for row in rows]
-    shared = len(os.path.commonprefix(prompts)) if len(prompts) > 1 else 0
+    shared = common_beginning([row.ids[: row.prompt - 1] for row in rows]) if len(rows) > 1 else 0
     return shared if shared >= _WORTH_SHARING else 0
 
 
