@@ -45,7 +45,7 @@ from insource.engines.adapters import AdaptedEngine
 from insource.engines.llamacpp import LlamaCppEngine
 from insource.wire.chat import answer_text
 
-_PROBES = 200
+_PROBES = 100
 _NAME = "task"
 
 

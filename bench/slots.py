@@ -35,8 +35,8 @@ def row(learnt: Sequence[Labelled], asked: Sequence[Labelled]) -> str:
     sure = sorted(told, reverse=True)
     return (
         f"{len(learnt):5} examples: F1 {f1:.3f}, exact {share(exact, len(asked))}; covered at 2, 5 and 10 % risk "
-        f"{coverages(sure)}; ECE {calibration_error(sure):.3f}; fitted in {seconds:.1f} s of processor, {each * 1000:.2f} ms an "
-        f"answer, {len(artifact) / 1e6:.1f} MB"
+        f"{coverages(sure)}; ECE {calibration_error(sure):.3f}; fitted in {seconds:.1f} s of processor, "
+        f"{each * 1000:.2f} ms an answer, {len(artifact) / 1e6:.1f} MB"
     )
 
 

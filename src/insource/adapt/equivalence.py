@@ -10,16 +10,15 @@ the probabilities moved tells such a tie from another set of weights.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from insource.adapt.asking import token_logprobs
+from insource.adapt.llama_server import posted, rendered_prompt, token_ids
 from insource.adapt.lora.job import Probe
-from insource.core.errors import BadInput, UpstreamError
-from insource.core.ports import Call, Upstream
+from insource.core.ports import Upstream
 from insource.core.values import JsonObject
 from insource.wire.chat import answer_text
 
@@ -147,36 +146,16 @@ async def served(engine: Upstream, requests: Sequence[JsonObject], trained: Sequ
 
 
 async def _asked(engine: Upstream, request: JsonObject, *, most_tokens: int) -> Served:
-    prompt = str((await _posted(engine, "/apply-template", request))["prompt"])
-    tokens = await _posted(engine, "/tokenize", {"content": prompt, "add_special": True, "parse_special": True})
+    prompt = await rendered_prompt(engine, request)
     body = {key: value for key, value in request.items() if key not in ("stream", "stream_options")}
     body |= {"temperature": 0, "max_tokens": most_tokens, "logprobs": True, "top_logprobs": 1}
-    completion = await _posted(engine, "/v1/chat/completions", body)
+    completion = await posted(engine, "/v1/chat/completions", body)
     choice = (completion.get("choices") or [{}])[0]
     logprobs = token_logprobs(completion)
     return Served(
         prompt=prompt,
-        prompt_tokens=[int(token) for token in tokens["tokens"]],
+        prompt_tokens=await token_ids(engine, prompt),
         answer=answer_text(completion) or "",
         ended=choice.get("finish_reason") == "stop",
         logprob=sum(logprobs) if logprobs else math.nan,
     )
-
-
-async def _posted(engine: Upstream, path: str, body: JsonObject) -> JsonObject:
-    reply = await engine.send(
-        Call(path=path, body=json.dumps(body).encode(), headers=(("content-type", "application/json"),))
-    )
-    data = await reply.read()
-    try:
-        answer = json.loads(data)
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        raise UpstreamError(f"{engine.name} answered {path} without JSON.", next_step="Start it again.")
-    if reply.status != 200:
-        raise BadInput(
-            f"{engine.name} refused a held-out request at {path} with status {reply.status}: {str(answer)[:300]}",
-            next_step="Leave that request out of the probes, or raise the context.",
-        )
-    return answer

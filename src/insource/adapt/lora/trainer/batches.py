@@ -30,7 +30,7 @@ def epoch_batches(lengths: Sequence[int], size: int, *, seed: int, epoch: int) -
     return batches
 
 
-def common_beginning(rows: Sequence[Sequence[int]]) -> int:
+def common_beginning(rows: Sequence[tuple[int, ...]]) -> int:
     """How many items all rows begin with: the first and the last in order differ soonest."""
     first, last = min(rows), max(rows)
     differ = (at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
