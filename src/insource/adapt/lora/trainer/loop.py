@@ -12,17 +12,19 @@ from typing import Any
 
 from insource.adapt.lora.job import Job, OnCheckpoint
 from insource.adapt.lora.trainer import checkpoint
-from insource.adapt.lora.trainer.batches import common_beginning, epoch_batches
 from insource.adapt.lora.trainer.checkpoint import State
 from insource.adapt.lora.trainer.libraries import torch, transformers
+from insource.adapt.lora.trainer.plan import (
+    TIMED_STEPS,
+    common_beginning,
+    epoch_batches,
+    fitting_steps,
+    learning_share,
+)
 from insource.adapt.lora.trainer.render import Rendered
 
-_TIMED_STEPS = 4
-"""After which the time of a step is known well enough to plan by."""
 _CLIP = 1.0
 _WORTH_SHARING = 16
-_RESERVE = 0.1
-"""Of the budget: kept for the held rows, the probes and the writing."""
 
 Report = Callable[[State, float, float | None], None]
 """(state, loss of the step, seconds left)."""
@@ -105,22 +107,6 @@ def padded(rows: Sequence[Rendered], pad: int, device: str) -> dict[str, Any]:
     return batch
 
 
-def learning_share(step: int, steps: int, warmup_share: float) -> float:
-    """Of the highest learning rate, at a step that counts from 0: up in a line, down in a cosine."""
-    warmup = max(1, round(warmup_share * steps))
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-
-def fitting_steps(all_steps: int, *, budget_seconds: float | None, spent: float, step_seconds: float) -> int:
-    """Steps in all that the budget has room for; at least those already timed."""
-    if budget_seconds is None:
-        return all_steps
-    room = int((budget_seconds * (1 - _RESERVE) - spent) / max(step_seconds, 1e-9))
-    return max(_TIMED_STEPS, min(all_steps, _TIMED_STEPS + room))
-
-
 class Loop:
     """One training from wherever it is to its end."""
 
@@ -185,11 +171,11 @@ class Loop:
         state.flops += self._learner.flops(rows)
         self._time()
         per_step = state.seconds / state.step
-        if state.step == _TIMED_STEPS:
+        if state.step == TIMED_STEPS:
             state.planned_steps = fitting_steps(
                 all_steps, budget_seconds=self._job.budget_seconds, spent=state.seconds, step_seconds=per_step
             )
-        left = (state.planned_steps - state.step) * per_step if state.step >= _TIMED_STEPS else None
+        left = (state.planned_steps - state.step) * per_step if state.step >= TIMED_STEPS else None
         self._report(state, value, left)
         if time.monotonic() - self._saved >= self._job.checkpoint_seconds:
             self._save()

@@ -70,9 +70,9 @@ def train(job: Job, reporter: Reporter) -> Trained:
 def _trained(job: Job, reporter: Reporter, base: Any, model: Any) -> Trained:
     from insource.adapt.lora.trainer.adapters import device_here
     from insource.adapt.lora.trainer.answers import answered
-    from insource.adapt.lora.trainer.batches import held_apart
     from insource.adapt.lora.trainer.checkpoint import State
     from insource.adapt.lora.trainer.loop import Learner, Loop
+    from insource.adapt.lora.trainer.plan import held_apart
     from insource.adapt.lora.trainer.precision import faster_precision
     from insource.adapt.lora.trainer.render import Renderer
 
