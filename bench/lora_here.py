@@ -1,10 +1,11 @@
 """LoRA on the default model on this machine: minutes, memory, share of right answers, and whether the served file is
 what was trained.
 
-    python bench/lora_here.py banking|slots [EXAMPLES] [EPOCHS]      (needs the extra `adapt`)
+    python bench/lora_here.py banking|slots [EXAMPLES] [EPOCHS] [FOLDER]      (needs the extra `adapt`)
 
 Banking77, ten intents, 400 examples; restaurant8k, 400 examples, slots as JSON. Served by our worker: the adapter over
-the default model's own four bits, and over the model widened to 16 bit, which the gate compares with the trainer.
+the default model's own four bits, and over the model widened to 16 bit, which the gate compares with the trainer. With
+a FOLDER the training stays there, and a second run goes on from it.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ async def main() -> None:
     asked = asked[: 400 if task == "banking" else 1200]
     lines = [f"{task}: {examples} examples, {epochs} epochs, asked {len(asked)} messages that were not learnt"]
     with tempfile.TemporaryDirectory() as work:
-        lines += await _run(Path(work), learnt[:examples], asked, epochs)
+        lines += await _run(Path(sys.argv[4] if len(sys.argv) > 4 else work), learnt[:examples], asked, epochs)
     text = "\n".join(lines)
     print(text)
     (RESULTS / f"lora_here_{task}_{examples}.txt").write_text(text + "\n", encoding="utf-8")
@@ -85,7 +86,7 @@ async def _run(work: Path, learnt: Sequence[Labelled], asked: Sequence[Labelled]
     facts = facts_of_gguf(read_gguf(base))
     write_adapter(Path(trained.adapter), adapter, facts)
     lines = _training(trained, minutes)
-    lines.append(f"before: {await _figures(base, None, asked)}")
+    lines.append(f"before: {await _figures(base, None, asked[:100])}")
     lines.append(f"served over the default model: {await _figures(base, adapter, asked)}")
     widened = widen(base, work / "f16.gguf").path
     lines.append(f"served over F16: {await _figures(widened, adapter, asked)}")
@@ -116,11 +117,12 @@ def _training(trained: Trained, minutes: float) -> list[str]:
 
 async def _figures(base: Path, adapter: Path | None, asked: Sequence[Labelled]) -> str:
     adapters = {} if adapter is None else {_NAME: adapter}
+    most_tokens = 96 if asked[0].answer.startswith("{") else 16
     engine = LlamaCppEngine(model_file(base), engine_settings(), adapters=adapters)
     await engine.start()
     try:
         asker: Upstream = AdaptedEngine(engine, _NAME) if adapter else engine
-        found = await answers(asker, [row.request for row in asked], most_tokens=96)
+        found = await answers(asker, [row.request for row in asked], most_tokens=most_tokens)
     finally:
         await engine.stop()
     texts = [answer_text(completion) or "" for completion in found]

@@ -31,18 +31,16 @@ async def greedy_ids(engine: Upstream, ids: Sequence[int], *, most_tokens: int) 
     return [int(token) for token in (await posted(engine, "/completion", body)).get("tokens", [])]
 
 
-async def next_token(engine: Upstream, ids: Sequence[int], *, top: int) -> LogProbs:
+async def next_token(engine: Upstream, ids: Sequence[int], *, top: int) -> LogProbs | None:
     """Of the token that follows, before any sampling. One whose probability is 0 in 32 bit has no logarithm in JSON,
-    and is left out."""
+    and is left out. None: the server gives none, as where the most probable token is a part of a character."""
     body = {"prompt": list(ids), "n_predict": 1, "temperature": 0, "n_probs": top, "cache_prompt": True, "id_slot": 0}
-    answer = await posted(engine, "/completion", body)
-    try:
-        found = answer["completion_probabilities"][0]["top_logprobs"]
-        return {int(one["id"]): float(one["logprob"]) for one in found if one["logprob"] is not None}
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise UpstreamError(
-            f"{engine.name} gives no probabilities of tokens.", next_step="Use insource's own engine for this."
-        ) from error
+    told = (await posted(engine, "/completion", body)).get("completion_probabilities")
+    first = told[0] if isinstance(told, list) and told else None
+    found = first.get("top_logprobs") if isinstance(first, dict) else None
+    pairs = [(one.get("id"), one.get("logprob")) for one in found] if isinstance(found, list) else []
+    kept = {token: float(logprob) for token, logprob in pairs if isinstance(token, int) and logprob is not None}
+    return kept or None
 
 
 async def posted(engine: Upstream, path: str, body: JsonObject) -> JsonObject:

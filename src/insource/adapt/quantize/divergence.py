@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from insource.adapt.llama_server import LogProbs, greedy_ids, next_token, rendered_prompt, token_ids
+from insource.core.errors import UpstreamError
 from insource.core.ports import Upstream
 from insource.core.values import JsonObject
 
@@ -45,9 +46,9 @@ def divergence(original: LogProbs, smaller: LogProbs) -> float:
     return max(0.0, total + rests[0] * math.log(rests[0] / rests[1]))
 
 
-def compare(original: Sequence[LogProbs], smaller: Sequence[LogProbs]) -> Divergence:
-    """By place."""
-    pairs = list(zip(original, smaller, strict=True))
+def compare(original: Sequence[LogProbs | None], smaller: Sequence[LogProbs | None]) -> Divergence:
+    """By place, where both sides told theirs."""
+    pairs = told_by_both(original, smaller)
     each = np.array([divergence(one, other) for one, other in pairs], dtype=np.float64)
     return Divergence(
         positions=len(pairs),
@@ -55,6 +56,13 @@ def compare(original: Sequence[LogProbs], smaller: Sequence[LogProbs]) -> Diverg
         p99=float(np.quantile(each, 0.99)) if pairs else 0.0,
         same_top=sum(_top(one) == _top(other) for one, other in pairs),
     )
+
+
+def told_by_both(
+    original: Sequence[LogProbs | None], smaller: Sequence[LogProbs | None]
+) -> list[tuple[LogProbs, LogProbs]]:
+    pairs = zip(original, smaller, strict=True)
+    return [(one, other) for one, other in pairs if one is not None and other is not None]
 
 
 def _top(one: LogProbs) -> int:
@@ -75,6 +83,12 @@ async def positions(
     return found
 
 
-async def asked(engine: Upstream, places: Sequence[Position], *, top: int = TOP) -> list[LogProbs]:
-    """One after the other: each position begins with the last one's tokens, which the server remembers."""
-    return [await next_token(engine, place, top=top) for place in places]
+async def asked(engine: Upstream, places: Sequence[Position], *, top: int = TOP) -> list[LogProbs | None]:
+    """One after the other: each position begins with the last one's tokens, which the server remembers. Raises
+    UpstreamError for a server that tells no probabilities at all."""
+    found = [await next_token(engine, place, top=top) for place in places]
+    if places and not any(found):
+        raise UpstreamError(
+            f"{engine.name} gives no probabilities of tokens.", next_step="Use insource's own engine for this."
+        )
+    return found
