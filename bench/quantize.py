@@ -4,9 +4,9 @@
 
 The original is the F16 file made of the default model (which is published in four bits). Every tensor of every file is
 made a second time by the engine's own ggml and compared byte for byte. Divergence: at the last 16 tokens of the prompt
-and the greedy answer of 16 Banking77 and restaurant8k requests; its interval is a bootstrap over the positions. "Served"
-is what the engine says, which rounds activations too; "weights" is torch on the files' weights in float32 and over the
-whole vocabulary, where the extra `adapt` is installed.
+and the greedy answer of 16 Banking77 and restaurant8k requests; its interval is a bootstrap over the positions.
+"Served" is what the engine says, which rounds activations too; "weights" is torch on the files' weights in float32 and
+over the whole vocabulary, where the extra `adapt` is installed.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
@@ -93,6 +93,7 @@ def test_reordered_rows_are_the_same_rows(heads: int, half: int, columns: int) -
             assert (paired[place + 2 * at + 1] == rows[place + half + at]).all()
 
 
+@settings(max_examples=30)
 @given(
     arrays=st.dictionaries(
         st.text(min_size=1, max_size=8),

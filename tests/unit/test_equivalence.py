@@ -60,6 +60,12 @@ def test_one_tie_in_a_hundred_is_no_fault() -> None:
     assert compare(TRAINED, _changed(1, answer="b")).reason is None
 
 
+def test_a_model_that_never_learnt_to_end_is_refused_on_both_sides() -> None:
+    endless = [replace(one, ended=False) for one in TRAINED]
+    found = [replace(one, ended=False) for one in SAME]
+    assert "itself does not end its answer in 100 of 100" in str(compare(endless, found).reason)
+
+
 def test_few_requests_say_too_little() -> None:
     assert "Only 15" in str(compare(TRAINED[:15], SAME[:15]).reason)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from insource.adapt.asking import token_logprobs
@@ -83,19 +83,7 @@ def compare(trained: Sequence[Probe], served: Sequence[Served], *, tolerance: To
         median_logprob_change=change,
         reason=None,
     )
-    reason = _reason(figures, pairs, tolerance)
-    return figures if reason is None else _refused(figures, reason)
-
-
-def _refused(figures: Equivalence, reason: str) -> Equivalence:
-    return Equivalence(
-        probes=figures.probes,
-        same_prompts=figures.same_prompts,
-        same_tokens=figures.same_tokens,
-        same_answers=figures.same_answers,
-        median_logprob_change=figures.median_logprob_change,
-        reason=reason,
-    )
+    return replace(figures, reason=_reason(figures, pairs, tolerance))
 
 
 def _reason(figures: Equivalence, pairs: Sequence[tuple[Probe, Served]], tolerance: Tolerance) -> str | None:
@@ -112,6 +100,12 @@ def _reason(figures: Equivalence, pairs: Sequence[tuple[Probe, Served]], toleran
         return (
             f"The served prompt has other token ids in {n - figures.same_tokens} of {n} requests: the two sides' "
             f"tokenizers differ."
+        )
+    unended = sum(not t.ended for t, _ in pairs)
+    if unended > (1 - tolerance.least_same) * n:
+        return (
+            f"The trained model itself does not end its answer in {unended} of {n} requests: it never learnt to, or "
+            f"was given too few tokens."
         )
     endless = sum(t.ended and not s.ended for t, s in pairs)
     if endless > (1 - tolerance.least_same) * n:

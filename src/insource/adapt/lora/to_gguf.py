@@ -33,9 +33,8 @@ ARCHITECTURES: Mapping[str, str] = {
 }  # fmt: skip
 """transformers' model type -> GGUF's architecture, of the models whose adapters can be written."""
 _REORDERED = "llama"
-_NAME = re.compile(
-    r"(?:base_model\.model\.)?(?:model\.)?(?:language_model\.)?(?:model\.)?layers\.(\d+)\.(\w+\.\w+)\.lora_([AB])\.weight"
-)
+_NAME = re.compile(r"(.+)\.lora_([AB])\.weight")
+_MODULE = re.compile(r"(?:base_model\.model\.)?(?:model\.)?(?:language_model\.)?(?:model\.)?layers\.(\d+)\.(\w+\.\w+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +56,12 @@ class AdapterPart:
     """(rank, inputs)."""
     b: Floats
     """(outputs, rank)."""
+
+
+def gguf_name(module: str) -> str | None:
+    """GGUF's name of a linear layer's weights, by transformers' (or PEFT's) name of the layer; None: it has none."""
+    match = _MODULE.fullmatch(module)
+    return f"blk.{match[1]}.{_MODULES[match[2]]}.weight" if match and match[2] in _MODULES else None
 
 
 def facts_of_gguf(file: GgufFile) -> BaseFacts:
@@ -116,13 +121,13 @@ def adapter_parts(tensors: Mapping[str, Any], base: BaseFacts) -> dict[str, Adap
     found: dict[str, dict[str, Floats]] = {}
     for name, values in tensors.items():
         match = _NAME.fullmatch(name)
-        if match is None or match[2] not in _MODULES:
+        module = None if match is None else gguf_name(match[1])
+        if match is None or module is None:
             raise BadInput(
                 f"The adapter changes {name!r}, which llama.cpp would leave out or refuse.",
                 next_step=f"Train it on these modules alone: {', '.join(sorted(_MODULES))}.",
             )
-        module = f"blk.{match[1]}.{_MODULES[match[2]]}.weight"
-        found.setdefault(module, {})[match[3]] = np.asarray(values, dtype=np.float32)
+        found.setdefault(module, {})[match[2]] = np.asarray(values, dtype=np.float32)
     if not found:
         raise BadInput("The adapter holds no tensor.", next_step="Train it again.")
     return {module: _part(module, halves, base) for module, halves in found.items()}

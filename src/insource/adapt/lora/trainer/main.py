@@ -1,14 +1,11 @@
-"""The training process: `python -m insource.adapt.lora.trainer.main`. A job as one JSON line on stdin; lines of JSON on
-stdout: `{"progress": …}`, `{"checkpoint": path}`, and last `{"trained": …}` or `{"refused": …}`.
-
-What the libraries print goes to stderr. The process ends with its parent, and goes on from its workspace's last
-checkpoint when it is started with the same job again.
+"""The training process, `python -m insource.adapt.lora.trainer.main`: a job in, `{"progress": …}` and
+`{"checkpoint": path}` on the way, a `Trained` out (see `adapt/child.py`). Started with the same job again, it goes on
+from the last checkpoint.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -16,36 +13,37 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from insource.adapt.child import Say, serve
 from insource.adapt.lora.job import Compute, Job, Progress, Trained, job_of
-from insource.core.errors import BadInput, InsourceError
+from insource.core.errors import BadInput
 from insource.core.hashing import content_address, file_sha256
-from insource.core.processes import die_with_parent
-
-
-class Reporter:
-    """Writes the lines that the parent reads."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-
-    def say(self, kind: str, value: Any) -> None:
-        self._file.write(json.dumps({kind: value}, ensure_ascii=False) + "\n")
-        self._file.flush()
+from insource.core.values import JsonObject
 
 
 def main() -> int:
-    die_with_parent()
-    reporter = Reporter(os.fdopen(os.dup(1), "w", encoding="utf-8"))
-    os.dup2(2, 1)
-    job = job_of(json.loads(sys.stdin.readline()))
+    return serve(_work)
+
+
+def _work(document: JsonObject, say: Say) -> JsonObject:
+    """A job that was done already is not done again: its result lies in the workspace."""
+    job = job_of(document)
+    key, result = content_address([job_key(job), list(job.probes)]), Path(job.workspace) / "result.json"
     try:
-        reporter.say("trained", asdict(train(job, reporter)))
-    except InsourceError as error:
-        reporter.say("refused", {"message": error.message, "next_step": error.next_step})
+        known = json.loads(result.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = None
+    if isinstance(known, dict) and known.get("key") == key:
+        return known["trained"]
+    try:
+        trained = asdict(train(job, say))
     except FloatingPointError as error:
-        step = "Lower the learning rate, or train in float32."
-        reporter.say("refused", {"message": f"Training failed: {error}.", "next_step": step})
-    return 0
+        raise BadInput(
+            f"Training failed: {error}.", next_step="Lower the learning rate, or train in float32."
+        ) from error
+    partial = result.with_suffix(".partial")
+    partial.write_text(json.dumps({"key": key, "trained": trained}, ensure_ascii=False), encoding="utf-8")
+    partial.replace(result)
+    return trained
 
 
 def job_key(job: Job) -> str:
@@ -56,7 +54,7 @@ def job_key(job: Job) -> str:
     return content_address([known, [[path.name, file_sha256(path)] for path in files]])
 
 
-def train(job: Job, reporter: Reporter) -> Trained:
+def train(job: Job, say: Say) -> Trained:
     from insource.adapt.lora.trainer.adapters import device_here, has_unsloth, with_adapter
     from insource.adapt.lora.trainer.libraries import torch
 
@@ -64,10 +62,10 @@ def train(job: Job, reporter: Reporter) -> Trained:
     if device_here() == "cuda" and has_unsloth():
         import unsloth  # pyright: ignore[reportMissingImports, reportUnusedImport] # noqa: F401 - patches what follows
     base, model = with_adapter(Path(job.base), Path(job.workspace), job.settings, seed=job.seed)
-    return _trained(job, reporter, base, model)
+    return _trained(job, say, base, model)
 
 
-def _trained(job: Job, reporter: Reporter, base: Any, model: Any) -> Trained:
+def _trained(job: Job, say: Say, base: Any, model: Any) -> Trained:
     from insource.adapt.lora.trainer.adapters import device_here
     from insource.adapt.lora.trainer.answers import answered
     from insource.adapt.lora.trainer.checkpoint import State
@@ -92,8 +90,8 @@ def _trained(job: Job, reporter: Reporter, base: Any, model: Any) -> Trained:
         job,
         learner,
         state,
-        report=_reporting(reporter),
-        saved=lambda folder: reporter.say("checkpoint", str(folder)),
+        report=_reporting(say),
+        saved=lambda folder: say("checkpoint", str(folder)),
     )
     ended = loop.run([fitting[place] for place in trained], [fitting[place] for place in held])
     adapter = Path(job.workspace) / "adapter"
@@ -125,7 +123,7 @@ def _best(losses: Sequence[float]) -> int:
     return losses.index(min(losses)) + 1 if losses else 0
 
 
-def _reporting(reporter: Reporter) -> Any:
+def _reporting(say: Say) -> Any:
     last = time.monotonic()
 
     def report(state: Any, loss: float, left: float | None) -> None:
@@ -133,7 +131,7 @@ def _reporting(reporter: Reporter) -> Any:
         if time.monotonic() - last >= 0.5 or state.step >= state.planned_steps:
             last = time.monotonic()
             progress = Progress(step=state.step, steps=state.planned_steps, loss=loss, seconds_left=left)
-            reporter.say("progress", asdict(progress))
+            say("progress", asdict(progress))
 
     return report
 
