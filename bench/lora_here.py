@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from bench.adapt_data import (
@@ -55,8 +56,8 @@ async def main() -> None:
     examples = int(sys.argv[2]) if len(sys.argv) > 2 else 400
     epochs = int(sys.argv[3]) if len(sys.argv) > 3 else 4
     folder = data_folder()
-    if folder is None:
-        print("skipped: shared data not found")
+    if folder is None or find_spec("torch") is None:
+        print("skipped: shared data not found" if folder is None else "skipped: the extra `adapt` is not installed")
         return
     learnt, asked = (banking if task == "banking" else restaurant)(folder)
     asked = asked[: 400 if task == "banking" else 1200]
@@ -89,7 +90,7 @@ async def _run(work: Path, learnt: Sequence[Labelled], asked: Sequence[Labelled]
     lines.append(f"before: {await _figures(base, None, asked[:100])}")
     lines.append(f"served over the default model: {await _figures(base, adapter, asked)}")
     widened = widen(base, work / "f16.gguf").path
-    lines.append(f"served over F16: {await _figures(widened, adapter, asked)}")
+    lines.append(f"served over F16: {await _figures(widened, adapter, asked[:_PROBES])}")
     gate = await _gate(widened, adapter, asked[:_PROBES], trained)
     lines.append(
         f"gate, F16 and adapter: prompts {gate.same_prompts}, token ids {gate.same_tokens}, answers "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from insource.adapt.extras import require
 from insource.adapt.lora.job import Hyperparameters, Job, Row, as_json, job_of
+from insource.adapt.lora.rows import training_rows
 from insource.adapt.lora.run import train
 from insource.adapt.lora.trainer.plan import (
     TIMED_STEPS,
@@ -100,3 +102,32 @@ def test_without_the_extra_training_names_the_command_and_starts_nothing(tmp_pat
     with pytest.raises(UsageError, match=r"insource\[adapt\]"):
         train(Job(base="x.gguf", workspace=str(tmp_path / "w"), rows=[]))
     assert not (tmp_path / "w").exists()
+
+
+def _asked(text: str) -> dict[str, object]:
+    return {"messages": [{"role": "user", "content": text}], "temperature": 0}
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from(["yes", "no"])), max_size=40), st.randoms())
+def test_rows_hold_each_request_once_with_its_most_frequent_answer(
+    pairs: list[tuple[str, str]], draw: random.Random
+) -> None:
+    rows = training_rows((_asked(text), answer) for text, answer in pairs)
+    shuffled = list(pairs)
+    draw.shuffle(shuffled)
+    assert rows == training_rows((_asked(text), answer) for text, answer in shuffled)
+    texts = [str(row.request["messages"][0]["content"]) for row in rows]
+    assert len(set(texts)) == len(texts)
+    for text, row in zip(texts, rows, strict=True):
+        own = [answer for other, answer in pairs if other == text]
+        assert own.count(row.answer) > len(own) - own.count(row.answer)
+    assert {text for text, _ in pairs} - set(texts) == {
+        text for text, _ in pairs if pairs.count((text, "yes")) == pairs.count((text, "no"))
+    }
+
+
+def test_rare_labels_weigh_more_and_texts_of_their_own_do_not() -> None:
+    labels = ["a"] * 64 + ["b"] * 64 + ["c"] * 4
+    rows = training_rows((_asked(str(at)), label) for at, label in enumerate(labels))
+    assert {row.answer: row.weight for row in rows} == {"a": 1.0, "b": 1.0, "c": 4.0}
+    assert {row.weight for row in training_rows((_asked(str(at)), str(at)) for at in range(20))} == {1.0}
