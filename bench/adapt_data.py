@@ -19,8 +19,9 @@ from typing import Any
 
 from insource.cli.session import load_settings
 from insource.core.cores import usable_cores
+from insource.core.errors import UpstreamError
 from insource.core.hashing import file_sha256
-from insource.core.ports import Call, Upstream
+from insource.core.ports import Call, Reply, Upstream
 from insource.core.values import EngineSettings, JsonObject, ModelFile
 from insource.engines.models.cache import ModelCache
 from insource.stats.intervals import clopper_pearson
@@ -130,14 +131,38 @@ def engine_settings(slots: int = 2) -> EngineSettings:
     return EngineSettings(context_tokens=1024 * slots, slots=slots, threads=usable_cores())
 
 
+class Patient:
+    """Asks again where a worker did not answer in time: the benches run beside other work."""
+
+    def __init__(self, engine: Upstream, *, tries: int = 5) -> None:
+        self._engine, self._tries = engine, tries
+
+    @property
+    def name(self) -> str:
+        return self._engine.name
+
+    async def send(self, call: Call) -> Reply:
+        for left in reversed(range(self._tries)):
+            try:
+                return await self._engine.send(call)
+            except UpstreamError:
+                if left == 0:
+                    raise
+                await asyncio.sleep(2)
+        raise AssertionError("a try is left or the last one raised")
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+
 async def answers(engine: Upstream, requests: Sequence[JsonObject], *, most_tokens: int) -> list[JsonObject]:
     """Completions in order, two at a time."""
-    turn = asyncio.Semaphore(2)
+    turn, patient = asyncio.Semaphore(2), Patient(engine)
 
     async def one(request: JsonObject) -> JsonObject:
         async with turn:
             body = {**request, "temperature": 0, "max_tokens": most_tokens, "logprobs": True, "top_logprobs": 1}
-            reply = await engine.send(Call(path="/v1/chat/completions", body=json.dumps(body).encode()))
+            reply = await patient.send(Call(path="/v1/chat/completions", body=json.dumps(body).encode()))
             return json.loads(await reply.read())
 
     return list(await asyncio.gather(*(one(request) for request in requests)))

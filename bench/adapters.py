@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench.adapt_data import RESULTS, default_model, engine_settings, model_file, share
+from bench.adapt_data import RESULTS, Patient, default_model, engine_settings, model_file, share
 from tests.adapter_models import MODELS, config, write_peft
 from tests.golden.adapters.write import tensors_of, upstream
 
@@ -86,7 +86,7 @@ def conversation(draw: random.Random) -> JsonObject:
 
 
 async def answer(engine: Upstream, request: JsonObject) -> str:
-    reply = await engine.send(Call(path="/v1/chat/completions", body=json.dumps(request).encode()))
+    reply = await Patient(engine).send(Call(path="/v1/chat/completions", body=json.dumps(request).encode()))
     return answer_text(json.loads(await reply.read())) or ""
 
 

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.adapt_data import RESULTS, banking, data_folder, default_model, engine_settings, model_file
+from bench.adapt_data import RESULTS, Patient, banking, data_folder, default_model, engine_settings, model_file
 
 from insource.adapt.equivalence import Equivalence, compare, served
 from insource.adapt.files.gguf import Entry, GgufFile, read_gguf, text, texts, u32, write_gguf
@@ -39,7 +39,7 @@ async def gate(
     await engine.start()
     try:
         asked: Upstream = AdaptedEngine(engine, "task", scale=scale) if adapter else engine
-        return compare(trained.probes, await served(asked, requests, trained.probes))
+        return compare(trained.probes, await served(Patient(asked), requests, trained.probes))
     finally:
         await engine.stop()
 

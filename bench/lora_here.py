@@ -21,6 +21,7 @@ from pathlib import Path
 from bench.adapt_data import (
     RESULTS,
     Labelled,
+    Patient,
     answers,
     as_object,
     banking,
@@ -154,7 +155,7 @@ async def _gate(base: Path, adapter: Path, asked: Sequence[Labelled], trained: T
     await engine.start()
     try:
         requests = [row.request for row in asked]
-        found = await served(AdaptedEngine(engine, _NAME), requests, trained.probes)
+        found = await served(Patient(AdaptedEngine(engine, _NAME)), requests, trained.probes)
     finally:
         await engine.stop()
     return compare(trained.probes, found)

@@ -25,6 +25,7 @@ import numpy as np
 import xllamacpp
 from bench.adapt_data import (
     RESULTS,
+    Patient,
     banking,
     data_folder,
     default_model,
@@ -84,7 +85,7 @@ async def ask(path: Path, places: Sequence[Position]) -> list[LogProbs | None]:
     engine = LlamaCppEngine(model_file(path), engine_settings(1))
     await engine.start()
     try:
-        return await asked(engine, places)
+        return await asked(Patient(engine), places)
     finally:
         await engine.stop()
 
@@ -93,7 +94,7 @@ async def places_of(path: Path, requests: Sequence[JsonObject]) -> list[Position
     engine = LlamaCppEngine(model_file(path), engine_settings(1))
     await engine.start()
     try:
-        return await positions(engine, requests)
+        return await positions(Patient(engine), requests)
     finally:
         await engine.stop()
 

@@ -21,6 +21,7 @@ from insource.adapt.files.safetensors import read_safetensors
 from insource.adapt.lora.job import Hyperparameters, Job, Progress, Row, Trained, as_json
 from insource.adapt.lora.run import train
 from insource.adapt.lora.to_gguf import facts_of_config, write_adapter
+from insource.adapt.quantize.importance import measure_importance, read_importance
 from insource.core.errors import BadInput, InsourceError
 from tests.tiny_chat_model import write_tiny_model
 
@@ -231,3 +232,17 @@ def test_another_seed_starts_anew_in_the_same_folder(whole: Trained, base: Path)
     other = train(replace(job(base, Path(whole.adapter).parent), seed=1))
     assert other.steps == 18
     assert adapter_bytes(other) != before
+
+
+def test_importance_is_what_flows_into_each_matrix(base: Path, tmp_path: Path) -> None:
+    rows = [Row(request=asked(f"thing {at}"), answer="red") for at in range(3)]
+    measure_importance(base, rows, tmp_path / "task.gguf")
+    found = read_importance(tmp_path / "task.gguf")
+    assert len(found) == 14
+    for layer in range(2):
+        q, k, v = (found[f"blk.{layer}.attn_{one}.weight"] for one in "qkv")
+        assert (q == k).all()
+        assert (q == v).all()
+        assert q.shape == (32,)
+        assert found[f"blk.{layer}.ffn_down.weight"].shape == (48,)
+    assert q.mean() == pytest.approx(1, abs=0.05)  # behind a norm whose weights are 1
