@@ -1,8 +1,8 @@
 """What a privacy policy adds to a hosted call of 4 kB, beside a gateway that only observes, in the same run.
 
 Four gateways before one mock provider: observe, and a policy of local, refuse and mask. The requests of local and
-refuse hold nothing that the policy names, those of mask an e-mail address, so that all of them reach the provider. The client
-asks each gateway in turn; no two requests are alike. Also: how fast `insource privacy test` goes through a log.
+refuse hold nothing that the policy names, those of mask an e-mail address, so that all of them reach the provider. The
+client asks each gateway in turn; no two requests are alike. Also: how fast `insource privacy test` goes through a log.
 
     python bench/privacy_policy.py [--no-save] [--log EXCHANGES]
 """

@@ -47,8 +47,8 @@ def _llm_samples() -> tuple[Sample, ...]:
     new = _database(
         ("create table messages (hash text, parent_hash text, role text, provider_metadata text)", ()),
         (
-            "create table parts (id integer, message_hash text, position integer, type text, tool_name text, text text, "
-            "payload text)",
+            "create table parts (id integer, message_hash text, position integer, type text, tool_name text, "
+            "text text, payload text)",
             (),
         ),
         ("create table fragments (id integer, hash text, content text)", ()),

@@ -1,4 +1,4 @@
-"""Logs as accidents leave them: cut, damaged, with fields lost, renamed or of another type, lines swapped and doubled."""
+"""Logs as accidents leave them: cut, damaged, fields lost, renamed or of another type, lines swapped and doubled."""
 
 from __future__ import annotations
 
@@ -84,9 +84,8 @@ def _spot(value: Any, rng: random.Random) -> list[Any]:
 
 def _at(value: Any, path: list[Any], change: Callable[[Any, Any, random.Random], None], rng: random.Random) -> None:
     for step in path[:-1]:
-        if (isinstance(value, dict) and step in value) or (
-            isinstance(value, list) and isinstance(step, int) and step < len(value)
-        ):
+        in_list = isinstance(value, list) and isinstance(step, int) and step < len(value)
+        if in_list or (isinstance(value, dict) and step in value):
             value = value[step]
         else:
             return

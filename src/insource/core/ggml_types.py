@@ -60,7 +60,14 @@ _LAYOUTS: Mapping[int, tuple[str, int, int]] = {
     40: ("NVFP4", 64, 36),
 }
 
+_NUMBERS: Mapping[str, int] = {name: number for number, (name, _, _) in _LAYOUTS.items()}
+
 
 def type_layout(number: int) -> TypeLayout:
     name, elements, size = _LAYOUTS.get(number, (f"type {number}", 1, 0))
     return TypeLayout(name=name, block_elements=elements, block_bytes=size)
+
+
+def type_number(name: str) -> int:
+    """The inverse of `type_layout`; KeyError for a name that is not in the table."""
+    return _NUMBERS[name]

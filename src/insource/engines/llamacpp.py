@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from insource.config import child_environment
 from insource.core.errors import BadModelFile, EngineFailed
 from insource.core.headers import with_header
 from insource.core.ports import Call, Demand, Reply
 from insource.core.values import EngineSettings, EngineState, ModelFile
+from insource.engines.adapters import Scales, with_scales
 from insource.engines.models.gguf import read_header
 from insource.engines.process import Command, WorkerLimits, WorkerProcess
 from insource.engines.worker import CANNOT_LOAD, WorkerParameters
@@ -34,15 +36,29 @@ def load_failure(log: Sequence[str]) -> str | None:
     return None
 
 
+async def _with_scales(call: Call, scales: Scales, *, adapters: int) -> Call:
+    body = call.body if call.stream is None else b"".join([chunk async for chunk in call.stream])
+    return replace(call, body=with_scales(body, scales, adapters=adapters) if body else body, stream=None)
+
+
 class LlamaCppEngine:
     """`core.ports.Engine`. A worker that crashes is restarted in the background; until then `send` fails at once."""
 
     is_here = True
 
     def __init__(
-        self, model: ModelFile, settings: EngineSettings, *, restarts: int = 5, start_seconds: float = 120.0
+        self,
+        model: ModelFile,
+        settings: EngineSettings,
+        *,
+        adapters: Mapping[str, Path] | None = None,
+        restarts: int = 5,
+        start_seconds: float = 120.0,
     ) -> None:
+        """`adapters`: name -> GGUF adapter of this model; `adapters.AdaptedEngine` asks through one of them, and who
+        asks this engine itself asks the model without any."""
         self._model = model
+        self._adapters = tuple(adapters or {})
         self._key = secrets.token_urlsafe(32)
         parameters = WorkerParameters(
             model_path=str(model.path),
@@ -52,6 +68,7 @@ class LlamaCppEngine:
             threads=settings.threads,
             seed=settings.seed,
             key=self._key,
+            lora_paths=tuple(str(path) for path in (adapters or {}).values()),
         )
         # -P: a file in the working folder must not pass for a module of the standard library.
         argv = (sys.executable, "-P", "-m", "insource.engines.worker")
@@ -92,6 +109,11 @@ class LlamaCppEngine:
         return self._honours
 
     @property
+    def adapters(self) -> Sequence[str]:
+        """Names, in the worker's order."""
+        return self._adapters
+
+    @property
     def pid(self) -> int | None:
         """Of the worker; None when none runs."""
         return self._process.pid
@@ -129,9 +151,15 @@ class LlamaCppEngine:
         await self.stop()
 
     async def send(self, call: Call) -> Reply:
+        return await self.send_scaled(call, {})
+
+    async def send_scaled(self, call: Call, scales: Scales) -> Reply:
+        """As `send`, with these adapters switched on."""
         url = self._process.url
         if url is None:
             raise self._not_ready()
+        if self._adapters:
+            call = await _with_scales(call, scales, adapters=len(self._adapters))
         client = await self._client_of(url)
         headers = with_header(call.headers, "authorization", f"Bearer {self._key}")
         return await client.send(replace(call, headers=headers))

@@ -13,10 +13,8 @@ reason: a Python handler would have to wait for that lock.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
-import signal
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -24,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from insource.core.cores import usable_cores
+from insource.core.processes import die_with_parent
 
 CANNOT_LOAD = 3
 """Exit code: llama.cpp refused the model file or the parameters; the reason is on stderr."""
@@ -31,7 +30,6 @@ CHECKPOINTS = 1
 """Copies that a slot keeps of what can't be rolled back (sliding windows, recurrent states), so that the next turn of a
 conversation starts from them; it uses the last one. llama.cpp's default is 32: up to 13 GiB a slot for Gemma 3 27B
 (1,024 tokens of 52 layers each), beside what `fit` predicts."""
-_PR_SET_PDEATHSIG = 1
 _LOG_SECONDS = 0.5
 """llama.cpp logs from a thread of its own and has no call that waits for it; without a pause its reason can be lost."""
 
@@ -61,13 +59,6 @@ def parse_parameters(line: bytes) -> WorkerParameters:
     return WorkerParameters(**given)
 
 
-def die_with_parent() -> None:
-    """Linux: SIGKILL from the kernel when the thread that started this process ends. Called by the child itself,
-    because code between fork and exec (`preexec_fn`) can deadlock in a parent that has threads."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def die_first() -> None:
     """Linux: when memory runs out, the kernel ends this process and not the gateway or a neighbour. A context that is
     far too large is taken without complaint and only then filled, so it is a whole machine that runs out."""
@@ -84,7 +75,7 @@ def common_params(parameters: WorkerParameters, llama: Any) -> Any:
     params.n_parallel = parameters.slots
     params.cpuparams.n_threads = parameters.threads or usable_cores()
     params.sampling.seed = parameters.seed
-    params.lora_adapters = [llama.CommonAdapterLoraInfo(path, 1.0) for path in parameters.lora_paths]
+    params.lora_adapters = [llama.CommonAdapterLoraInfo(path, 0.0) for path in parameters.lora_paths]  # see adapters.py
     params.ctx_shift = False  # an overflow is the engine's 400, never a truncation
     params.cache_ram_mib = 0  # slots keep their prefix; the second cache would grow to 8 GiB beside what `fit` predicts
     params.n_ctx_checkpoints = CHECKPOINTS

@@ -18,7 +18,8 @@ from typing import cast
 from insource import plugins
 from insource.core.errors import BadInput, UsageError
 from insource.core.hashing import canonical_json, sha256_hex
-from insource.core.ports import ExchangeFilter, RequestScan
+from insource.core.ports import RequestScan
+from insource.core.stores import ExchangeFilter
 from insource.core.values import Exchange
 from insource.providers.prices import estimated_tokens, price_usd
 from insource.traffic.containers import BadLine
