@@ -182,7 +182,7 @@ def _ending(contest: Contest, attempt: Attempt, seen: _Seen) -> tuple[End, str, 
     """How it ended, why in a sentence, and the exchanges that would change it."""
     found, faults = seen.found, _faults(attempt, seen.outcomes)
     if found.gate is not None:
-        return "certified", _certified(found) + faults, None
+        return "certified", _certified(found) + _new_inputs(contest, attempt, seen) + faults, None
     if seen.end == "unmeasured":
         reason = f"could not be measured: the engine failed again and again. {attempt.answerer.last_fault}"
         return "unmeasured", reason.strip(), None
@@ -195,6 +195,15 @@ def _ending(contest: Contest, attempt: Attempt, seen: _Seen) -> tuple[End, str, 
         return "not shown", f"{shown}: more than the margin of {seen.stakes.margin:.1%}.{faults}", None
     reason = f"{shown}, which does not prove {seen.stakes.margin:.1%} yet.{faults}"
     return "not shown", reason, _exchanges_for(contest, needed, len(bets(seen.outcomes, "new")))
+
+
+def _new_inputs(contest: Contest, attempt: Attempt, seen: _Seen) -> str:
+    """What new inputs need where only repeats may be answered."""
+    if seen.found.serves != ("repeats",):
+        return ""
+    terms, new = attempt.candidate.terms, len(bets(seen.outcomes, "new"))
+    needed = bets_needed(terms, seen.found, seen.stakes) or fewest_bets(terms, seen.stakes)
+    return f" New inputs need more data: about {_exchanges_for(contest, max(needed, new + 1), new)} exchanges."
 
 
 def _faults(attempt: Attempt, outcomes: Sequence[Outcome]) -> str:
