@@ -213,7 +213,7 @@ def _regression(matrix: Any, targets: Integers) -> tuple[Floats, Floats]:
     from sklearn.linear_model import LogisticRegression  # late: serving never needs it
     from threadpoolctl import threadpool_limits
 
-    model = LogisticRegression(C=_INVERSE_REGULARISATION, max_iter=300, tol=1e-3)
+    model = LogisticRegression(C=_INVERSE_REGULARISATION, max_iter=300, tol=1e-4)
     with threadpool_limits(1):  # several BLAS threads on two busy cores took ten times as long as one
         model.fit(matrix, targets)
     weights: Any = model.coef_.T
