@@ -109,7 +109,6 @@ class Settings(BaseSettings):
     )
     margin: float = Field(0.02, gt=0, lt=1, description="Non-inferiority margin: the loss of quality accepted.")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of every stated bound.")
-    min_coverage: float = Field(0.25, gt=0, le=1, description="Smallest share of a task that is worth a gate.")
     min_exchanges: int = Field(60, ge=1, description="Fewer exchanges with a reference than this: MORE DATA.")
     canary_share: float = Field(0.1, gt=0, lt=1, description="Share of requests that a canary answers.")
     seed: int = Field(0, ge=0, description="Seed of everything that is drawn.")

@@ -16,7 +16,7 @@ from insource.core.values import LocalAnswer, OutputKind, OutputProfile
 from tests.fakes.plugins import install
 
 SOURCE = """
-from insource.core.ports import Refusal
+from insource.core.ports import Learnt, Refusal
 from insource.core.values import LocalAnswer, PrivacySpan
 
 
@@ -42,17 +42,20 @@ class Majority:
         return None if examples else Refusal(reason="There is no example.", examples_needed=1)
 
     def fit(self, output, examples, *, seed):
-        return Fitted(max(output.labels))
+        return Learnt(fitted=Fitted(max(output.labels)))
 
     def load(self, artifact):
         return Fitted(artifact.decode())
 
 
 class Length:
-    name = "length"
+    name, costly = "length", False
 
-    def loss(self, answer, reference):
-        return float(len(answer) != len(reference))
+    def canonical(self, answer, arguments):
+        return str(len(answer))
+
+    def loss(self, answer, reference, *, request, arguments):
+        return float(abs(len(answer) - len(reference)) > arguments.get("slack", 0))
 
 
 class Badge:
@@ -90,10 +93,11 @@ def test_its_recipe_scorer_and_detector_are_found_and_work(site: Path) -> None:
     refusal = recipe.refusal(output, 0)
     assert refusal is not None
     assert refusal.examples_needed == 1
-    fitted = recipe.load(recipe.fit(output, [], seed=0).artifact())
+    fitted = recipe.load(recipe.fit(output, [], seed=0).fitted.artifact())
     assert fitted.prepare({}) == LocalAnswer(text="b", confidence=0.5)
     scorer: Scorer = plugins.load("scorers", "length")
-    assert (scorer.loss("ab", "cd"), scorer.loss("ab", "c")) == (0.0, 1.0)
+    assert scorer.loss("ab", "cd", request={}, arguments={}) == 0.0
+    assert [scorer.loss("ab", "c", request={}, arguments={"slack": slack}) for slack in (0, 1)] == [1.0, 0.0]
     detector: PrivacyDetector = plugins.load("detectors", "badge")
     assert [span.kind for span in detector.scan("my BADGE-1234")] == ["badge"]
 

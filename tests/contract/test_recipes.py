@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -45,6 +46,7 @@ def examples() -> list[Example]:
                 exchange_id=f"e{n}",
                 created=datetime(2026, 1, 1, tzinfo=UTC),
                 request=request(text),
+                text=text,
                 input_sha256=sha256_hex(text.encode()),
                 cluster=str(n),
                 reference=label,
@@ -73,7 +75,7 @@ def recipe(request: pytest.FixtureRequest) -> Recipe:
 
 
 def test_a_loaded_recipe_answers_as_the_fitted_one(recipe: Recipe) -> None:
-    fitted = recipe.fit(OUTPUT, examples(), seed=0)
+    fitted = recipe.fit(OUTPUT, examples(), seed=0).fitted
     loaded = recipe.load(fitted.artifact())
     assert loaded.artifact() == fitted.artifact()
     for text in ("my card and pin", "send it abroad", "zzz qqq", ""):
@@ -83,11 +85,23 @@ def test_a_loaded_recipe_answers_as_the_fitted_one(recipe: Recipe) -> None:
 def test_the_order_of_examples_does_not_matter(recipe: Recipe) -> None:
     shuffled = examples()
     random.Random(1).shuffle(shuffled)
-    assert recipe.fit(OUTPUT, shuffled, seed=0).artifact() == recipe.fit(OUTPUT, examples(), seed=0).artifact()
+    one, other = recipe.fit(OUTPUT, shuffled, seed=0), recipe.fit(OUTPUT, examples(), seed=0)
+    assert one.fitted.artifact() == other.fitted.artifact()
+    assert one.held_out == other.held_out
+
+
+def test_a_recipe_that_learns_answers_what_it_learnt_from_without_having_seen_it(recipe: Recipe) -> None:
+    """A label that is wrong in one example only is not learnt by heart: the answer to it comes from the others."""
+    wrong = [replace(e, reference="refund") if e.exchange_id == "e0" else e for e in examples()]
+    held_out = recipe.fit(OUTPUT, wrong, seed=0).held_out
+    assert bool(held_out) <= recipe.learns
+    if held_out:
+        assert set(held_out) == {e.exchange_id for e in wrong}
+        assert held_out["e0"].text == "card"
 
 
 def test_preparing_and_reading_change_nothing(recipe: Recipe) -> None:
-    fitted = recipe.fit(OUTPUT, examples(), seed=0)
+    fitted = recipe.fit(OUTPUT, examples(), seed=0).fitted
     asked, answered = request("my card"), copy.deepcopy(COMPLETION)
     before = copy.deepcopy(asked)
     prepared = fitted.prepare(asked)
@@ -103,7 +117,7 @@ def test_preparing_and_reading_change_nothing(recipe: Recipe) -> None:
 
 
 def test_what_the_client_sent_reaches_the_engine(recipe: Recipe) -> None:
-    prepared = recipe.fit(OUTPUT, examples(), seed=0).prepare(request("my card"))
+    prepared = recipe.fit(OUTPUT, examples(), seed=0).fitted.prepare(request("my card"))
     if isinstance(prepared, LocalAnswer):
         assert prepared.text in LABELS
         return
@@ -122,7 +136,7 @@ def test_what_a_recipe_honours_reaches_the_engine_whole(recipe: Recipe) -> None:
         "several choices": {"n": 3},
         "log probabilities": {"logprobs": True, "top_logprobs": 5},
     }
-    fitted = recipe.fit(OUTPUT, examples(), seed=0)
+    fitted = recipe.fit(OUTPUT, examples(), seed=0).fitted
     for demand in recipe.honours:
         prepared = fitted.prepare({**request("my card"), **asking[demand]})
         assert isinstance(prepared, Ask)

@@ -8,10 +8,12 @@ import pytest
 from sqlalchemy import text
 
 from insource.core.errors import StorageError
-from insource.core.evidence import Candidate, Certificate, Evaluation, Figures, Interval, Outcome, Verdict
+from insource.core.evidence import Candidate, Criterion, Event
 from insource.core.values import EngineSettings, Matcher, Move, OutputKind, OutputProfile, Pin, Stage, Task
 from insource.store.database import Database
+from insource.store.evidence import SqlEvidence
 from insource.store.registry import SqlRegistry
+from tests.fakes.evidence import LABELS, candidate, evaluation, event, terms
 
 START = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -27,65 +29,9 @@ def _task(id: str) -> Task:
 
 
 def _candidate(id: str, task_id: str, seed: int = 0) -> Candidate:
-    return Candidate(
-        id=id,
-        task_id=task_id,
-        recipe="head",
-        artifact_sha256="ab",
-        model_ref=None,
-        model_sha256=None,
-        settings=EngineSettings(seed=seed),
-    )
-
-
-def _figures() -> Figures:
-    return Figures(
-        n=10,
-        clusters=9,
-        quality=1.0,
-        quality_interval=Interval(low=0.7, high=1.0),
-        hosted_quality=0.9,
-        difference=-0.1,
-        difference_interval=Interval(low=-0.3, high=0.0),
-        worse=0,
-        better=1,
-        mcnemar_p=1.0,
-        minimum_detectable_difference=float("inf"),
-        n_needed=None,
-    )
-
-
-def _evaluation(id: str, task_id: str, minutes: int = 0) -> Evaluation:
-    return Evaluation(
-        id=id,
-        task_id=task_id,
-        candidate_id="head-1",
-        created=START + timedelta(minutes=minutes),
-        verdict=Verdict.MOVE_PART,
-        reason="because",
-        margin=0.02,
-        confidence=0.95,
-        alpha_used=0.05,
-        gate=0.5,
-        coverage=0.8,
-        loss_upper=0.019,
-        covered=_figures(),
-        overall=None,
-        self_agreement=Interval(low=0.9, high=1.0),
-        warnings=("small",),
-    )
-
-
-def _outcome(number: int) -> Outcome:
-    return Outcome(
-        exchange_id=f"e{number}",
-        part="test",
-        cluster="c",
-        answer="yes",
-        confidence=0.5,
-        loss_local=0.0,
-        loss_hosted=1.0,
-    )
+    """With everything that has to come back as it was put: infinities, tuples, nested values."""
+    fixed = terms(familiarity_sha256="cd", floor=float("-inf"))
+    return candidate(id, task_id=task_id, settings=EngineSettings(seed=seed), terms=fixed, stated={"by": "me \ud800"})
 
 
 def _move(task_id: str, stage: Stage) -> Move:
@@ -117,56 +63,59 @@ def test_candidates_are_replaced_by_id(registry: SqlRegistry) -> None:
     assert registry.candidates("u") == [_candidate("3", "u")]
 
 
-def test_evaluations_with_their_outcomes(registry: SqlRegistry) -> None:
-    outcomes = [_outcome(number) for number in range(20)]
-    registry.put_evaluation(_evaluation("new", "t", 5), outcomes)
-    registry.put_evaluation(_evaluation("old", "t", 1), [])
-    registry.put_evaluation(_evaluation("other", "u"), outcomes[:1])
-    assert registry.evaluations("t") == [_evaluation("old", "t", 1), _evaluation("new", "t", 5)]
-    assert len(registry.evaluations()) == 3
-    assert registry.outcomes("new") == outcomes
-    registry.put_evaluation(_evaluation("new", "t", 5), outcomes[:2])
-    assert registry.outcomes("new") == outcomes[:2]
-    assert registry.outcomes("none") == []
+def test_a_candidate_that_goes_takes_its_evaluation_along(registry: SqlRegistry, database: Database) -> None:
+    evidence = SqlEvidence(database)
+    for id in ("1", "2"):
+        registry.put_candidate(_candidate(id, "t"))
+        evidence.put_evaluation(evaluation(id, task_id="t"))
+    registry.remove_candidates(["1", "never there"])
+    assert [each.id for each in registry.candidates()] == ["2"]
+    assert [each.id for each in evidence.evaluations()] == ["2"]
 
 
-def test_a_certificate_outlives_the_replacing_of_its_evaluation(registry: SqlRegistry) -> None:
-    certificate = Certificate(
-        id="cert-1",
-        created=START,
-        task_id="t",
-        candidate_id="head-1",
-        n_calibration=100,
-        n_test=200,
-        margin=0.02,
-        confidence=0.95,
-        coverage=1.0,
-        gate=0.0,
-        loss_upper=0.01,
-        quality=0.98,
-        hashes={"task": "sha256:00"},
-    )
-    registry.put_evaluation(_evaluation("e", "t"), [])
-    registry.put_certificate(certificate, "e")
-    registry.put_evaluation(_evaluation("e", "t"), [_outcome(1)])
-    assert registry.certificate("cert-1") == (certificate, "e")
-    assert registry.certificate("cert-2") is None
+def test_a_criterion_is_replaced_and_forgotten(registry: SqlRegistry) -> None:
+    checker = Criterion(scorer="checker", arguments={"command": ["a", "b"], "seconds": 1.5}, chosen_by="user")
+    registry.put_criterion("b", LABELS)
+    registry.put_criterion("a", LABELS)
+    registry.put_criterion("b", checker)
+    assert registry.criteria() == {"a": LABELS, "b": checker}
+    registry.put_criterion("b", None)
+    registry.put_criterion("never chosen", None)
+    assert registry.criteria() == {"a": LABELS}
 
 
 def test_the_last_move_of_a_task_is_in_force(registry: SqlRegistry) -> None:
     steps = [_move("b", Stage.SHADOW), _move("a", Stage.LIVE), _move("b", Stage.LIVE), _move("b", Stage.ROLLED_BACK)]
     for move in steps:
-        registry.put_move(move)
+        registry.put_move(move, event(move.reason))
     assert registry.moves() == [steps[1], steps[3]]
     assert registry.move_history("b") == [steps[0], steps[2], steps[3]]
     assert registry.move_history("c") == []
+    assert [each.text for each in registry.events(kind="moved")] == [move.reason for move in steps]
+
+
+def test_events_are_found_by_task_kind_and_time_and_pruned_by_time(registry: SqlRegistry) -> None:
+    times = {"old": START, "new": START + timedelta(microseconds=1)}
+    kept = [
+        Event(created=created, task_id=task_id, kind=kind, text=f"{age} {kind}", figures={"n": 1.0})
+        for age, created in times.items()
+        for task_id, kind in (("t", "moved"), ("t", "pinned"), (None, "privacy"))
+    ]
+    registry.put_event(kept[0])
+    registry.put_events(kept[1:])
+    registry.put_events([])
+    assert registry.events() == kept
+    assert registry.events(task_id="t", kind="pinned") == [kept[1], kept[4]]
+    assert registry.events(since=times["new"]) == kept[3:]
+    assert registry.prune_events(times["new"]) == 3
+    assert registry.events() == kept[3:]
 
 
 def test_a_pin_is_replaced_and_removed_and_no_move_touches_it(registry: SqlRegistry) -> None:
     first, second = (Pin(task_id=task_id, changed=START, reason="by hand") for task_id in ("b", "a"))
     for pin in (first, second, first):
         registry.put_pin(pin)
-    registry.put_move(_move("a", Stage.ROLLED_BACK))
+    registry.put_move(_move("a", Stage.ROLLED_BACK), event())
     assert registry.pins() == [second, first]
     registry.remove_pin("a")
     registry.remove_pin("never pinned")
@@ -197,12 +146,14 @@ def test_a_damaged_artifact_is_never_handed_out(registry: SqlRegistry, database:
         registry.artifact(sha256)
 
 
-def test_the_revision_grows_with_what_was_decided_and_not_with_evidence(registry: SqlRegistry) -> None:
+def test_the_revision_grows_with_what_was_decided_and_not_with_evidence(
+    registry: SqlRegistry, database: Database
+) -> None:
     seen = [registry.revision()]
     for change in (
         lambda: registry.put_tasks([_task("a")]),
         lambda: registry.put_candidate(_candidate("1", "a")),
-        lambda: registry.put_move(_move("a", Stage.LIVE)),
+        lambda: registry.put_move(_move("a", Stage.LIVE), event()),
         lambda: registry.put_pin(Pin(task_id="a", changed=START, reason="by hand")),
         lambda: registry.remove_pin("a"),
         lambda: registry.put_fact("privacy", "enforce"),
@@ -211,5 +162,6 @@ def test_the_revision_grows_with_what_was_decided_and_not_with_evidence(registry
         seen.append(registry.revision())
     assert seen == sorted(set(seen)), "each change is a new revision"
     registry.put_artifact(b"x")
-    registry.put_evaluation(_evaluation("e", "a"), [])
+    registry.put_event(event())
+    SqlEvidence(database).put_evaluation(evaluation("e", task_id="a"))
     assert registry.revision() == seen[-1]

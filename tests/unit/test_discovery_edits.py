@@ -11,7 +11,6 @@ import pytest
 
 from insource.core.errors import BadInput, EmptyLog, UnknownTask, UsageError
 from insource.core.fakes import FakeDetector
-from insource.core.stores import ExchangeFilter
 from insource.core.values import Exchange, JsonObject, Move, Route, Stage
 from insource.store.database import open_database
 from insource.store.exchanges import SqlExchangeStore
@@ -19,15 +18,11 @@ from insource.store.registry import SqlRegistry
 from insource.traffic.figures import task_figures
 from insource.traffic.resolve import resolve_task
 from insource.wire.chat import completion
-from insource.workflows.prove.edit_tasks import (
-    label_exchange,
-    label_file,
-    merge_tasks,
-    rename_task,
-    split_task,
-)
+from insource.workflows.prove.edit_tasks import merge_tasks, rename_task, split_task
 from insource.workflows.prove.find_tasks import find_tasks, masker, task_json, write_assignments
+from insource.workflows.prove.label import label_exchange, label_file
 from insource.workflows.services import Services
+from tests.fakes.evidence import event
 from tests.fakes.scans import ScanHere
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -161,7 +156,7 @@ def test_edits_that_make_no_sense_are_refused(services: Services) -> None:
         changed=START,
         reason="",
     )
-    services.registry.put_move(move)
+    services.registry.put_move(move, event())
     with pytest.raises(UsageError, match="moved or pinned"):
         merge_tasks(services, [sort.task.id, translate.task.id])
 
@@ -181,28 +176,31 @@ def test_a_task_is_named_by_id_or_by_what_is_clear(services: Services) -> None:
 
 
 def test_labels_become_references(services: Services, tmp_path: Path) -> None:
-    label_exchange(services, "e0003", "loan")
+    """Of exchanges of the task that was named, and of no other."""
+    find_tasks(services)
+    label_exchange(services, "translate", "e0003", "loan")
     file = tmp_path / "labels.csv"
-    file.write_text('exchange_id,reference\ne0001,card\n"e0002","a, b"\nnobody,card\n')
-    report = label_file(services, file)
-    assert (report.labelled, report.unknown) == (2, ("nobody",))
-    found = {item.id: item for item in services.exchanges.read(ExchangeFilter(ids=frozenset({"e0002", "e0003"})))}
-    assert (found["e0002"].reference, found["e0002"].reference_kind) == ("a, b", "label")
-    assert found["e0003"].reference == "loan"
-    with pytest.raises(UsageError, match="'nobody'"):
-        label_exchange(services, "nobody", "x")
+    file.write_text('exchange_id,reference\ne0001,card\n"e0005","a, b"\nnobody,card\ne0002,card\n')
+    report = label_file(services, "translate", file)
+    assert (report.labelled, report.unknown) == (2, ("e0002", "nobody"))
+    found = {item.id: item for item in services.exchanges.read()}
+    assert (found["e0005"].reference, found["e0005"].reference_kind) == ("a, b", "label")
+    assert (found["e0003"].reference, found["e0002"].reference) == ("loan", None)
+    for id in ("nobody", "e0002"):
+        with pytest.raises(UsageError, match=f"has no exchange {id!r}"):
+            label_exchange(services, "translate", id, "x")
 
 
 @pytest.mark.parametrize(
     "text", ["", "id,label\n1,2\n", "exchange_id,reference\ne0001\n", "exchange_id,reference\n,x\n"]
 )
 def test_a_bad_label_file_changes_nothing(services: Services, tmp_path: Path, text: str) -> None:
+    find_tasks(services)
     file = tmp_path / "labels.csv"
     file.write_text(text)
-    with pytest.raises(BadInput):
-        label_file(services, file)
-    with pytest.raises(BadInput):
-        label_file(services, tmp_path / "missing.csv")
+    for path in (file, tmp_path / "missing.csv"):
+        with pytest.raises(BadInput):
+            label_file(services, "translate", path)
     assert all(item.reference is None for item in services.exchanges.read())
 
 

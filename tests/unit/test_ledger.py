@@ -49,7 +49,7 @@ def test_the_capital_of_a_fair_bet_does_not_grow() -> None:
     """At a risk of exactly the margin the expected capital is 1; Ville's inequality needs no more."""
     drawn = np.random.default_rng(1)
     final = [math.exp(log_capital((drawn.random(300) < 0.02).astype(float), 0.02)[-1]) for _ in range(3_000)]
-    assert np.mean(final) == pytest.approx(1.0, abs=4 * np.std(final) / math.sqrt(len(final)))
+    assert np.mean(final) == pytest.approx(1.0, abs=4 * float(np.std(final)) / math.sqrt(len(final)))
 
 
 @given(st.lists(st.sampled_from([-1.0, 0.0, 0.0, 0.0, 0.5, 1.0]), max_size=60))

@@ -28,12 +28,14 @@ from insource.core.values import (
     Stage,
     Task,
 )
+from insource.evals.terms import whole_terms
 from insource.store.database import open_database
 from insource.store.registry import SqlRegistry
 from insource.workflows.serve.engine_pool import EnginePool
 from insource.workflows.serve.live_routing import LiveRouting
 from insource.workflows.serve.load_routing import live_routing, load_routing
 from insource.workflows.services import Services
+from tests.fakes.evidence import LABELS, event
 from tests.fakes.serving import FixedRecipe, request, says
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -104,6 +106,8 @@ def put(services: Services, task_id: str, *, stage: Stage = Stage.LIVE, **change
         "model_ref": "",
         "model_sha256": "sha-",
         "settings": EngineSettings(),
+        "criterion": LABELS,
+        "terms": whole_terms(),
         **changes,
     }
     candidate = Candidate(**values)
@@ -118,7 +122,8 @@ def put(services: Services, task_id: str, *, stage: Stage = Stage.LIVE, **change
             canary_share=0.1,
             changed=WHEN,
             reason="test",
-        )
+        ),
+        event(),
     )
     return candidate
 

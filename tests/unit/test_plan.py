@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,55 +11,21 @@ import pytest
 
 from insource.config import Settings
 from insource.core.evidence import Verdict
-from insource.core.fakes import FakeEngine, json_reply
+from insource.core.fakes import FakeEngine
 from insource.core.hashing import file_sha256
 from insource.core.ports import Call, Reply
 from insource.core.values import CostSource, Exchange, ModelFile, Pin
 from insource.wiring import open_services
 from insource.workflows.plan import make_plan, plan_json, spend_of
 from insource.workflows.services import Services
+from tests.fakes.evidence import START
+from tests.fakes.traffic import LABELS, engine_that, exchange, exchanges, label_of, message, reply
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
-WORDS = {"card": ["card", "chip", "plastic"], "loan": ["loan", "mortgage", "credit"]}
-SYSTEM = {"role": "system", "content": "Sort the message of a customer: card or loan."}
-
-
-def log(size: int, *, private_every: int = 0, **changes: Any) -> list[Exchange]:
-    made: list[Exchange] = []
-    for number in range(size):
-        drawn = random.Random(number)
-        label = drawn.choice(list(WORDS))
-        text = f"{number}: about my {drawn.choice(WORDS[label])}"
-        if private_every and number % private_every == 0:
-            text += ", write to a@b.com"
-        made.append(
-            Exchange(
-                id=f"x{number:05}",
-                created=START + timedelta(minutes=number),
-                request={"model": "gpt-4", "messages": [SYSTEM, {"role": "user", "content": text}]},
-                reference=label,
-                reference_kind="label",
-                cost_usd=0.5,
-                cost_source="recorded",
-                **changes,
-            )
-        )
-    return made
-
-
-def knowing(call: Call) -> Reply:
-    text = json.loads(call.body)["messages"][-1]["content"]
-    label = next(label for label, words in WORDS.items() if any(word in text for word in words))
-    choice = {
-        "message": {"role": "assistant", "content": label},
-        "finish_reason": "stop",
-        "logprobs": {"content": [{"token": label, "logprob": -0.1}]},
-    }
-    return json_reply({"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 3}})
+KNOWING = engine_that(label_of)
 
 
 def unwilling(call: Call) -> Reply:
-    return json_reply({"choices": [{"message": {"role": "assistant", "content": "?"}, "finish_reason": "stop"}]})
+    return reply("?")
 
 
 @pytest.fixture
@@ -81,35 +44,40 @@ def with_engine(services: Services, answer: Callable[[Call], Reply], *, recipes:
 
 
 async def test_a_task_full_of_private_data_is_measured_like_any_other(services: Services) -> None:
-    services = with_engine(services, knowing, recipes=("prompt",))
-    services.exchanges.append(log(700, private_kinds=("email",)))
+    services = with_engine(services, KNOWING, recipes=("prompt",))
+    services.exchanges.append(exchanges(1_000, private_kinds=("email",)))
     plan = await make_plan(services)
     (row,) = plan.rows
-    assert row.verdict is Verdict.MOVE
+    assert row.verdict in (Verdict.MOVE, Verdict.MOVE_PART)
     assert row.evaluation is not None
     shown = plan_json(plan)
     assert (shown["private_share"], shown["tasks"][0]["private_share"]) == (1.0, 1.0)
-    assert shown["tasks"][0]["verdict"] == "MOVE"
+    assert shown["tasks"][0]["verdict"] == row.verdict
+    assert shown["tasks"][0]["criterion"]["kind"] == "label"
+    assert {each["label"] for each in shown["tasks"][0]["labels"]} == set(LABELS)
     assert shown["moved_share"] == row.coverage > 0
 
 
 async def test_requests_that_nobody_scanned_are_scanned_before_the_share_is_told(services: Services) -> None:
     services = with_engine(services, unwilling, recipes=("prompt",))
-    services.exchanges.append(log(100, private_every=4))
+    asked = exchanges(100, private_kinds=None)
+    for number in range(0, 100, 4):
+        asked[number] = exchange(number, text=f"{message(number)[0]}, write to a@b.com", private_kinds=None)
+    services.exchanges.append(asked)
     assert (await make_plan(services)).private_share == 0.25
     assert {exchange.private_kinds for exchange in services.exchanges.read()} == {(), ("email",)}
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
-    [(knowing, "You pinned it; prompt may answer 100% of it here."), (unwilling, "nothing certified answers it here")],
+    [(KNOWING, "You pinned it; prompt may answer "), (unwilling, "nothing certified answers it here")],
     ids=["certified", "not certified"],
 )
 async def test_a_task_that_the_user_pinned_says_what_answers_it_here(
     services: Services, answer: Callable[[Call], Reply], said: str
 ) -> None:
     services = with_engine(services, answer, recipes=("prompt",))
-    services.exchanges.append(log(700, private_kinds=()))
+    services.exchanges.append(exchanges(1_000))
     (free,) = (await make_plan(services)).rows
     assert free.verdict is not Verdict.PIN
     services.registry.put_pin(Pin(task_id=free.report.task.id, changed=START, reason="by hand"))

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insource.adapt.constrained import ConstrainedRecipe, label_grammar
+from insource.adapt.familiarity import fit_familiarity
 from insource.adapt.features import grams, index_of, row, vocabulary
 from insource.adapt.head import MIN_EXAMPLES, HeadRecipe
 from insource.adapt.prompt import PromptRecipe
@@ -35,6 +36,7 @@ def example(text: str, label: str) -> Example:
         exchange_id=text,
         created=datetime(2026, 1, 1, tzinfo=UTC),
         request={"messages": [{"role": "user", "content": text}]},
+        text=text,
         input_sha256=sha256_hex(text.encode()),
         cluster=text,
         reference=label,
@@ -58,24 +60,24 @@ def with_logprobs(*logprobs: float) -> JsonObject:
 
 
 def test_prompt_is_as_sure_as_its_mean_token() -> None:
-    fitted = PromptRecipe().fit(profile(), [], seed=0)
+    fitted = PromptRecipe().fit(profile(), [], seed=0).fitted
     assert fitted.read(with_logprobs(math.log(0.5), math.log(0.125))).confidence == pytest.approx(0.25)
     assert fitted.read({"choices": [{"message": {"content": "yes"}}]}).confidence == 0.0
 
 
 def test_constrained_is_as_sure_as_the_whole_answer() -> None:
-    fitted = ConstrainedRecipe().fit(profile("yes", "no"), [], seed=0)
+    fitted = ConstrainedRecipe().fit(profile("yes", "no"), [], seed=0).fitted
     assert fitted.read(with_logprobs(math.log(0.5), math.log(0.125))).confidence == pytest.approx(0.0625)
 
 
 def test_constrained_fills_in_a_temperature_only_where_none_was_sent() -> None:
-    fitted = ConstrainedRecipe().fit(profile("yes", "no"), [], seed=0)
+    fitted = ConstrainedRecipe().fit(profile("yes", "no"), [], seed=0).fitted
     assert body(fitted.prepare({"messages": []}))["temperature"] == 0
     assert body(fitted.prepare({"messages": [], "temperature": 1.5}))["temperature"] == 1.5
 
 
 def test_constrained_leaves_a_format_that_the_client_sent() -> None:
-    fitted = ConstrainedRecipe().fit(profile("yes", "no"), [], seed=0)
+    fitted = ConstrainedRecipe().fit(profile("yes", "no"), [], seed=0).fitted
     own = {"type": "json_object"}
     sent = body(fitted.prepare({"messages": [], "response_format": own}))
     assert sent["response_format"] == own
@@ -84,7 +86,7 @@ def test_constrained_leaves_a_format_that_the_client_sent() -> None:
 
 def test_constrained_holds_json_to_its_schema() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
-    fitted = ConstrainedRecipe().fit(profile(kind=OutputKind.JSON, schema=schema), [], seed=0)
+    fitted = ConstrainedRecipe().fit(profile(kind=OutputKind.JSON, schema=schema), [], seed=0).fitted
     assert body(fitted.prepare({"messages": []}))["response_format"]["json_schema"]["schema"] == schema
 
 
@@ -125,20 +127,25 @@ def test_head_says_how_many_examples_it_needs() -> None:
     assert HeadRecipe().refusal(profile(kind=OutputKind.JSON), 1000) is not None
 
 
-def test_head_abstains_from_a_text_that_it_knows_nothing_of() -> None:
+def test_head_answers_and_a_text_that_it_knows_nothing_of_looks_unfamiliar() -> None:
     learnt = [example(f"{word} {n}", label) for n in range(30) for word, label in (("alpha", "a"), ("omega", "b"))]
-    fitted = HeadRecipe().fit(profile("a", "b"), learnt, seed=0)
-    known = fitted.prepare({"messages": [{"role": "user", "content": "alpha"}]})
-    unknown = fitted.prepare({"messages": [{"role": "user", "content": "§§§"}]})
-    assert isinstance(known, LocalAnswer)
-    assert isinstance(unknown, LocalAnswer)
-    assert (known.text, unknown.confidence) == ("a", 0.0)
-    assert known.confidence > 0.8
+    fitted = HeadRecipe().fit(profile("a", "b"), learnt, seed=0).fitted
+    for word, label in (("alpha", "a"), ("omega", "b")):
+        known = fitted.prepare({"messages": [{"role": "user", "content": word}]})
+        assert isinstance(known, LocalAnswer)
+        assert known.text == label
+        assert known.confidence > 0.8
+    nothing = fitted.prepare({"messages": [{"role": "user", "content": " "}]})
+    assert isinstance(nothing, LocalAnswer)
+    assert nothing.confidence == 0.0
+    found = fit_familiarity(learnt, ("a", "b"))
+    unknown = found.familiarity.look({"messages": [{"role": "user", "content": "§§§"}]})
+    assert unknown.score < min(each.score for each in found.held_out.values()), "whichever label it is nearer to"
 
 
 def test_head_does_not_learn_from_the_system_prompt() -> None:
     learnt = [example(f"{word} {n}", label) for n in range(30) for word, label in (("alpha", "a"), ("omega", "b"))]
-    fitted = HeadRecipe().fit(profile("a", "b"), learnt, seed=0)
+    fitted = HeadRecipe().fit(profile("a", "b"), learnt, seed=0).fitted
     user: JsonObject = {"role": "user", "content": "alpha"}
     assert fitted.prepare({"messages": [{"role": "system", "content": "omega omega"}, user]}) == fitted.prepare(
         {"messages": [user]}
@@ -156,7 +163,7 @@ def test_head_refuses_one_label_and_empty_requests() -> None:
 
 def test_a_truncated_head_is_bad_input() -> None:
     learnt = [example(f"{word} {n}", label) for n in range(30) for word, label in (("alpha", "a"), ("omega", "b"))]
-    artifact = HeadRecipe().fit(profile("a", "b"), learnt, seed=0).artifact()
+    artifact = HeadRecipe().fit(profile("a", "b"), learnt, seed=0).fitted.artifact()
     for length in (len(artifact) - 4, artifact.index(b"\n") + 1, artifact.index(b"\n")):
         with pytest.raises(BadInput, match="damaged"):
             HeadRecipe().load(artifact[:length])
@@ -199,7 +206,7 @@ def test_head_on_ten_banking_intents(shared_data: Path) -> None:
     with gzip.open(shared_data / "banking77" / "test.csv.gz", "rt", encoding="utf-8") as file:
         asked = [example(r["text"], r["category"]) for r in DictReader(file) if r["category"] in intents]
     random.Random(0).shuffle(learnt)
-    fitted = HeadRecipe().fit(profile(*intents), learnt[: len(learnt) // 2], seed=0)
+    fitted = HeadRecipe().fit(profile(*intents), learnt[: len(learnt) // 2], seed=0).fitted
     answers = [fitted.prepare(e.request) for e in asked]
     right = sorted(
         (

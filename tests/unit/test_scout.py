@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from typer.testing import CliRunner
@@ -17,18 +17,21 @@ from typer.testing import CliRunner
 from insource.cli.main import app
 from insource.cli.session import load_settings
 from insource.core.errors import BadInput, EmptyLog, InsourceError, UnknownTask, UsageError
-from insource.core.evidence import Candidate, Evaluation, Figures, Interval, Verdict
-from insource.core.values import EngineSettings, Exchange, Matcher, OutputKind, OutputProfile, Task
+from insource.core.evidence import End
+from insource.core.values import Exchange, Matcher, OutputKind, OutputProfile, Task
 from insource.engines.models.catalogue import DEFAULT_MODEL
 from insource.hub.names import model_key
 from insource.hub.snapshot import SnapshotCatalogue, SnapshotRow
+from insource.evals.comparison import figures
 from insource.store.database import open_database
+from insource.store.evidence import SqlEvidence
 from insource.store.exchanges import SqlExchangeStore
 from insource.store.registry import SqlRegistry
 from insource.wiring import open_scout
 from insource.workflows.choose.scout import ScoutQuestion, ScoutReport, key_of_candidate, scout
 from insource.workflows.choose.scout_fit import make_fits
 from insource.workflows.choose.scout_json import scout_json
+from tests.fakes.evidence import candidate, evaluation, outcome
 
 TASK = Task(
     id="task-00000001",
@@ -218,39 +221,27 @@ def _exchange(number: int, **changes: Any) -> Exchange:
     return replace(exchange, **changes)
 
 
-def _figures(quality: float) -> Figures:
-    return Figures(
-        n=120,
-        clusters=120,
-        quality=quality,
-        quality_interval=Interval(low=quality - 0.03, high=quality + 0.02),
-        hosted_quality=0.97,
-        difference=0.0,
-        difference_interval=Interval(low=-0.01, high=0.01),
-        worse=1,
-        better=1,
-        mcnemar_p=1.0,
-        minimum_detectable_difference=0.02,
-        n_needed=None,
-    )
+class Stores(NamedTuple):
+    registry: SqlRegistry
+    evidence: SqlEvidence
 
 
 @pytest.fixture
-def store() -> Callable[..., SqlRegistry]:
+def store() -> Callable[..., Stores]:
     """A task with a hundred exchanges in the store of the settings."""
 
-    def make(*exchanges: Exchange, task: Task = TASK) -> SqlRegistry:
+    def make(*exchanges: Exchange, task: Task = TASK) -> Stores:
         database = open_database(load_settings().store_url)
-        registry, log = SqlRegistry(database), SqlExchangeStore(database)
-        registry.put_tasks([task])
+        stores, log = Stores(SqlRegistry(database), SqlEvidence(database)), SqlExchangeStore(database)
+        stores.registry.put_tasks([task])
         log.append(exchanges)
         log.assign({exchange.id: task.id for exchange in exchanges})
-        return registry
+        return stores
 
     return make
 
 
-def test_a_task_brings_its_own_lengths(store: Callable[..., SqlRegistry], machine: Callable[[int], str]) -> None:
+def test_a_task_brings_its_own_lengths(store: Callable[..., Stores], machine: Callable[[int], str]) -> None:
     store(*(_exchange(number) for number in range(100)))
     report = look(task="sort", machine=machine(32))
     assert report.task == TASK
@@ -263,7 +254,7 @@ def test_a_task_brings_its_own_lengths(store: Callable[..., SqlRegistry], machin
 
 
 def test_images_and_tools_in_the_log_are_needs(
-    store: Callable[..., SqlRegistry], machine: Callable[[int], str]
+    store: Callable[..., Stores], machine: Callable[[int], str]
 ) -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     request = {"messages": [{"role": "user", "content": [{"type": "text", "text": "x" * 400}, image]}], "tools": [{}]}
@@ -277,51 +268,32 @@ def test_images_and_tools_in_the_log_are_needs(
     assert all(item.found.purpose.images and item.found.purpose.tools for item in report.ranked)
 
 
-def test_a_task_without_exchanges_is_said(store: Callable[..., SqlRegistry]) -> None:
+def test_a_task_without_exchanges_is_said(store: Callable[..., Stores]) -> None:
     store()
     with pytest.raises(EmptyLog, match="Sort tickets"):
         look(task=TASK.id, machine="rtx-4090")
 
 
-def _evaluate(registry: SqlRegistry, name: str, ref: str, verdict: Verdict, task_id: str = TASK.id) -> None:
-    candidate = Candidate(
-        id=f"prompt-{name}",
-        task_id=task_id,
-        recipe="prompt",
-        artifact_sha256="0" * 64,
-        model_ref=ref,
-        model_sha256="1" * 64,
-        settings=EngineSettings(),
+def _evaluate(stores: Stores, name: str, ref: str, end: End) -> None:
+    id = f"prompt-{name}"
+    made = candidate(id, task_id=TASK.id, recipe="prompt", model_ref=ref, model_sha256="1" * 64)
+    stores.registry.put_candidate(made)
+    covered = figures(
+        [outcome(n, loss=float(n < 6)) for n in range(120)], margin=0.02, alpha=0.05, confidence=0.95
     )
-    registry.put_candidate(candidate)
-    evaluation = Evaluation(
-        id=f"eval-{name}",
-        task_id=task_id,
-        candidate_id=candidate.id,
-        created=datetime(2026, 1, 2, tzinfo=UTC),
-        verdict=verdict,
-        reason="measured",
-        margin=0.02,
-        confidence=0.95,
-        alpha_used=0.05,
-        gate=0.0,
-        coverage=1.0,
-        loss_upper=0.01,
-        covered=_figures(0.95),
-        overall=None,
-        self_agreement=None,
-        certificate_id="cert-1" if verdict is Verdict.MOVE else None,
+    certificate_id = "cert-1" if end == "certified" else None
+    stores.evidence.put_evaluation(
+        evaluation(id, task_id=TASK.id, end=end, covered=covered, certificate_id=certificate_id)
     )
-    registry.put_evaluation(evaluation, [])
 
 
 def test_own_measurements_lead_and_failures_close(
-    store: Callable[..., SqlRegistry], machine: Callable[[int], str]
+    store: Callable[..., Stores], machine: Callable[[int], str]
 ) -> None:
-    registry = store(*(_exchange(number) for number in range(3)))
-    _evaluate(registry, "a", "bartowski/Qwen2.5-3B-Instruct-GGUF:Q4_K_M", Verdict.MOVE)  # refused by its licence
-    _evaluate(registry, "b", "unsloth/granite-4.1-3b-GGUF:granite-4.1-3b-Q4_K_M.gguf", Verdict.MOVE)
-    _evaluate(registry, "c", "unsloth/Qwen3.5-9B-GGUF:Q8_0", Verdict.KEEP)
+    stores = store(*(_exchange(number) for number in range(3)))
+    _evaluate(stores, "a", "bartowski/Qwen2.5-3B-Instruct-GGUF:Q4_K_M", "certified")  # refused by its licence
+    _evaluate(stores, "b", "unsloth/granite-4.1-3b-GGUF:granite-4.1-3b-Q4_K_M.gguf", "certified")
+    _evaluate(stores, "c", "unsloth/Qwen3.5-9B-GGUF:Q8_0", "not shown")
     report = look(task=TASK.id, machine=machine(32))
     first, last = report.ranked[0], report.ranked[-1]
     assert (first.found.model.id, first.tier) == ("ibm-granite/granite-4.1-3b", 0)
@@ -349,16 +321,8 @@ def test_own_measurements_lead_and_failures_close(
 def test_a_candidate_is_told_from_its_reference_or_its_bytes(
     ref: str | None, sha256: str | None, name: str | None
 ) -> None:
-    candidate = Candidate(
-        id="x",
-        task_id="t",
-        recipe="prompt",
-        artifact_sha256="0" * 64,
-        model_ref=ref,
-        model_sha256=sha256,
-        settings=None,
-    )
-    assert key_of_candidate(candidate) == (None if name is None else model_key(name))
+    told = key_of_candidate(candidate("x", recipe="prompt", model_ref=ref, model_sha256=sha256))
+    assert told == (None if name is None else model_key(name))
 
 
 def test_another_catalogue_is_a_setting_and_its_text_is_shown_as_it_is(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insource.core.catalogue import Ancestry, CatalogueModel
-from insource.core.evidence import Interval, Verdict
+from insource.core.evidence import End, Interval
 from insource.hub.activity import Activity, Group, group_copies
 from insource.hub.arena import ArenaScore
 from insource.hub.licences import CLASSES, LicencePolicy, licence_class, parse_policy
@@ -234,18 +234,17 @@ def activity(**changes: object) -> Activity:
     return Activity(**usual)  # pyright: ignore[reportArgumentType]
 
 
-def measured(verdict: Verdict, *, low: float = 0.9, task: str = "task-1") -> Measurement:
-    certified = verdict in (Verdict.MOVE, Verdict.MOVE_PART)
+def measured(end: End, *, low: float = 0.9, task: str = "task-1") -> Measurement:
     return Measurement(
         task_id=task,
         candidate_id="prompt-1",
         recipe="prompt",
-        verdict=verdict,
+        end=end,
         n=100,
         quality=low + 0.02,
         quality_interval=Interval(low=low, high=low + 0.04),
         coverage=1.0,
-        certificate_id="cert-1" if certified else None,
+        certificate_id="cert-1" if end == "certified" else None,
     )
 
 
@@ -267,14 +266,14 @@ def test_own_measurements_outrank_everything_said_elsewhere() -> None:
     )
     order = ranked(
         {
-            "a/failed": Evidence(activity=famous, this_task=(measured(Verdict.KEEP),)),
+            "a/failed": Evidence(activity=famous, this_task=(measured("not shown"),)),
             "a/famous": Evidence(activity=famous),
-            "a/elsewhere": Evidence(activity=activity(), other_tasks=(measured(Verdict.MOVE, task="task-2"),)),
-            "a/good": Evidence(activity=activity(), this_task=(measured(Verdict.MOVE_PART, low=0.8),)),
+            "a/elsewhere": Evidence(activity=activity(), other_tasks=(measured("certified", task="task-2"),)),
+            "a/good": Evidence(activity=activity(), this_task=(measured("certified", low=0.8),)),
             "a/better": Evidence(
-                activity=activity(), this_task=(measured(Verdict.KEEP), measured(Verdict.MOVE, low=0.95))
+                activity=activity(), this_task=(measured("not shown"), measured("certified", low=0.95))
             ),
-            "a/open": Evidence(activity=activity(derivatives=1), this_task=(measured(Verdict.MORE_DATA),)),
+            "a/open": Evidence(activity=activity(derivatives=1), this_task=(measured("unfinished"),)),
         }
     )
     assert [item.found.model.id for item in order] == [

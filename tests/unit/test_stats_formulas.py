@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mapie.risk_control.fwer_control import control_fwer
 from scipy import stats as scipy_stats
 from sklearn.metrics import cohen_kappa_score, homogeneity_completeness_v_measure
 from statsmodels.api import OLS
 from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from insource.core.errors import BadInput
@@ -27,13 +25,8 @@ from insource.stats.intervals import (
     clopper_pearson,
     clopper_pearson_lower,
     clopper_pearson_upper,
-    mean_interval,
-    mean_lower,
-    mean_upper,
     wilson,
 )
-from insource.stats.multiplicity import bonferroni_alpha, fixed_sequence, holm
-from insource.stats.non_inferiority import non_inferiority, upper_bound
 from insource.stats.paired import mcnemar_exact, paired_difference
 from insource.stats.power import (
     minimum_detectable_difference,
@@ -111,61 +104,7 @@ def test_betting_does_not_mind_a_sorted_log() -> None:
     assert ordered.low == pytest.approx(shuffled.low, abs=0.01)
 
 
-def test_bounds_choose_their_method() -> None:
-    binary, paired = [1.0] * 3 + [0.0] * 297, [1.0] * 3 + [0.0] * 296 + [-1.0]
-    assert mean_upper(binary, alpha=0.05) == clopper_pearson_upper(3, 300, alpha=0.05)
-    assert mean_lower(binary, alpha=0.05, low=0.0) == clopper_pearson_lower(3, 300, alpha=0.05)
-    assert mean_lower(binary, alpha=0.05) < 0.01  # negative values were possible: the exact bound would not hold
-    assert mean_upper(paired, alpha=0.05) == pytest.approx(
-        2 * betting_upper([(d + 1) / 2 for d in paired], alpha=0.05) - 1
-    )
-    assert (mean_upper([], alpha=0.05), mean_lower([], alpha=0.05)) == (1.0, -1.0)
-    assert mean_interval(paired, confidence=0.9).high == pytest.approx(mean_upper(paired, alpha=0.05))
-    assert non_inferiority(binary, margin=0.03, alpha=0.05).method == "exact"
-    assert non_inferiority(paired, margin=0.03, alpha=0.05).method == "betting"
-
-
-def test_values_outside_their_range_are_refused() -> None:
-    for bad in ([0.2, 1.5], [float("nan")], [float("inf")]):
-        with pytest.raises(BadInput, match="not in"):
-            betting_upper(bad, alpha=0.05)
-    with pytest.raises(BadInput, match="between 0 and 1"):
-        mean_upper([0.0], alpha=0.0)
-    with pytest.raises(BadInput, match="clusters"):
-        upper_bound([0.0, 1.0], clusters=["a"], alpha=0.05)
-    with pytest.raises(BadInput, match="impossible"):
-        clopper_pearson_upper(3, 2, alpha=0.05)
-
-
 # ------------------------------------------------------------------------------------------------ clusters
-
-
-def test_clusters_of_one_change_nothing_and_of_all_prove_nothing() -> None:
-    values = [0.0] * 200
-    assert upper_bound(values, clusters=range(200), alpha=0.05) == upper_bound(values, alpha=0.05)
-    assert upper_bound(values, clusters=["one"] * 200, alpha=0.05).upper == 1.0
-
-
-def test_copies_of_a_request_are_one_request() -> None:
-    values, clusters = [0.0] * 600, [i // 3 for i in range(600)]
-    bound = upper_bound(values, clusters=clusters, alpha=0.05)
-    assert bound.upper == pytest.approx(clopper_pearson_upper(0, 200, alpha=0.05))
-    assert (bound.method, bound.n, bound.clusters) == ("clustered", 600, 200)
-
-
-def test_one_repeated_request_costs_little() -> None:
-    clusters = [0, *range(299)]
-    assert upper_bound([0.0] * 300, clusters=clusters, alpha=0.05).upper < 0.014
-
-
-def test_cluster_bound_is_no_lower_than_the_t_bound() -> None:
-    rng = np.random.default_rng(3)
-    clusters = rng.integers(0, 40, size=400)
-    values = (rng.random(400) < 0.02 + 0.5 * (clusters == 1)).astype(np.float64)
-    fit = OLS(values, np.ones(400)).fit(cov_type="cluster", cov_kwds={"groups": clusters}, use_t=True)
-    groups = len(np.unique(clusters))
-    t_bound = values.mean() + scipy_stats.t.ppf(0.95, groups - 1) * fit.bse[0]
-    assert upper_bound(values, clusters=clusters, alpha=0.05).upper >= t_bound - 1e-3
 
 
 # ------------------------------------------------------------------------------------------------ paired
@@ -283,30 +222,6 @@ def test_kappa_of_the_textbook() -> None:
 
 
 # ------------------------------------------------------------------------------------------------ multiplicity, drift
-
-
-@unhurried
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.sampled_from([0.01, 0.05, 0.2]))
-def test_corrections_agree_with_mapie(p_values: list[float], alpha: float) -> None:
-    methods: tuple[Literal["bonferroni_holm"], Literal["fixed_sequence"]] = ("bonferroni_holm", "fixed_sequence")
-    for ours, theirs in zip((holm, fixed_sequence), methods, strict=True):
-        passed = control_fwer(np.array(p_values), alpha, theirs)
-        assert [i for i, ok in enumerate(ours(p_values, alpha)) if ok] == list(passed)
-
-
-@pytest.mark.parametrize(
-    "p_values", [[0.01, 0.04, 0.03], [0.012, 0.02, 0.04], [0.06, 0.001], [0.05], [0.02, 0.02, 0.9]]
-)
-def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
-    assert holm(p_values, 0.05) == tuple(bool(ok) for ok in multipletests(p_values, alpha=0.05, method="holm")[0])
-
-
-def test_bonferroni() -> None:
-    assert bonferroni_alpha(0.05, 5) == pytest.approx(0.01)
-    with pytest.raises(BadInput):
-        bonferroni_alpha(0.05, 0)
-    with pytest.raises(BadInput):
-        holm([1.2], 0.05)
 
 
 def test_shift_agrees_with_scipy() -> None:

@@ -219,7 +219,7 @@ def _regression(matrix: Any, targets: Integers) -> tuple[Floats, Floats]:
     weights: Any = model.coef_.T
     bias: Any = model.intercept_
     if weights.shape[1] == 1:  # sklearn keeps one column for two classes: the log-odds of the second
-        weights, bias = np.hstack([np.zeros_like(weights), weights]), np.array([0.0, bias[0]])
+        weights, bias = np.hstack([-weights, weights]) / 2, np.array([-bias[0], bias[0]]) / 2
     return weights, bias
 
 

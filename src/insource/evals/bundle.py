@@ -30,6 +30,7 @@ _COLUMNS = (
     "judged", "answer", "confidence", "admitted", "answered", "label", "loss_local", "loss_hosted", "requests",
 )  # fmt: skip
 _LABEL_CHARACTERS = 80
+_HASHED = "sha256:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,12 @@ def short_form(text: str, scoring: Scoring) -> str:
     labels = scoring.criterion.arguments.get("labels") or ()
     if canonical in labels and len(canonical) <= _LABEL_CHARACTERS:
         return canonical
-    return "sha256:" + sha256_hex(canonical.encode("utf-8", "surrogatepass"))
+    return _HASHED + sha256_hex(canonical.encode("utf-8", "surrogatepass"))
+
+
+def is_hash(short: str) -> bool:
+    """Of a short form: whether the text itself is not in it."""
+    return short.startswith(_HASHED)
 
 
 def outcomes_in(outcomes: Sequence[Outcome], examples: Mapping[str, Example], scoring: Scoring) -> list[Record]:

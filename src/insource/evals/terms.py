@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -90,7 +90,10 @@ def set_terms(fit: FitPart, *, margin: float, alpha: float, familiarity_sha256: 
     admitted = familiar & ~_looks_wary(fit, wary)
     thresholds, coverages = _gates(fit.confidence[admitted])
     if not thresholds:
-        return Prospect(terms=None, hopeless=True, reason="Too many of its labels would be answered wrongly.")
+        every = np.ones(fit.clusters, dtype=np.bool_)
+        prospect = _no_prospect(fit, every, _gates(fit.confidence)[0], margin=margin)
+        reason = f"Too many of its labels could be answered wrongly, on {fit.clusters} inputs of the fit part."
+        return replace(prospect, reason=reason)
     expected = [
         _outcomes_needed(fit, admitted & (fit.confidence >= threshold), margin=margin, alpha=alpha * FIRST_SHARE)
         for threshold in thresholds

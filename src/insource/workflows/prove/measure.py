@@ -126,8 +126,9 @@ async def _ask(contest: Contest, attempt: Attempt, pool: Sequence[tuple[Stratum,
         asked = await attempt.answerer.answers([example for _, example in batch])
         for stratum, example in batch:
             answer = asked.get(example.exchange_id)
-            if answer is not None:  # else the time was over
-                seen.outcomes.append(outcome(contest, attempt, example, answer, stratum=stratum))
+            if answer is None:  # the time was over; what comes after it counts when this one does
+                break
+            seen.outcomes.append(outcome(contest, attempt, example, answer, stratum=stratum))
         contest.progress(f"{contest.log.task.name}: measuring {attempt.recipe.name}", len(seen.outcomes), len(pool))
         found = seen.look(attempt)
         if attempt.answerer.unable:

@@ -6,18 +6,22 @@ exchanges); that is told, and nothing of it makes a certificate false.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from insource.adapt.familiarity import load_familiarity
+from insource.core.admission import not_admitted
 from insource.core.errors import InsourceError, UsageError
-from insource.core.evidence import Example, Place
+from insource.core.evidence import Certificate, Example, Place, Terms
 from insource.core.hashing import file_sha256, sha256_hex
 from insource.core.stores import ExchangeFilter
-from insource.evals.bundle import Bundle, Record, certificate_id, read_bundle, short_form
+from insource.core.values import JsonObject
+from insource.evals.bundle import Bundle, Record, certificate_id, is_hash, read_bundle, short_form
 from insource.evals.examples import Scoring, to_example
 from insource.evals.ledger import look
-from insource.workflows.asking import Local, prepare
+from insource.workflows.asking import Local
+from insource.workflows.prove.answers import Answerer, Asked, Budget
 from insource.workflows.prove.attempts import alpha_of
 from insource.workflows.prove.task_log import scoring_by
 from insource.workflows.services import Services
@@ -53,8 +57,9 @@ def verify(services: Services, id: str) -> VerifyReport:
     except InsourceError as error:
         return VerifyReport(certificate_id=id, checks=(Check(name="bundle", state="differs", detail=error.message),))
     identity = [] if derived == id else [f"its bundle gives {derived}"]
+    identity += _misstated(services.evidence.certificate(id), bundle)
     checks = [
-        _check("certificate", identity, "its id is the hash of its bundle"),
+        _check("certificate", identity, "its id is the hash of its bundle, which says what it says"),
         _verdict(bundle),
         _budget(services, bundle),
         *_scores(services, bundle),
@@ -62,6 +67,23 @@ def verify(services: Services, id: str) -> VerifyReport:
         *_files(services, bundle),
     ]
     return VerifyReport(certificate_id=id, checks=tuple(checks))
+
+
+def _misstated(certificate: Certificate | None, bundle: Bundle) -> list[str]:
+    """Where the certificate, which is what people read, says something else than its bundle."""
+    if certificate is None:
+        return ["it is gone, and only its bundle is there"]
+    pairs = {
+        "task": (certificate.task_id, bundle.task_id),
+        "candidate": (certificate.candidate_id, bundle.candidate.id),
+        "n": (certificate.n, len(bundle.records)),
+        "margin": (certificate.margin, bundle.stakes.margin),
+        "confidence": (certificate.confidence, bundle.confidence),
+        "gate": (certificate.gate, bundle.result.get("gate")),
+        "coverage": (certificate.coverage, bundle.result.get("coverage")),
+        "loss_upper": (certificate.loss_upper, bundle.result.get("loss_upper")),
+    }
+    return [f"{name}: it says {said}, its bundle {held}" for name, (said, held) in pairs.items() if said != held]
 
 
 def _check(name: str, wrong: Sequence[str], fine: str, *, otherwise: State = "differs") -> Check:
@@ -117,17 +139,44 @@ def _scores(services: Services, bundle: Bundle) -> Iterator[Check]:
 
 
 def _wrong_loss(record: Record, scoring: Scoring) -> str | None:
-    """Where labels stand in the bundle as they are, and nobody judged the answer."""
-    outcome = record.outcome
-    if outcome.label is None or record.judged or not outcome.answered or record.answer.startswith("sha256:"):
-        return None
+    """Where the bundle itself says what both sides lost: a person's word, or labels as they are."""
+    o = record.outcome
+    for side, stated, derived in (
+        ("here", o.loss_local, _loss_local(record, scoring)),
+        ("hosted", o.loss_hosted, _loss_hosted(record, scoring)),
+    ):
+        if derived is not None and abs(derived - stated) > 1e-9:
+            return f"{o.exchange_id!r} scores {derived:g} {side}, not {stated:g}"
+    return None
+
+
+def _loss_local(record: Record, scoring: Scoring) -> float | None:
+    """As `Scoring.loss_local`; None: only the log could tell."""
+    if not record.outcome.answered:
+        return 1.0
+    said = record.judged.get(record.answer)
+    if said is not None:
+        return 0.0 if said else 1.0
     if record.reference_kind == "hosted" and record.hosted_correct is False:
-        return None
-    arguments = scoring.criterion.arguments
-    loss = scoring.scorer.loss(record.answer, record.reference, request={}, arguments=arguments)
-    if abs(loss - outcome.loss_local) < 1e-9:
-        return None
-    return f"{outcome.exchange_id!r} scores {loss:g}, not {outcome.loss_local:g}"
+        return 1.0
+    return _loss(record.answer, record.reference, scoring)
+
+
+def _loss_hosted(record: Record, scoring: Scoring) -> float | None:
+    """As `Scoring.loss_hosted`; None: only the log could tell."""
+    said = None if record.hosted is None else record.judged.get(record.hosted)
+    said = record.hosted_correct if said is None else said
+    if said is not None:
+        return 0.0 if said else 1.0
+    if record.reference_kind == "hosted" or record.hosted is None:
+        return 0.0
+    return _loss(record.hosted, record.reference, scoring)
+
+
+def _loss(answer: str, reference: str, scoring: Scoring) -> float | None:
+    if is_hash(answer) or is_hash(reference):
+        return 0.0 if answer == reference else None
+    return scoring.scorer.loss(answer, reference, request={}, arguments=scoring.criterion.arguments)
 
 
 def _changes(bundle: Bundle, examples: dict[str, Example], scoring: Scoring) -> tuple[list[str], list[str]]:
@@ -146,32 +195,59 @@ def _changes(bundle: Bundle, examples: dict[str, Example], scoring: Scoring) -> 
 
 
 def _answers(services: Services, bundle: Bundle, examples: dict[str, Example], scoring: Scoring) -> Iterator[Check]:
-    """A candidate that asks no model is asked again."""
+    """The candidate's answers again: made anew where it asks no model, else as they were kept."""
     candidate = bundle.candidate
     recipe = services.recipes.get(candidate.recipe)
-    if recipe is None or candidate.model_ref is not None or recipe.asks_model:
+    if recipe is None:
+        yield Check(name="answers", state="note", detail=f"the recipe {candidate.recipe!r} is not installed")
         return
     try:
         fitted = recipe.load(services.registry.artifact(candidate.artifact_sha256))
+        admission = _admission(services, candidate.terms)
     except InsourceError:
-        return  # the artifact's own check says so
-    local = Local(model=candidate.id, engine=None, fitted=fitted, recipe=candidate.recipe)
+        return  # the artifacts' own checks say so
+    local = Local(model=candidate.model_ref or candidate.recipe, engine=None, fitted=fitted, recipe=candidate.recipe)
+    answerer = Answerer(
+        services=services,
+        local=local,
+        model=candidate.model_sha256,
+        settings=candidate.settings,
+        budget=Budget(now=services.clock.monotonic),
+    )
+    same = {r.outcome.exchange_id: r for r in bundle.records if _unchanged(r, examples)}
+    kept = answerer.kept([examples[id] for id in same])
     wrong: list[str] = []
-    asked = 0
-    for record in bundle.records:
-        example = examples.get(record.outcome.exchange_id)
-        if example is None or example.input_sha256 != record.input_sha256:
-            continue
-        asked += 1
-        answer = prepare(local, example.request)
-        text = getattr(answer, "text", None)
-        if text is None or short_form(text, scoring) != record.answer:
-            wrong.append(f"{example.exchange_id!r} is answered otherwise now")
-    yield _check("answers", wrong, f"the candidate gives the same {asked} answers again")
+    for id, asked in kept.items():
+        record = same[id]
+        wrong.extend(f"{id!r} {said}" for said in _differing(record, asked, scoring))
+        if admission(examples[id].request) != record.outcome.admitted:
+            wrong.append(f"{id!r} is {'not ' if record.outcome.admitted else ''}admitted now")
+    yield _check("answers", wrong, f"the candidate gives the same {len(kept)} answers again")
+
+
+def _unchanged(record: Record, examples: dict[str, Example]) -> bool:
+    example = examples.get(record.outcome.exchange_id)
+    return example is not None and example.input_sha256 == record.input_sha256
+
+
+def _admission(services: Services, terms: Terms) -> Callable[[JsonObject], bool]:
+    sha256 = terms.familiarity_sha256
+    familiarity = None if sha256 is None else load_familiarity(services.registry.artifact(sha256))
+    return lambda request: not_admitted(terms, None if familiarity is None else familiarity.look(request)) is None
+
+
+def _differing(record: Record, asked: Asked, scoring: Scoring) -> Iterator[str]:
+    if asked.answer is None:
+        return  # an engine's fault is kept nowhere
+    if not record.outcome.answered or short_form(asked.answer.text, scoring) != record.answer:
+        yield "is answered otherwise now"
+    elif abs(asked.answer.confidence - record.outcome.confidence) > 1e-6:
+        yield f"is answered with confidence {asked.answer.confidence:g}, not {record.outcome.confidence:g}"
 
 
 def _places(services: Services, bundle: Bundle) -> Check:
-    stored = {place.exchange_id: place for place in services.evidence.places(bundle.task_id)}
+    places = services.evidence.places(bundle.task_id)
+    stored = {place.exchange_id: place for place in places}
     wrong: list[str] = []
     for record in bundle.records:
         place = stored.get(record.outcome.exchange_id)
@@ -181,7 +257,21 @@ def _places(services: Services, bundle: Bundle) -> Check:
             wrong.append(f"{record.outcome.exchange_id!r} stands at place {place.place} of {place.cluster!r}")
         elif not _may_count(place, record, bundle):
             wrong.append(f"{record.outcome.exchange_id!r} was fitted on")
-    return _check("ledger", wrong, f"{len(bundle.records)} outcomes stand where they stood, and none was fitted on")
+    wrong.extend(f"{id!r} is left out" for id in _left_out(services, bundle, places))
+    return _check("ledger", wrong, f"{len(bundle.records)} outcomes stand where they stood, none left out or fitted on")
+
+
+def _left_out(services: Services, bundle: Bundle, places: Sequence[Place]) -> list[str]:
+    """New inputs of the log that stand before the last outcome and have none: nobody may pick what counts."""
+    new = [record.outcome for record in bundle.records if record.outcome.stratum == "new"]
+    last, known = max((o.place for o in new), default=-1), {o.cluster for o in new}
+    whole = bundle.candidate.terms.familiarity_sha256 is None
+    parts = ("fit", "held out", "evidence") if whole else ("evidence",)
+    missing = [p.exchange_id for p in places if p.place < last and p.part in parts and p.cluster not in known]
+    if not missing:
+        return []
+    read = services.exchanges.read(ExchangeFilter(ids=frozenset(missing)))
+    return [exchange.id for exchange in read if isinstance(to_example(exchange), Example)]
 
 
 def _may_count(place: Place, record: Record, bundle: Bundle) -> bool:
