@@ -30,6 +30,7 @@ import psutil
 import uvloop
 
 from insource.config import Settings
+from insource.core.evidence import Event
 from insource.core.stores import Registry
 from insource.core.values import JsonObject, Matcher, Move, OutputKind, OutputProfile, Pin, Stage, Task
 from insource.gateway.server import bind, make_server
@@ -192,7 +193,8 @@ def put_moves(registry: Registry) -> None:
             canary_share=0.1,
             changed=when,
             reason="bench",
-        )
+        ),
+        Event(created=when, task_id="task-0", kind="move", text="bench"),
     )
     registry.put_pin(Pin(task_id="task-7", changed=when, reason="bench"))
 

@@ -170,7 +170,7 @@ def read_csv(services: Services, review: Review, path: Path) -> int:
                 verdict = (row["verdict"] or "").strip().lower()
                 if not verdict:
                     continue
-                choice = next((each for each in CHOICES if each == verdict), None)
+                choice: Choice | None = next((each for each in CHOICES if each == verdict), None)
                 if choice is None:
                     raise BadInput(
                         f"Line {rows.line_num} of {path.name!r} says {verdict!r}.",
