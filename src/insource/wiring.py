@@ -112,12 +112,8 @@ def lmstudio_folders(settings: Settings) -> tuple[Path, ...]:
     return (Path(settings.lmstudio_models),) if settings.lmstudio_models else usual_folders(user_home())
 
 
-def _tell(error: Exception) -> None:
-    _LOG.error("An exchange could not be written yet. %s", error)
-
-
-def _tell_events(error: Exception) -> None:
-    _LOG.error("An event could not be written yet. %s", error)
+def _teller(what: str) -> Callable[[Exception], None]:
+    return lambda error: _LOG.error("%s could not be written yet. %s", what, error)
 
 
 class _Writer:
@@ -130,7 +126,9 @@ class _Writer:
 
     def record(self, exchange: Exchange) -> None:
         if self._writer is None:
-            self._writer = BatchingWriter(self._store, flush_seconds=self._flush_seconds, on_error=_tell)
+            self._writer = BatchingWriter(
+                self._store, flush_seconds=self._flush_seconds, on_error=_teller("An exchange")
+            )
         self._writer.record(exchange)
 
     def note_scan(self, exchange_id: str, kinds: tuple[str, ...]) -> None:
@@ -377,7 +375,7 @@ def open_services(settings: Settings) -> Generator[Services]:
 
     with (
         _store(settings) as (exchanges, registry, evidence),
-        closing(EventWriter(registry.put_events, on_error=_tell_events)) as events,
+        closing(EventWriter(registry.put_events, on_error=_teller("An event"))) as events,
         closing(_Writer(exchanges, settings.flush_seconds)) as writer,
     ):
         yield Services(
