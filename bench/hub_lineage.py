@@ -24,11 +24,12 @@ from typing import Any
 
 import altair as alt
 
+from insource.core.ecosystem import Edge
 from insource.hub.duck import connect
 from insource.hub.lineage.inferred import infer_edges, scorer_of
 from insource.hub.lineage.inferred_names import Namesakes, infer_copies
 from insource.hub.lineage.inferred_pairs import FEATURES, GROUPS, Declared
-from insource.hub.lineage.inferred_values import Edge, ModelFacts, facts_of
+from insource.hub.lineage.inferred_values import ModelFacts, facts_of
 from insource.hub.sources.parquet import load_models
 
 _ROOT = Path(__file__).parents[1]

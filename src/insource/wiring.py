@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from insource import plugins
 from insource.config import Settings, secret, user_home
+from insource.core.ecosystem import Ecosystem, EcosystemStore
 from insource.core.ports import Call, Catalogue, Engine, ExchangeStore, PrivacyDetector, Registry, Reply, Upstream
 from insource.core.values import EngineSettings, Exchange, ModelFile, PrivacySpan
 from insource.store.writer import BatchingWriter, WriterHealth
@@ -262,12 +263,37 @@ def open_catalogue(settings: Settings) -> Generator[Catalogue]:
     if settings.catalogue or not any(one.whole for one in archive.snapshots()):
         yield shipped
         return
-    from insource.hub.archive_catalogue import ArchiveCatalogue  # late, with DuckDB
-    from insource.hub.prepared import open_prepared
+    from insource.hub.archive_catalogue import open_archive_catalogue  # late, with its database
 
-    connection, as_of = open_prepared(archive, files=True)
-    with connection:
-        yield ArchiveCatalogue(connection, as_of=as_of, shipped=shipped)
+    with open_archive_catalogue(archive, shipped=shipped) as catalogue:
+        yield catalogue
+
+
+@contextmanager
+def open_ecosystem(settings: Settings, path: Path | None = None, *, files: bool = False) -> Generator[Ecosystem]:
+    """Of a file of models; else of the newest snapshots; else of the shipped catalogue. With `files`, also what files
+    tell of parents."""
+    from insource.hub.archive import Archive
+    from insource.hub.shipped import ShippedEcosystem
+    from insource.hub.snapshot import SnapshotCatalogue
+
+    archive = Archive(settings.home / "hub")
+    if path is None and not archive.snapshots():
+        yield ShippedEcosystem(SnapshotCatalogue(), archive)
+        return
+    from insource.hub.ecosystem import open_archive, open_file  # late, with its database
+
+    opened = open_archive(archive, files=files) if path is None else open_file(path, root=archive.root, files=files)
+    with opened as ecosystem:
+        yield ecosystem
+
+
+def ecosystem_store(settings: Settings) -> EcosystemStore:
+    from insource.hub.store import HubStore
+    from insource.hub.sync import HubPlace
+
+    today = SystemClock().now().date()
+    return HubStore(HubPlace(home=settings.home, hub_url=settings.hub_url, today=today))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -119,3 +120,9 @@ def test_starting_loads_nothing_heavy(statement: str) -> None:
 def test_the_layout_is_the_designs() -> None:
     folders = {path.name for path in SOURCE.iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert folders == {*LAYOUT.split(), "demo_data"}
+
+
+def test_the_hubs_tables_and_connections_stay_inside_of_it() -> None:
+    """Whoever reads the ecosystem sees values (`core/ecosystem.py`), so a table may change without them."""
+    outside = [path for path in FILES if path.relative_to(SOURCE).parts[0] not in {"hub", "store"}]
+    assert not [_name(path) for path in outside if re.search(r"DuckDB|hub\.duck|\.execute\(", path.read_text())]

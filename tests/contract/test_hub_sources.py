@@ -21,10 +21,10 @@ from insource.hub.schema import MODEL_COLUMNS
 from insource.hub.snapshot import SnapshotCatalogue, shipped_snapshot
 from insource.hub.sources.parquet import load_models
 from insource.hub.sources.read import Read, read_file
+from insource.hub.sync import HubPlace
 from insource.hub.window import window_downloads
-from insource.workflows.ecosystem.sync import HubPlace, sync
-from insource.workflows.services import quiet
 from tests.fakes.hub_listing import FakeListing, running_listing
+from tests.hub_place import sync
 
 PARQUET, OCTOBER, API = (
     "hub/hub_stats_frozen.parquet",
@@ -172,7 +172,7 @@ def test_the_api_and_the_parquet_give_the_same_rows(
     stats = rows_of(duck, "models")
     with running_listing(FakeListing(models=api_models(shared_data))) as hub:
         place = HubPlace(home=tmp_path, hub_url=hub.url, today=TODAY)
-        report = sync(place, "", limit=None, day=None, progress=quiet)
+        report = sync(place)
     place.archive.load(duck)
     api = rows_of(duck, "models")
     assert (report.snapshot.rows, report.refused, report.snapshot.day) == (4167, 0, TODAY)

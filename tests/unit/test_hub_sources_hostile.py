@@ -20,9 +20,8 @@ from insource.core.errors import BadInput, UsageError
 from insource.hub.duck import connect
 from insource.hub.sources.api_lines import slim
 from insource.hub.sources.read import Read, read_file
-from insource.workflows.ecosystem.report import Question, hub_report
-from insource.workflows.ecosystem.sync import HubPlace, sync
-from insource.workflows.services import quiet
+from insource.hub.sync import HubPlace
+from tests.hub_place import hub_report, sync
 
 
 @pytest.fixture
@@ -212,7 +211,7 @@ def test_a_parquet_file_with_damaged_rows_is_said_and_stores_nothing(tmp_path: P
     path.write_bytes(data)
     place = HubPlace(home=tmp_path / "home", hub_url="", today=date(2026, 11, 25))
     with pytest.raises(BadInput, match="can't be read"):
-        sync(place, str(path), limit=None, day=None, progress=quiet)
+        sync(place, str(path))
     with pytest.raises(BadInput, match="can't be read"):
-        hub_report(Question(home=tmp_path / "home", path=path))
+        hub_report(tmp_path / "home", path=path)
     assert place.archive.snapshots() == ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,8 +12,7 @@ from insource.cli.output import Output
 from insource.cli.session import load_settings
 
 if TYPE_CHECKING:
-    from insource.hub.archive import Snapshot
-    from insource.hub.schema import RepoType
+    from insource.core.ecosystem import SnapshotInfo
 
 app = typer.Typer(help="The open-model ecosystem: snapshots of the Hub's metadata.", no_args_is_help=True)
 
@@ -44,24 +42,20 @@ def sync(
     quiet: QuietOption = False,
 ) -> None:
     """Take a snapshot of the Hub's models, datasets or Spaces; one that was interrupted goes on."""
-    from insource.workflows.ecosystem import sync as hub_sync
+    from insource.core.ecosystem import SyncRequest
+    from insource.wiring import ecosystem_store
 
-    settings = load_settings()
     out = Output(as_json=as_json, quiet=quiet)
-    today = datetime.now(UTC).date()
-    place = hub_sync.HubPlace(home=settings.home, hub_url=settings.hub_url, today=today)
+    request = SyncRequest(source=source, repo_type=repo_type, limit=limit, day=parse_day(day))
     with out.progress() as progress:
-        report = hub_sync.sync(
-            place, source, limit=limit, day=parse_day(day), progress=progress, repo_type=_repo_type(repo_type)
-        )
+        report = ecosystem_store(load_settings()).sync(request, progress=progress)
+    one = report.snapshot
     if as_json:
         left_out = {"refused": report.refused, "cut": report.cut}
-        one = _json(report.snapshot, report.repo_type)
-        out.data({**one, **left_out, "renamed": report.renamed, "deleted": list(report.deleted)})
+        out.data({**_json(one), **left_out, "renamed": dict(report.renamed), "deleted": list(report.deleted)})
         return
-    one = report.snapshot
     out.text(
-        f"{one.rows:,} {report.repo_type.name} from {one.source}, {one.day}; {one.changed:,} rows stored, "
+        f"{one.rows:,} {one.repo_type} from {one.source}, {one.day}; {one.changed:,} rows stored, "
         f"{one.size_bytes:,} bytes."
     )
     if report.refused or report.cut:
@@ -73,21 +67,19 @@ def sync(
 @app.command("snapshots")
 def snapshots(as_json: JsonOption = False) -> None:
     """List the snapshots that are here."""
-    from insource.hub.archive import Archive
-    from insource.hub.schema import REPO_TYPES
+    from insource.wiring import ecosystem_store
 
-    root = load_settings().home / "hub"
-    found = [(kept, one) for kept in REPO_TYPES.values() for one in Archive(root, kept).snapshots()]
+    found = ecosystem_store(load_settings()).snapshots()
     out = Output(as_json=as_json)
     if as_json:
-        out.data([_json(one, kept) for kept, one in found])
+        out.data([_json(one) for one in found])
         return
     out.table(
         "Snapshots",
         ("type", "day", "source", "from", "part", ">repositories", ">rows stored", ">bytes"),
         [
             (
-                kept.name,
+                one.repo_type,
                 one.day.isoformat(),
                 one.source,
                 one.origin,
@@ -96,7 +88,7 @@ def snapshots(as_json: JsonOption = False) -> None:
                 f"{one.changed:,}",
                 f"{one.size_bytes:,}",
             )
-            for kept, one in found
+            for one in found
         ],
     )
     if not found:
@@ -112,20 +104,9 @@ app.command("report")(hub_report.report)
 app.command("window")(hub_window.window)
 
 
-def _repo_type(name: str) -> RepoType | None:
-    from insource.core.errors import UsageError
-    from insource.hub.schema import REPO_TYPES
-
-    if name and name not in REPO_TYPES:
-        raise UsageError(
-            f"There is no type of repositories {name!r}.", next_step=f"Choose of: {', '.join(REPO_TYPES)}."
-        )
-    return REPO_TYPES[name] if name else None
-
-
-def _json(one: Snapshot, repo_type: RepoType) -> dict[str, Any]:
+def _json(one: SnapshotInfo) -> dict[str, Any]:
     return {
-        "type": repo_type.name,
+        "type": one.repo_type,
         "source": one.source,
         "day": one.day.isoformat(),
         "repositories": one.rows,

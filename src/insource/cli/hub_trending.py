@@ -23,14 +23,14 @@ def trending(
     quiet: QuietOption = False,
 ) -> None:
     """Rank roots by new derivatives a week, with floods, repeats and unused uploads discounted."""
-    from insource.hub.lineage import trending as rule
-    from insource.workflows.ecosystem.lineage import open_lineage, safe_name
+    from insource.wiring import open_ecosystem
+    from insource.workflows.ecosystem.names import safe_name
 
     out = Output(as_json=as_json, quiet=quiet)
-    with open_lineage(load_settings().home, source) as (connection, _):
-        found = rule.trending(connection, days=days, rows=rows)
+    with open_ecosystem(load_settings(), source) as ecosystem:
+        found = ecosystem.trends(days=days, rows=rows)
     if as_json:
-        out.data({"days": days, "rule": rule.RULE, "roots": [asdict(item) for item in found]})
+        out.data({"days": days, "rule": found.rule, "roots": [asdict(item) for item in found.roots]})
         return
     out.table(
         f"Built upon in the last {days} days",
@@ -43,9 +43,9 @@ def trending(
                 f"{item.published:,}",
                 f"{item.owners:,}",
             )
-            for item in found
+            for item in found.roots
         ],
     )
-    out.text(rule.RULE)
-    if not found:
+    out.text(found.rule)
+    if not found.roots:
         out.say("No derivative was published in the window: try a longer one with --days.")

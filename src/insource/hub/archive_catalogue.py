@@ -8,16 +8,20 @@ from the nearest ancestor of the same size that it knows: a fine-tune keeps its 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import cached_property
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from insource.core.catalogue import Ancestry, CatalogueModel, Selection, Wanted
+from insource.core.ports import Catalogue
 from insource.hub.activity import VELOCITY_DAYS
+from insource.hub.archive import Archive
 from insource.hub.facts import format_in
 from insource.hub.licence_chain import stated_licence
+from insource.hub.prepared import open_prepared
 from insource.hub.sizes_sql import SIZES_SQL
 from insource.hub.snapshot import SnapshotCatalogue
 
@@ -94,6 +98,14 @@ _LICENCES = """
 SELECT c.id, m.license, m.license_name, m.id IS NOT NULL AS listed FROM chains c LEFT JOIN models m ON m.id = c.id
 """
 _FIND = "SELECT id FROM models WHERE lower(id) = lower(?) ORDER BY downloads DESC NULLS LAST, id LIMIT 1"
+
+
+@contextmanager
+def open_archive_catalogue(archive: Archive, *, shipped: SnapshotCatalogue) -> Generator[Catalogue]:
+    """Of the newest snapshots. Raises UsageError without one, StorageError."""
+    connection, as_of = open_prepared(archive, files=True)
+    with connection:
+        yield ArchiveCatalogue(connection, as_of=as_of, shipped=shipped)
 
 
 class ArchiveCatalogue:

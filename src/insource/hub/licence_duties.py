@@ -6,9 +6,11 @@ After the texts of Meta's community licences, the Gemma terms, Qwen's, Creative 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
-from insource.hub.licences import LicenceClass, licence_class
+from insource.core.ecosystem import LicenceClass
+from insource.hub.licences import licence_class
 
 _BY_ID: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"llama-?2\b", (
@@ -70,7 +72,8 @@ def _ids(license: str | None) -> list[str | None]:
     return [part.strip("() ") for part in re.split(r"\s(?:OR|AND)\s|,", license, flags=re.IGNORECASE) if part.strip()]
 
 
-def _of(id: str | None) -> Iterable[str]:
+@lru_cache(maxsize=4096)
+def _of(id: str | None) -> Sequence[str]:
     by_id = [s for pattern, listed in _BY_ID for s in listed if id is not None and re.search(pattern, id.lower())]
     kind = licence_class(id)
     if kind == "community" and by_id:

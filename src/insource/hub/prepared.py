@@ -16,12 +16,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from insource.core.ecosystem import Edge
 from insource.core.errors import StorageError
 from insource.hub.archive import Archive, no_snapshot
 from insource.hub.duck import connect, quoted
 from insource.hub.lineage.build import build_lineage
 from insource.hub.lineage.inferred_files import edges_from_files
-from insource.hub.lineage.inferred_values import WANTED_PRECISION, Edge, store_edges
+from insource.hub.lineage.inferred_values import WANTED_PRECISION, store_edges
 from insource.hub.repo_files import FilesLog
 from insource.hub.schema import DATASETS, REPO_TYPES, SPACES, RepoType
 from insource.hub.sizes_sql import SIZES_SQL

@@ -22,10 +22,8 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-Method = Literal["safetensors", "safetensors unpacked", "gguf", "name", "none"]
-Agreement = Literal["agree", "differ", "one source", "none"]
+from insource.core.ecosystem import Agreement, Method, Size
 
 PACKED_TYPES: Mapping[str, int] = {"U32": 32, "I32": 32, "U8": 8, "I8": 8}
 """Types that hold packed values, with their bits."""
@@ -67,15 +65,6 @@ DRAFT_TYPE = r"_(?:assistant|mtp)$"
 fine-tune is called an assistant too."""
 _BLANKS: Mapping[int, str] = {ord(separator): "  " for separator in SEPARATORS}
 FORMAT_TAGS = ("2-bit", "3-bit", "4-bit", "5-bit", "6-bit", "8-bit", "mlx", "gptq", "awq", "auto-round")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
-    value: int | None
-    """Parameters; None: no source says."""
-    method: Method
-    agreement: Agreement
-    """Of the sources that say anything about this repository."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

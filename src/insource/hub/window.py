@@ -7,9 +7,12 @@ windows of 30 days, one that ends on each day: they are shown beside each other 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
+
+from insource.core.ecosystem import Window, WindowRow
+from insource.hub.duck import connect
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -17,25 +20,24 @@ if TYPE_CHECKING:
     from insource.hub.archive import Archive
 
 _TOLD = "id, downloads, downloads_all, likes, library"
+_MOST_DOWNLOADED = """
+SELECT id, downloads, last_30_days_first, last_30_days_last FROM window_downloads
+ORDER BY downloads DESC NULLS LAST, last_30_days_last DESC NULLS LAST, id LIMIT ?
+"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """What the table `window_downloads` holds."""
-
-    first: date
-    last: date
-    """Of the snapshots used."""
-    both: int
-    """Ids in both; only these are in the table."""
-    only_first: int
-    only_last: int
-    differences: int
-    """Ids with a difference of all downloads."""
-    fell: int
-    """Ids whose count of all downloads fell."""
-    thirty_days: int
-    """Ids with the last 30 days of each day."""
+def look_between(archive: Archive, *, first: date, last: date, most: int) -> Window:
+    """With its rows. Raises UsageError where there is no snapshot up to a day."""
+    with connect() as connection:
+        found = window_downloads(connection, archive, first=first, last=last)
+        rows = connection.execute(_MOST_DOWNLOADED, [most]).fetchall()
+    return replace(
+        found,
+        rows=[
+            WindowRow(id=id, downloads=downloads, last_30_days_first=before, last_30_days_last=after)
+            for id, downloads, before, after in rows
+        ],
+    )
 
 
 def window_downloads(

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
-from insource.workflows.ecosystem.lineage import TreeNode, safe_name
+from insource.core.ecosystem import TreeNode
+from insource.workflows.ecosystem.names import safe_name
 
 KIND_COLOURS: Mapping[str, str] = {
     "finetune": "#1b6ca8",

@@ -9,9 +9,9 @@ Not here: edges that nobody declared (`inferred` ones come from their own module
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from insource.core.ecosystem import DeclaredCounts
 from insource.hub.lineage.repair import repair_parents
 
 if TYPE_CHECKING:
@@ -56,19 +56,6 @@ SELECT child, stated AS parent, kind,
 FROM repaired_edges WHERE parent IS NULL OR child = parent OR evidence = 'declared, parent not in the snapshot'
 ORDER BY child, parent
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeclaredCounts:
-    """What became of the declared parents."""
-
-    stated: int
-    """Distinct (child, name) pairs."""
-    edges: int
-    """After repair; two names may turn out to be one parent."""
-    by_evidence: dict[str, int]
-    unresolved: dict[str, int]
-    """By reason. Parents that the snapshot does not list stay edges too: their children are still siblings."""
 
 
 def build_declared(connection: DuckDBPyConnection) -> DeclaredCounts:

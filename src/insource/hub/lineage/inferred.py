@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from insource.core.ecosystem import Edge
 from insource.hub.lineage.inferred_names import Namesakes, infer_copies, possible_names
 from insource.hub.lineage.inferred_pairs import FEATURES, Declared, PairTable, is_merge, kind_of
 from insource.hub.lineage.inferred_scores import Scorer, train
-from insource.hub.lineage.inferred_values import WANTED_PRECISION, Edge, ModelFacts
+from insource.hub.lineage.inferred_values import WANTED_PRECISION, ModelFacts
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -13,7 +13,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from insource.hub.lineage.inferred_values import Edge, ModelFacts
+from insource.core.ecosystem import Edge
+from insource.hub.lineage.inferred_values import ModelFacts
 
 _SUFFIX = re.compile(
     r"""[-_.\s]+(?:

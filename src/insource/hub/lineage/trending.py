@@ -6,9 +6,10 @@ parent. The window ends at the newest publication in the snapshot unless the cal
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+from insource.core.ecosystem import Trend
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -51,21 +52,6 @@ SELECT root, sum(weight) FILTER (now) AS weighted, coalesce(sum(weight) FILTER (
     count(*) FILTER (now) AS published, count(DISTINCT author) FILTER (now AND weight > 0) AS owners
 FROM weighed GROUP BY root HAVING weighted > 0 ORDER BY weighted DESC, published DESC, root LIMIT $rows
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trend:
-    """One root in the window."""
-
-    root: str
-    per_week: float
-    """By `RULE`."""
-    per_week_before: float
-    """In the window of the same length before."""
-    published: int
-    """All derivatives in the window, before any guard."""
-    owners: int
-    """Whose derivatives count."""
 
 
 def trending(connection: DuckDBPyConnection, *, days: int, end: datetime | None = None, rows: int = 20) -> list[Trend]:

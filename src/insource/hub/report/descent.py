@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from insource.hub.report.figure import Chart, Figure, Measure, Published
+from insource.core.ecosystem_report import Chart, Measure, Published
+from insource.hub.report.figure import Figure
 
 _DIRECT = "Direct: other accounts' models that declare a parent of it (base_model)."
 _TRANSITIVE = "Transitive: other accounts' models that descend from it by any chain of declared parents."

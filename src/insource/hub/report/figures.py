@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from insource.core.ecosystem_report import Cell, Drawn, Missing, Row, Taken
 from insource.core.errors import UsageError
 from insource.hub.report import descent, growth, usage
-from insource.hub.report.figure import Cell, Drawn, Figure, Missing, Row
-from insource.hub.report.prepare import Ground, prepare
+from insource.hub.report.figure import Figure
+from insource.hub.report.prepare import prepare
 from insource.hub.report.reach import build_reach
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 FIGURES: tuple[Figure, ...] = (*growth.FIGURES, *usage.FIGURES, *descent.FIGURES)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    ground: Ground
-    drawn: tuple[Drawn, ...]
-    missing: tuple[Missing, ...]
 
 
 def choose(ids: Sequence[str]) -> tuple[Figure, ...]:
@@ -37,7 +30,11 @@ def choose(ids: Sequence[str]) -> tuple[Figure, ...]:
 
 
 def take(
-    connection: DuckDBPyConnection, figures: Sequence[Figure], *, organisations: Mapping[str, tuple[str, str]]
+    connection: DuckDBPyConnection,
+    figures: Sequence[Figure],
+    *,
+    organisations: Mapping[str, tuple[str, str]],
+    source: str = "",
 ) -> Taken:
     """Rows and measures of each figure that the snapshot supports, and what is missing for the others."""
     ground = prepare(connection, organisations)
@@ -55,7 +52,7 @@ def take(
             missing.append(Missing(figure=figure, what=lacks))
         else:
             drawn.append(found)
-    return Taken(ground=ground, drawn=tuple(drawn), missing=tuple(missing))
+    return Taken(source=source, ground=ground, drawn=tuple(drawn), missing=tuple(missing))
 
 
 def _draw(connection: DuckDBPyConnection, figure: Figure) -> Drawn:

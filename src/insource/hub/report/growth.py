@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from insource.hub.report.figure import Chart, Figure, Measure, Need, Published
+from insource.core.ecosystem_report import Chart, Measure, Need, Published
+from insource.hub.report.figure import Figure
 
 _YEAR = "date_trunc('year', (SELECT max(created) FROM m))"
 _SURVIVORS = (

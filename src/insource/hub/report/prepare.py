@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from insource.core.ecosystem_report import Ground, Need
 from insource.core.errors import BadInput
 from insource.hub.duck import table_names
 from insource.hub.licences import licence_class
-from insource.hub.report.figure import Need
 from insource.hub.sizes_sql import SIZES_SQL
 
 if TYPE_CHECKING:
@@ -39,8 +37,6 @@ BANDS: tuple[tuple[float, str], ...] = (
 )  # fmt: skip
 """Upper ends, in parameters. 1B, 70B and 100B are the published report's."""
 BAND_NAMES: tuple[str, ...] = tuple(name for _, name in BANDS)
-SAMPLE_BELOW = 1_000_000
-"""Models. The Hub held more than that in September 2024; a smaller snapshot is a sample of it."""
 
 _LACKS: Mapping[Need, str] = {
     "created": "no row states when it was created",
@@ -60,25 +56,6 @@ _LACKS: Mapping[Need, str] = {
     "two snapshots": "it needs two snapshots of one source that states all-time downloads: --since YYYY-MM-DD",
     "accounts and traffic": "public metadata does not hold it: the Hub's own accounts and traffic",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
-    """What the snapshot holds, as far as the figures ask."""
-
-    models: int
-    newest: date | None
-    """Day of the newest model."""
-    basis: str
-    """What `uses` counts."""
-    others: Mapping[str, int]
-    """How many datasets and Spaces, where there is a snapshot of them."""
-    lacks: dict[Need, str]
-    """Needs that it doesn't meet, and why."""
-
-    @property
-    def is_sample(self) -> bool:
-        return self.models < SAMPLE_BELOW
 
 
 def read_organisations(path: Path | None = None) -> dict[str, tuple[str, str]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from insource.hub.report.figure import Chart, Figure, Measure, Published
+from insource.core.ecosystem_report import Chart, Measure, Published
+from insource.hub.report.figure import Figure
 from insource.hub.report.prepare import BAND_NAMES
 
 _BASIS = "Uses are all-time downloads where the snapshot states them, else those of the last 30 days (see the heading)."
