@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from insource import plugins
 from insource.config import Settings, secret, user_home
-from insource.core.ecosystem import Ecosystem, EcosystemStore
+from insource.core.ecosystem import Ecosystem
+from insource.core.ecosystem_store import EcosystemStore
 from insource.core.ports import Call, Catalogue, Engine, ExchangeStore, PrivacyDetector, Registry, Reply, Upstream
 from insource.core.values import EngineSettings, Exchange, ModelFile, PrivacySpan
 from insource.store.writer import BatchingWriter, WriterHealth
@@ -254,13 +255,13 @@ def open_scout(settings: Settings) -> Generator[ScoutParts]:
 
 @contextmanager
 def open_catalogue(settings: Settings) -> Generator[Catalogue]:
-    """The one that is named; else what `insource hub sync` fetched whole; else the shipped one."""
+    """The one that is named; else what `insource hub sync` fetched; else the shipped one."""
     from insource.hub.archive import Archive
     from insource.hub.snapshot import SnapshotCatalogue
 
     shipped = SnapshotCatalogue(Path(settings.catalogue) if settings.catalogue else None)
     archive = Archive(settings.home / "hub")
-    if settings.catalogue or not any(one.whole for one in archive.snapshots()):
+    if settings.catalogue or not archive.snapshots():
         yield shipped
         return
     from insource.hub.archive_catalogue import open_archive_catalogue  # late, with its database

@@ -86,11 +86,18 @@ def test_a_model_is_found_whatever_its_case_with_the_same_facts(catalogue: Catal
     assert catalogue.find("nobody/nothing") is None
 
 
-def test_a_part_of_the_hub_does_not_stand_in_for_the_whole() -> None:
-    with synced(shipped_snapshot(), whole=False) as catalogue:
-        assert isinstance(catalogue, SnapshotCatalogue)
-    with synced(shipped_snapshot()) as catalogue:
-        assert isinstance(catalogue, ArchiveCatalogue)
+def test_a_part_of_the_hub_stands_beside_the_shipped_catalogue_and_a_whole_in_its_place() -> None:
+    archive = archived(
+        load_settings().home / "hub", model("new/Model-8B", pipeline_tag="text-generation"), day=date(2026, 10, 6)
+    )
+    with open_catalogue(load_settings()) as catalogue:
+        assert catalogue.select(EVERYTHING).listed == 1
+        assert catalogue.find("Qwen/Qwen3-8B") is None
+    archive.folder.joinpath("archive.json").unlink()
+    archived(archive.folder, model("new/Model-8B", pipeline_tag="text-generation"), day=date(2026, 10, 6), whole=False)
+    with open_catalogue(load_settings()) as catalogue:
+        assert catalogue.select(EVERYTHING).listed == 16_850
+        assert {catalogue.find("new/model-8b"), catalogue.find("Qwen/Qwen3-8B")} & {None} == set()
 
 
 def test_no_more_than_the_most_downloaded_are_given(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from insource.cli.main import app
-from insource.core.ecosystem import SyncReport
+from insource.core.ecosystem_store import SyncReport
 from insource.core.errors import BadInput, DownloadFailed, UsageError
 from insource.hub.duck import connect
 from insource.hub.page import page_of

@@ -134,7 +134,7 @@ def test_all_api_records(duck: DuckDBPyConnection, shared_data: Path, tmp_path: 
         assert {(parent["relation"], parent["id"]) for parent in row["base_models"]} == typed
         assert {id for _, id in typed} == {tag for tag in tagged if ":" not in tag}
         licences = sorted(tag.removeprefix("license:") for tag in one["tags"] if tag.startswith("license:"))
-        assert row["license"] == (",".join(licences) or None)
+        assert row["license"] == ",".join(licences)
         assert len(row["files"]) == len(one["siblings"])
         said = "".join(one["siblings"])
         assert all(f"rfilename={name!r}," in said for name in row["files"])

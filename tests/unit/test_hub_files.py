@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from insource.cli.main import app
-from insource.core.ecosystem import FilesReport
+from insource.core.ecosystem_store import FilesReport
 from insource.core.errors import DownloadFailed, StorageError, UnknownModel, UsageError
 from insource.hub.archive import Archive
 from insource.hub.ask_files import ask_for_files

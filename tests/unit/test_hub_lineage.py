@@ -138,9 +138,14 @@ def test_a_flood_repeats_and_unused_uploads_hardly_trend() -> None:
     again = [model("w/same", "e/base", created=day.format(7), downloads=1), model("w/Same", "e/base", downloads=1,
              created=day.format(6))]  # fmt: skip
     bases = [model(f"{letter}/base", created="2026-01-01") for letter in "abcde"]
-    connection = world(*bases, *flood, *used, *unused, *own, *again)
+    silent = [model(f"y{i}/tune", "b/base", created=day.format(6)) for i in range(7)]
+    later = {"id": "z/new", "created": "2026-11-30", "downloads": 5}
+    connection = world(*bases, *flood, *used, *unused, *own, *again, *silent, later)
     build_declared(connection)
-    found = {item.root: item for item in trending(connection, days=7)}
+    trends = trending(connection, days=7)
+    counted = sum(map(len, (flood, used, unused, own, again)))
+    assert (str(trends.until), trends.stating, trends.listed) == ("2026-10-07", counted, counted + 5 + 7 + 1)
+    found = {item.root: item for item in trends.roots}
     assert {root: round(item.per_week, 6) for root, item in found.items()} == {
         "b/base": 7.0,
         "a/base": MOST_OF_ONE_OWNER,

@@ -50,6 +50,7 @@ def test_it_holds_just_what_is_worked_out_of_the_snapshots(shared_data: Path, tm
     archive = Archive(tmp_path / "hub")
     with connect() as connection:
         read = read_file(connection, shared_data / STATS, scratch=tmp_path)
+        assert read.day is not None
         archive.add(connection, source=read.source, day=read.day)
     prepared, day = open_prepared(archive)
     assert day == read.day

@@ -47,7 +47,7 @@ def take(home: Path, day: date, rows: list[dict[str, Any]], *, limit: int | None
     lines = home / f"{day}.jsonl"
     lines.write_text("\n".join(map(json.dumps, rows)))
     place = HubPlace(home=home, hub_url="", today=date(2026, 11, 25))
-    sync(place, str(lines), limit=limit, day=day)
+    sync(place, str(lines), limit=limit, day=day, whole=True)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from insource.core.ecosystem import SyncReport
+from insource.core.ecosystem_store import SyncReport
 from insource.core.errors import BadInput, DownloadFailed
 from insource.hub.archive import Archive
 from insource.hub.duck import connect
@@ -147,7 +147,7 @@ def test_a_part_says_nothing_of_the_rest(tmp_path: Path) -> None:
         synced(hub, tmp_path)
         report = synced(hub, tmp_path, today=LATER, limit=15)
         assert hub.pages()[-2:] == [0, 10]
-    assert (report.snapshot.whole, report.snapshot.rows, report.snapshot.changed) == (False, 30, 0)
+    assert (report.snapshot.whole, report.snapshot.rows, report.snapshot.changed) == (False, 15, 15)
     assert report.deleted == ()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ from insource.cli.output import Output
 from insource.cli.session import load_settings
 
 if TYPE_CHECKING:
-    from insource.core.ecosystem import SnapshotInfo
+    from insource.core.ecosystem_store import FieldMapping, SnapshotInfo
 
 app = typer.Typer(help="The open-model ecosystem: snapshots of the Hub's metadata.", no_args_is_help=True)
 
@@ -30,34 +31,48 @@ TypeOption = Annotated[
 ]
 LimitOption = Annotated[int | None, typer.Option(min=1, metavar="N", help="Only so many: a partial snapshot.")]
 DayOption = Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Day of a file; default: the newest date in it.")]
+WholeOption = Annotated[
+    bool, typer.Option("--whole", help="The file lists all that its source has: what it lacks is gone.")
+]
+MapOption = Annotated[
+    str, typer.Option("--map", metavar="COLUMN=FIELD,…", help="Fields of a file that are called otherwise.")
+]
 
 
 @app.command("sync")
-def sync(
+def sync(  # noqa: PLR0913 - a command's parameters are its options
     source: FromOption = "",
     repo_type: TypeOption = "",
     limit: LimitOption = None,
     day: DayOption = "",
+    whole: WholeOption = False,
+    fields: MapOption = "",
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Take a snapshot of the Hub's models, datasets or Spaces; one that was interrupted goes on."""
-    from insource.core.ecosystem import SyncRequest
+    from insource.core.ecosystem_store import SyncRequest
     from insource.wiring import ecosystem_store
 
     out = Output(as_json=as_json, quiet=quiet)
-    request = SyncRequest(source=source, repo_type=repo_type, limit=limit, day=parse_day(day))
+    request = SyncRequest(
+        source=source, repo_type=repo_type, limit=limit, day=parse_day(day), whole=whole, fields=fields
+    )
     with out.progress() as progress:
         report = ecosystem_store(load_settings()).sync(request, progress=progress)
     one = report.snapshot
     if as_json:
         left_out = {"refused": report.refused, "cut": report.cut}
-        out.data({**_json(one), **left_out, "renamed": dict(report.renamed), "deleted": list(report.deleted)})
+        told = None if report.mapping is None else asdict(report.mapping)
+        became = {"renamed": dict(report.renamed), "deleted": list(report.deleted)}
+        out.data({**_json(one), **left_out, **became, "mapping": told})
         return
     out.text(
-        f"{one.rows:,} {one.repo_type} from {one.source}, {one.day}; {one.changed:,} rows stored, "
-        f"{one.size_bytes:,} bytes."
+        f"{one.rows:,} {one.repo_type} from {one.source}, {one.day} ({'whole' if one.whole else 'a part'}); "
+        f"{one.changed:,} rows stored, {one.size_bytes:,} bytes."
     )
+    if report.mapping is not None and not report.mapping.usual:
+        _say_mapping(report.mapping, out)
     if report.refused or report.cut:
         out.say(f"{report.refused:,} rows name no repository or repeat one; {report.cut:,} were too long and are cut.")
     if report.renamed or report.deleted:
@@ -104,6 +119,12 @@ app.command("report")(hub_report.report)
 app.command("window")(hub_window.window)
 
 
+def _say_mapping(mapping: FieldMapping, out: Output) -> None:
+    taken = ", ".join(f"{column} from {field!r}" for column, field in mapping.fields.items())
+    left = ", ".join(mapping.unused) or "none"
+    out.say(f"Read as {mapping.wrapper}: {taken}. Fields not used: {left}. Another choice: --map COLUMN=FIELD")
+
+
 def _json(one: SnapshotInfo) -> dict[str, Any]:
     return {
         "type": one.repo_type,
@@ -114,4 +135,5 @@ def _json(one: SnapshotInfo) -> dict[str, Any]:
         "size_bytes": one.size_bytes,
         "whole": one.whole,
         "origin": one.origin,
+        "columns": dict(one.columns),
     }

@@ -78,11 +78,11 @@ def _show(made: Taken, sink: Output) -> None:
     sample = " (a sample of the Hub)" if made.ground.is_sample else ""
     sink.text(f"{made.ground.models:,} models of {made.source}{sample}. Uses: {made.ground.basis}.")
     rows = [
-        (found.figure.id if at == 0 else "", line.published, line.ours)
+        (found.figure.id if at == 0 else "", f"{found.stated:,}" if at == 0 else "", line.published, line.ours)
         for found in made.drawn
         for at, line in enumerate(compared(found.figure, found.values))
     ]
-    sink.table("Published and ours", ("figure", "published", "ours"), rows)
+    sink.table("Published and ours", ("figure", ">counted", "published", "ours"), rows)
     if made.missing:
         missing = [(item.figure.id, "; ".join(item.what)) for item in made.missing]
         sink.table("What this snapshot can't support", ("figure", "what is missing"), missing)

@@ -30,10 +30,12 @@ def trending(
     with open_ecosystem(load_settings(), source) as ecosystem:
         found = ecosystem.trends(days=days, rows=rows)
     if as_json:
-        out.data({"days": days, "rule": found.rule, "roots": [asdict(item) for item in found.roots]})
+        until = None if found.until is None else found.until.isoformat()
+        counted = {"until": until, "models_stating": found.stating, "models_listed": found.listed}
+        out.data({"days": days, "rule": found.rule, **counted, "roots": [asdict(item) for item in found.roots]})
         return
     out.table(
-        f"Built upon in the last {days} days",
+        f"Built upon in the {days} days to {found.until or 'an unknown day'}",
         ("root", ">a week", ">a week before", ">published", ">owners"),
         [
             (
@@ -47,5 +49,7 @@ def trending(
         ],
     )
     out.text(found.rule)
+    of = f"{found.stating:,} of {found.listed:,} models"
+    out.text(f"Counted: the {of} that state when they were created, their parents and their downloads.")
     if not found.roots:
         out.say("No derivative was published in the window: try a longer one with --days.")

@@ -5,16 +5,13 @@ Whoever asks sees no table and no connection. Of a figure's definition and its r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Literal, Protocol
 
 from insource.core.ecosystem_report import Taken
-
-Progress = Callable[[str, int, "int | None"], None]
-"""(what, done, total or None)."""
 
 # ---------------------------------------------------------------------------------------------------- licences
 
@@ -229,6 +226,11 @@ class Trends:
     rule: str
     """How derivatives are counted, for people."""
     roots: Sequence[Trend]
+    until: date | None
+    """The window's last day; None: no row states what it needs."""
+    stating: int
+    """Models that state when they were created, their parents and their downloads."""
+    listed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,69 +273,6 @@ class Window:
     """The most downloaded first."""
 
 
-# -------------------------------------------------------------------------------------------------------- snapshots
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SnapshotInfo:
-    """One source on one day."""
-
-    repo_type: str
-    """`models`, `datasets`, `spaces`."""
-    source: str
-    day: date
-    whole: bool
-    """False: a part of what the source has."""
-    origin: str
-    """The file or address that it came from, without its folders."""
-    rows: int
-    """Repositories on that day."""
-    changed: int
-    """Rows in its file: new, changed and gone ones."""
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncRequest:
-    """What `sync` is asked for."""
-
-    source: str = ""
-    """A path or address; "" is the Hub's API."""
-    repo_type: str = ""
-    """"" is what the file holds, and models of the API."""
-    limit: int | None = None
-    day: date | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncReport:
-    snapshot: SnapshotInfo
-    refused: int
-    cut: int
-    renamed: Mapping[str, str]
-    """Old id to new, of ids that are no longer listed."""
-    deleted: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilesReport:
-    """What a run of questions about files learned, and what is known after it."""
-
-    model: str | None
-    """As it is spelt, where one was asked about."""
-    asked: int
-    gone: tuple[str, ...]
-    """Deleted, or closed to who asks."""
-    renamed: Mapping[str, str]
-    known: int
-    left: int
-    """Models that are still worth a request."""
-    edges: Sequence[Edge]
-    """That files tell, by all that is known."""
-    declared: bool = False
-    """The one model says itself what its parent is: its files are not asked for."""
-
-
 # ------------------------------------------------------------------------------------------------------------ ports
 
 Inferred = Literal["none", "told", "learned"]
@@ -374,25 +313,4 @@ class Ecosystem(Protocol):
         self, *, only: Sequence[str] = (), organisations: Path | None = None, since: date | None = None
     ) -> Taken:
         """The figures, with those of a window since a snapshot of that day. Raises UsageError, BadInput."""
-        ...
-
-
-class EcosystemStore(Protocol):
-    """The snapshots on this machine."""
-
-    def snapshots(self) -> Sequence[SnapshotInfo]:
-        """Of all types. Raises BadInput where the list is damaged."""
-        ...
-
-    def sync(self, request: SyncRequest, *, progress: Progress) -> SyncReport:
-        """Raises BadInput, DownloadFailed, UsageError, StorageError."""
-        ...
-
-    def ask_for_files(self, *, model: str | None, limit: int, progress: Progress) -> FilesReport:
-        """Asks the Hub for the files of models without a declared parent. Raises UsageError without a snapshot,
-        UnknownModel, DownloadFailed, StorageError."""
-        ...
-
-    def window(self, *, first: date, last: date, most: int) -> Window:
-        """Raises UsageError where there is no snapshot up to a day."""
         ...

@@ -92,6 +92,10 @@ class Drawn:
     rows: tuple[Row, ...]
     values: dict[str, Cell]
     """Of its measures."""
+    stated: int
+    """Repositories that state all that it needs: only they are counted."""
+    listed: int
+    """Repositories of its type in the snapshot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from insource.core.ecosystem import FilesReport, Progress
+from insource.core.ecosystem_store import FilesReport, Progress
 from insource.core.errors import DownloadFailed
 from insource.hub.lineage.files_to_ask import find_files_to_ask, next_to_ask, to_ask_about
 from insource.hub.lineage.inferred_values import stored_edges

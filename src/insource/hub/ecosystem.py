@@ -18,7 +18,7 @@ from insource.hub.lineage.build import build_lineage
 from insource.hub.lineage.declared import declared_counts
 from insource.hub.lineage.export import add_inferred, export_edges
 from insource.hub.lineage.tree import tree_of
-from insource.hub.lineage.trending import RULE, trending
+from insource.hub.lineage.trending import trending
 from insource.hub.page import page_of
 from insource.hub.prepared import load_file_edges, load_others, open_prepared
 from insource.hub.repo_files import FilesLog
@@ -76,7 +76,7 @@ class HubEcosystem:
         return tree_of(self._lineage, model, depth=depth, most=most, direct=direct)
 
     def trends(self, *, days: int, rows: int = 20) -> Trends:
-        return Trends(rule=RULE, roots=trending(self._lineage, days=days, rows=rows))
+        return trending(self._lineage, days=days, rows=rows)
 
     def write_edges(self, out: Path, *, inferred: Inferred = "none") -> WrittenEdges:
         added = {} if inferred == "none" else add_inferred(self._lineage, learned=inferred == "learned")
@@ -118,7 +118,7 @@ def open_file(path: Path, *, root: Path, files: bool = False, beside: Archive | 
             load_others(connection, beside)
         yield HubEcosystem(
             connection,
-            as_of=read.day,
-            described=f"{path.name} ({read.source}, {read.day})",
+            as_of=read.day or date.min,
+            described=f"{path.name} ({read.source}, {read.day or 'undated'})",
             files=FilesLog(root) if files else None,
         )

@@ -25,8 +25,8 @@ Ints = NDArray[np.int64]
 
 
 def stated_licence(license: str | None, license_name: str | None) -> str | None:
-    """The id that tells something: of `other` its name."""
-    return license_name if license in {None, "other"} and license_name else license
+    """The id that tells something: of `other` its name; None also where the card is known to state none (`''`)."""
+    return license_name if license in {None, "", "other"} and license_name else license or None
 
 
 def class_rank(name: LicenceClass) -> int:

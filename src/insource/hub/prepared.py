@@ -30,7 +30,7 @@ from insource.hub.sizes_sql import SIZES_SQL
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_VERSION = 8
+_VERSION = 9
 """To be raised when the same snapshots give other tables."""
 _FILE = "prepared.duckdb"
 _EDGES_FILE = "file_edges.duckdb"
@@ -38,6 +38,11 @@ _STATE = """
 CREATE TABLE state AS
 SELECT ? AS key, ?::DATE AS day, (SELECT count(config_base_model) > 0 FROM models) AS configs_name_parents
 """
+_COVERAGE = """
+CREATE TABLE coverage AS SELECT unnest($days::DATE[]) AS day, unnest($whole::BOOLEAN[]) AS whole,
+    unnest($parents::BIGINT[]) AS parents
+"""
+"""Of each snapshot of models: the repositories of which it states the parents."""
 _RENAMES = "CREATE TEMP TABLE renames AS SELECT unnest(?::VARCHAR[]) AS old, unnest(?::VARCHAR[]) AS new"
 _SPACES_OF = """
 CREATE TABLE model_spaces AS
@@ -79,7 +84,14 @@ def prepare(archive: Archive) -> None:
         connection.execute(f"CREATE TABLE sizes AS {SIZES_SQL}")
         if SPACES in load_others(connection, archive, lasting=True):
             connection.execute(_SPACES_OF)
+        _note_coverage(connection, archive)
         connection.execute(_STATE, [key, day])
+
+
+def _note_coverage(connection: DuckDBPyConnection, archive: Archive) -> None:
+    found = archive.snapshots()
+    columns = {"days": [one.day for one in found], "whole": [one.whole for one in found]}
+    connection.execute(_COVERAGE, {**columns, "parents": [one.columns.get("base_models", 0) for one in found]})
 
 
 def load_file_edges(connection: DuckDBPyConnection, log: FilesLog) -> Sequence[Edge]:

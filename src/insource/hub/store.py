@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
-from insource.core.ecosystem import FilesReport, Progress, SnapshotInfo, SyncReport, SyncRequest, Window
+from insource.core.ecosystem import Window
+from insource.core.ecosystem_store import FilesReport, Progress, SnapshotInfo, SyncReport, SyncRequest
 from insource.hub import ask_files
 from insource.hub.schema import REPO_TYPES
 from insource.hub.sync import HubPlace, snapshot_info, sync

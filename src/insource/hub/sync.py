@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from insource.core.ecosystem import Progress, SnapshotInfo, SyncReport, SyncRequest
+from insource.core.ecosystem_store import FieldMapping, Progress, SnapshotInfo, SyncReport, SyncRequest
 from insource.core.errors import BadInput, UsageError
 from insource.hub.archive import Archive, Snapshot
 from insource.hub.duck import connect
 from insource.hub.prepared import prepare
 from insource.hub.schema import MODELS, REPO_TYPES, RepoType
 from insource.hub.sources.read import Read, damage_is_said, read_file, take_lines
+from insource.hub.sources.shapes import parse_map
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -65,15 +66,15 @@ def _take_snapshot(
             return _from_api(connection, place, limit=limit, progress=progress, repo_type=repo_type or MODELS)
         path, is_download = _fetched(place, source, progress)
         progress(f"Read {Path(urlsplit(source).path).name}", 0, None)
-        read = read_file(connection, path, scratch=_scratch(place.archive), repo_type=repo_type)
-        # A date from the future is a stranger's, not the file's.
+        chosen = parse_map(request.fields)
+        read = read_file(connection, path, scratch=_scratch(place.archive), repo_type=repo_type, chosen=chosen)
         with damage_is_said(path):
             snapshot = place.archive.beside(read.repo_type).add(
                 connection,
                 rows="incoming" if limit is None else f"(FROM incoming ORDER BY id LIMIT {limit:d})",
                 source=read.source,
-                day=request.day or min(read.day, place.today),
-                whole=limit is None,
+                day=_day_of(read, request, place),
+                whole=request.whole and limit is None,
                 origin=Path(urlsplit(source).path).name,
             )
         if is_download:
@@ -84,7 +85,26 @@ def _take_snapshot(
             cut=read.cut,
             renamed={},
             deleted=(),
+            mapping=_mapping(read),
         )
+
+
+def _day_of(read: Read, request: SyncRequest, place: HubPlace) -> date:
+    """A date from the future is a stranger's, not the file's."""
+    if request.day is None and read.day is None:
+        raise UsageError(
+            f"The source {request.source!r} does not say of which day it is: no date is in it.",
+            next_step="Give the day of its counts: --day YYYY-MM-DD.",
+        )
+    return request.day or min(read.day or place.today, place.today)
+
+
+def _mapping(read: Read) -> FieldMapping | None:
+    shape = read.shape
+    if shape is None:
+        return None
+    fields = {column: names[0] for column, names in shape.fields.items()}
+    return FieldMapping(wrapper=shape.wrapper, fields=fields, unused=shape.unused, usual=shape.is_usual)
 
 
 def _scratch(archive: Archive) -> Path:
@@ -155,4 +175,5 @@ def snapshot_info(one: Snapshot, repo_type: RepoType) -> SnapshotInfo:
         rows=one.rows,
         changed=one.changed,
         size_bytes=one.size_bytes,
+        columns=one.columns,
     )

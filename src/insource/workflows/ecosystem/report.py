@@ -48,6 +48,13 @@ def _said(measure: Measure, values: dict[str, Cell]) -> str:
     return f"{measure.text}: {number} {measure.unit}"
 
 
+def counted(found: Drawn) -> str:
+    """How many repositories the figure stands on."""
+    needs = [name.replace("_", " ") for name in found.figure.needs if name not in ("datasets", "spaces")]
+    whole = f"all {found.listed:,}" if found.stated == found.listed else f"{found.stated:,} of {found.listed:,}"
+    return f"Counted: {whole}" + (f" that state {', '.join(needs)}." if needs else ".")
+
+
 def reasons(report: Taken, figure: Figure) -> str:
     """Why ours may differ from the published number."""
     return " ".join(filter(None, [_SAMPLE if report.ground.is_sample else "", figure.difference]))
@@ -85,5 +92,7 @@ def _figure_json(report: Taken, found: Drawn) -> JsonObject:
             for item in figure.published
         ],
         "reason_for_a_difference": reasons(report, figure),
+        "models_stating_it": found.stated,
+        "of": found.listed,
         "rows": [dict(row) for row in found.rows],
     }
