@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from insource import plugins
 from insource.config import Settings, secret, user_home
-from insource.core.ecosystem import Ecosystem
-from insource.core.ecosystem_store import EcosystemStore
 from insource.core.ports import Call, Catalogue, Engine, ExchangeStore, PrivacyDetector, Registry, Reply, Upstream
 from insource.core.values import EngineSettings, Exchange, ModelFile, PrivacySpan
 from insource.store.writer import BatchingWriter, WriterHealth
@@ -24,6 +22,8 @@ from insource.workflows.services import Progress, Services
 
 # What takes long to load is imported where it is used: `insource moves` needs a database and nothing else.
 if TYPE_CHECKING:
+    from insource.core.ecosystem import Ecosystem
+    from insource.core.ecosystem_store import EcosystemStore
     from insource.core.remote import RemoteModel
     from insource.engines.llamacpp import LlamaCppEngine
     from insource.engines.models.cache import ModelCache
@@ -287,8 +287,7 @@ def open_catalogue(settings: Settings) -> Generator[Catalogue]:
 
 @contextmanager
 def open_ecosystem(settings: Settings, path: Path | None = None, *, files: bool = False) -> Generator[Ecosystem]:
-    """Of a file of models; else of the newest snapshots; else of the shipped catalogue. With `files`, also what files
-    tell of parents."""
+    """Of a file of models; else of the newest snapshots; else the shipped one. With `files`, files tell parents too."""
     from insource.hub.archive import Archive
     from insource.hub.shipped import ShippedEcosystem
     from insource.hub.snapshot import SnapshotCatalogue
@@ -308,8 +307,7 @@ def ecosystem_store(settings: Settings) -> EcosystemStore:
     from insource.hub.store import HubStore
     from insource.hub.sync import HubPlace
 
-    today = SystemClock().now().date()
-    return HubStore(HubPlace(home=settings.home, hub_url=settings.hub_url, today=today))
+    return HubStore(HubPlace(home=settings.home, hub_url=settings.hub_url, today=SystemClock().now().date()))
 
 
 @contextmanager

@@ -206,6 +206,7 @@ def test_may_and_october_are_two_windows_of_thirty_days(
     archive = Archive(tmp_path)
     for name in (OCTOBER, PARQUET):
         report = read_file(duck, shared_data / name, scratch=tmp_path)
+        assert report.day is not None
         archive.add(duck, source=report.source, day=report.day)
     window = window_downloads(duck, archive, first=date(2026, 5, 20), last=date(2026, 10, 5))
 
