@@ -145,7 +145,7 @@ class Spaces:
 class Page:
     facts: Facts
     family: str | None
-    """The most downloaded root of the models that hang together."""
+    """The most downloaded of its ancestors without parents; None where it is such a one itself."""
     parents: tuple[Parent, ...]
     licence: EffectiveLicence
     derivatives: Derivatives | None
@@ -172,7 +172,8 @@ class Edge:
     child: str
     parent: str
     kind: str
-    """finetune, adapter, quantized, merge; derived where nobody says which."""
+    """finetune, adapter, quantized, merge; altered where a declared quantisation is not the parent any more; derived
+    where nobody says which."""
     evidence: str
     confidence: float
     """Chance that the edge is true, as measured where edges are declared."""

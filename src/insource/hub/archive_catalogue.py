@@ -19,6 +19,7 @@ from insource.core.catalogue import Ancestry, CatalogueModel, Selection, Wanted
 from insource.core.ports import Catalogue
 from insource.hub.activity import VELOCITY_DAYS
 from insource.hub.archive import Archive
+from insource.hub.copies import TELLING_TAGS
 from insource.hub.facts import format_in
 from insource.hub.licence_chain import stated_licence
 from insource.hub.prepared import open_prepared
@@ -51,20 +52,25 @@ FROM edges e JOIN models m ON m.id = e.child WHERE e.kind = 'quantized' AND {_IS
 """
 _JUDGED = f"""
 CREATE OR REPLACE TEMP TABLE judged AS
-WITH able AS MATERIALIZED (SELECT m.id, m.downloads, {_IS_GGUF} AS is_gguf FROM models m
+WITH able AS MATERIALIZED (SELECT m.id, m.downloads, {_IS_GGUF} AS is_gguf,
+        len(list_filter(m.tags, lambda tag: regexp_full_match(lower(tag), '{TELLING_TAGS}'))) > 0 AS tagged
+    FROM models m
     WHERE m.pipeline_tag IS NULL OR list_contains($pipelines, m.pipeline_tag)),
 copies AS (SELECT DISTINCT child AS id, kind FROM edges e JOIN models p ON p.id = e.parent
-    WHERE kind IN ('adapter', 'quantized')),
+    WHERE kind IN ('adapter', 'quantized', 'altered')),
 adapters AS (SELECT DISTINCT id FROM copies WHERE kind = 'adapter'),
 quantised AS (SELECT DISTINCT id FROM copies WHERE kind = 'quantized'),
+altered AS (SELECT DISTINCT id FROM copies WHERE kind = 'altered'),
 offered AS (SELECT id FROM gguf_offers UNION SELECT id FROM shipped_offers
     UNION SELECT id FROM able WHERE is_gguf),
 names AS (SELECT DISTINCT {_NAME.format("id")} AS name FROM offered)
 SELECT m.id, m.downloads, CASE
     WHEN a.id IS NOT NULL THEN 'adapters'
+    WHEN x.id IS NOT NULL OR m.tagged THEN 'altered copies, or altered as their tags say'
     WHEN q.id IS NOT NULL THEN 'copies, which stand with their original'
     WHEN n.name IS NULL AND NOT $convertible THEN 'nobody is known to offer them as GGUF' END AS reason
 FROM able m LEFT JOIN adapters a ON a.id = m.id LEFT JOIN quantised q ON q.id = m.id
+LEFT JOIN altered x ON x.id = m.id
 LEFT JOIN names n ON n.name = {_NAME.format("m.id")}
 """
 _CHOSEN = """

@@ -11,11 +11,11 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from insource.core.ecosystem import Derivatives, EffectiveLicence, Offer, Page, Parent, Spaces
+from insource.hub.copies import alters
 from insource.hub.duck import table_names
 from insource.hub.facts import facts_of, is_namesake, offers
 from insource.hub.licence_chain import chain, stated_licence
 from insource.hub.lineage.tree import find_id
-from insource.hub.names import format_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -65,13 +65,13 @@ def page_of(connection: DuckDBPyConnection, model: str, *, as_of: date) -> Page:
     kinds = _rows(connection, _BY_KIND, {"id": id})
     top = _rows(connection, _CHILDREN, {"id": id, "kind": "", "most": _TOP})
     counts = _rows(
-        connection, "SELECT direct, transitive, by_tag, family FROM lineage_counts WHERE id = $id", {"id": id}
+        connection, "SELECT direct, transitive, by_tag, main_root FROM lineage_counts WHERE id = $id", {"id": id}
     )
-    nothing: dict[str, Any] = {"direct": 0, "transitive": 0, "by_tag": 0, "family": None}
+    nothing: dict[str, Any] = {"direct": 0, "transitive": 0, "by_tag": 0, "main_root": None}
     figures = counts[0] if counts else nothing
     return Page(
         facts=facts_of(rows[0] if rows else {"id": id}),
-        family=figures["family"] if figures["family"] != id else None,
+        family=figures["main_root"] if figures["main_root"] != id else None,
         parents=tuple(
             Parent(
                 id=one["parent"],
@@ -87,7 +87,7 @@ def page_of(connection: DuckDBPyConnection, model: str, *, as_of: date) -> Page:
         by_kind={row["kind"]: row["children"] for row in kinds},
         top=tuple((child["id"], child["kind"], child["downloads"]) for child in top),
         spaces=_spaces(connection, id),
-        offers=_offers(connection, id),
+        offers=_offers(connection, id, rows[0]["tags"] if rows else None),
         as_of=as_of,
         note="" if rows else "The snapshot does not list this model; others name it as their parent.",
     )
@@ -131,15 +131,18 @@ def _spaces(connection: DuckDBPyConnection, id: str) -> Spaces | None:
     return Spaces(count=rows[0]["spaces"] if rows else 0, top=tuple((row["id"], row["likes"]) for row in rows))
 
 
-def _offers(connection: DuckDBPyConnection, id: str) -> tuple[Offer, ...]:
+def _offers(connection: DuckDBPyConnection, id: str, own_tags: Sequence[str] | None) -> tuple[Offer, ...]:
     """Declared ones first; then repositories with the same name but for the format, whose makers declared nothing."""
     copies = _rows(connection, _CHILDREN, {"id": id, "kind": "quantized", "most": _MOST_OFFERS})
     near = _rows(connection, _NAMESAKES, {"id": id, "name": id.rpartition("/")[2]})
-    namesakes = [row for row in near if is_namesake(id, row["id"])][:_MOST_OFFERS]
-    # Reading tags takes longer than all else here, and a name that tells its format needs none.
-    ids = [row["id"] for row in namesakes if not format_of(row["id"])]
-    tags = {row["id"]: row["tags"] for row in _rows(connection, _TAGS, {"ids": ids})} if ids else {}
-    named = ((row["id"], tags.get(row["id"]) or (), row["downloads"]) for row in namesakes)
+    namesakes = [row for row in near if is_namesake(id, row["id"]) and not alters(id, row["id"])][:_MOST_OFFERS]
+    ids = [row["id"] for row in namesakes]
+    tags = {row["id"]: row["tags"] or () for row in _rows(connection, _TAGS, {"ids": ids})} if ids else {}
+    named = (
+        (row["id"], told, row["downloads"])
+        for row in namesakes
+        if not alters(id, row["id"], tags=(told := tags.get(row["id"], ())), original_tags=own_tags)
+    )
     return (
         *offers(id, ((row["id"], row["tags"] or (), row["downloads"]) for row in copies), evidence="lineage"),
         *offers(id, named, evidence="name"),

@@ -30,7 +30,7 @@ from insource.hub.sizes_sql import SIZES_SQL
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_VERSION = 9
+_VERSION = 10
 """To be raised when the same snapshots give other tables."""
 _FILE = "prepared.duckdb"
 _EDGES_FILE = "file_edges.duckdb"

@@ -15,6 +15,7 @@ KIND_COLOURS: Mapping[str, str] = {
     "finetune": "#1b6ca8",
     "adapter": "#7a4fa3",
     "quantized": "#8a6d1f",
+    "altered": "#a3333d",
     "merge": "#a8431b",
     "": "#333",
 }

@@ -12,13 +12,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from insource.core.ecosystem import DeclaredCounts
+from insource.hub.lineage.altered import mark_altered
 from insource.hub.lineage.repair import repair_parents
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 KINDS = ("finetune", "adapter", "quantized", "merge")
-"""What a relation may be. `derived` is added for a parent without a stated relation."""
+"""What a relation may be. `derived` is added for a parent without a stated relation, and `altered` for a quantisation
+that is not the parent any more (`altered.py`)."""
 EDGE_COLUMNS = ("child", "parent", "kind", "evidence", "confidence", "first_seen")
 
 _STATED = """
@@ -64,6 +66,7 @@ def build_declared(connection: DuckDBPyConnection) -> DeclaredCounts:
     connection.execute(_STATED)
     repair_parents(connection)
     connection.execute(_EDGES)
+    mark_altered(connection)
     connection.execute(_UNRESOLVED)
     connection.execute("CREATE OR REPLACE TABLE stated_count AS SELECT count(*) AS stated FROM stated_edges")
     return declared_counts(connection)
