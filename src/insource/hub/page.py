@@ -5,17 +5,21 @@ Only questions about one model are asked here, so that a page stays quick howeve
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from insource.core.ecosystem import Derivatives, EffectiveLicence, Offer, Page, Parent, Spaces
+from insource.core.ecosystem import Derivatives, EffectiveLicence, Facts, Offer, Page, Parent, Spaces
 from insource.hub.copies import alters
 from insource.hub.duck import table_names
 from insource.hub.facts import facts_of, is_namesake, offers
 from insource.hub.licence_chain import chain, stated_licence
 from insource.hub.lineage.tree import find_id
+from insource.hub.sizes import compared
+from insource.hub.sizes_sql import QUANTISED_KINDS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -70,7 +74,7 @@ def page_of(connection: DuckDBPyConnection, model: str, *, as_of: date) -> Page:
     nothing: dict[str, Any] = {"direct": 0, "transitive": 0, "by_tag": 0, "main_root": None}
     figures = counts[0] if counts else nothing
     return Page(
-        facts=facts_of(rows[0] if rows else {"id": id}),
+        facts=_facts(connection, rows[0] if rows else {"id": id}, parents),
         family=figures["main_root"] if figures["main_root"] != id else None,
         parents=tuple(
             Parent(
@@ -91,6 +95,18 @@ def page_of(connection: DuckDBPyConnection, model: str, *, as_of: date) -> Page:
         as_of=as_of,
         note="" if rows else "The snapshot does not list this model; others name it as their parent.",
     )
+
+
+def _facts(connection: DuckDBPyConnection, row: Mapping[str, Any], parents: Sequence[Mapping[str, Any]]) -> Facts:
+    facts = facts_of(row)
+    ids = [one["parent"] for one in parents if one["kind"] in QUANTISED_KINDS and not one["told_by_files"]]
+    if not ids or facts.size.value is None:
+        return facts
+    own = facts.size.value
+    rows = _rows(connection, "SELECT * FROM models WHERE id IN (SELECT unnest($ids))", {"ids": ids})
+    sizes = [size for one in rows if (size := facts_of(one).size.value)]
+    nearest = min(sizes, key=lambda size: abs(math.log(size / own)), default=None)
+    return replace(facts, size=compared(facts.size, nearest))
 
 
 def _licence(connection: DuckDBPyConnection, id: str, own: Sequence[Mapping[str, Any]]) -> EffectiveLicence:

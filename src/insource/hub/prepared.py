@@ -25,7 +25,7 @@ from insource.hub.lineage.inferred_files import edges_from_files
 from insource.hub.lineage.inferred_values import WANTED_PRECISION, store_edges
 from insource.hub.repo_files import FilesLog
 from insource.hub.schema import DATASETS, REPO_TYPES, SPACES, RepoType
-from insource.hub.sizes_sql import SIZES_SQL
+from insource.hub.sizes_sql import COMPARED_SQL, SIZES_SQL
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -82,6 +82,7 @@ def prepare(archive: Archive) -> None:
         build_lineage(connection)
         connection.execute("CREATE INDEX model_ids ON model_rows (id)")
         connection.execute(f"CREATE TABLE sizes AS {SIZES_SQL}")
+        connection.execute(COMPARED_SQL)
         if SPACES in load_others(connection, archive, lasting=True):
             connection.execute(_SPACES_OF)
         _note_coverage(connection, archive)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from insource.core.ecosystem import Agreement, Method, Size
 
@@ -32,6 +32,9 @@ NEVER_UNPACKED = "U32"
 USUAL_BITS = 4
 FAR = 2.0
 """Two sizes that differ by this factor or more contradict each other."""
+SAME = 1.25
+"""A quantisation has as many parameters as its original, but for a part for images or drafts that is left out or added:
+within this factor they agree."""
 ABSURD = 1000.0
 """A bare total so many times below the name's size counts something else."""
 UNITS: Mapping[str, float] = {"b": 1e9, "m": 1e6}
@@ -92,6 +95,16 @@ def parameters(row: SizeSources, *, use_name: bool = True) -> Size:
     return Size(
         value=value or None, method=method, agreement=_agreement(value, method, counted=counted, gguf=gguf, named=named)
     )
+
+
+def compared(size: Size, original: int | None) -> Size:
+    """With one more witness: the size of the model whose quantisation it is declared to be, which has as many."""
+    if size.value is None or not original:
+        return size
+    near = 1 / SAME < size.value / original < SAME
+    if not near:
+        return replace(size, agreement="differ")
+    return replace(size, agreement="agree") if size.agreement == "one source" else size
 
 
 def named_sizes(id: str) -> tuple[float, ...]:
