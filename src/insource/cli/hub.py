@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from insource.cli import hub_edges, hub_files, hub_report, hub_show, hub_tree, hub_trending, hub_window
+from insource.cli import hub_edges, hub_files, hub_report, hub_search, hub_show, hub_tree, hub_trending, hub_window
 from insource.cli.options import JsonOption, QuietOption, parse_day
 from insource.cli.output import Output
 from insource.cli.session import load_settings
@@ -110,6 +110,7 @@ def snapshots(as_json: JsonOption = False) -> None:
         out.say("None yet: insource hub sync, or insource hub sync --from models.parquet")
 
 
+app.command("search")(hub_search.search)
 app.command("show")(hub_show.show)
 app.command("tree")(hub_tree.tree)
 app.command("trending")(hub_trending.trending)

@@ -9,9 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from insource.core.ecosystem_report import Taken
+
+if TYPE_CHECKING:
+    from insource.core.ecosystem_search import Hits, Search
 
 # ---------------------------------------------------------------------------------------------------- licences
 
@@ -293,6 +296,10 @@ class Ecosystem(Protocol):
 
     def page(self, model: str) -> Page:
         """Raises UnknownModel."""
+        ...
+
+    def search(self, asked: Search) -> Hits:
+        """Models by words and by what they state. Raises UsageError where this source can't tell."""
         ...
 
     def declared(self) -> DeclaredCounts: ...

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from insource.core.ecosystem import DeclaredCounts, Ecosystem, Inferred, Page, TreeNode, Trends, WrittenEdges
 from insource.core.ecosystem_report import Taken
+from insource.core.ecosystem_search import Hits, Search
 from insource.core.errors import UsageError
 from insource.hub.archive import Archive
 from insource.hub.duck import connect, table_names
@@ -25,6 +26,8 @@ from insource.hub.repo_files import FilesLog
 from insource.hub.report.figures import choose, take
 from insource.hub.report.open_window import open_window
 from insource.hub.report.prepare import read_organisations
+from insource.hub.search import build_search, search
+from insource.hub.sizes_sql import SIZES_SQL
 from insource.hub.sources.read import load_file
 
 if TYPE_CHECKING:
@@ -68,6 +71,14 @@ class HubEcosystem:
 
     def page(self, model: str) -> Page:
         return page_of(self._lineage, model, as_of=self._as_of)
+
+    def search(self, asked: Search) -> Hits:
+        connection, tables = self._lineage, table_names(self._lineage)
+        if "searched" not in tables:
+            if "sizes" not in tables:
+                connection.execute(f"CREATE TEMP TABLE sizes AS {SIZES_SQL}")
+            build_search(connection)
+        return search(connection, asked)
 
     def declared(self) -> DeclaredCounts:
         return declared_counts(self._lineage)

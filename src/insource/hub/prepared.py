@@ -25,12 +25,13 @@ from insource.hub.lineage.inferred_files import edges_from_files
 from insource.hub.lineage.inferred_values import WANTED_PRECISION, store_edges
 from insource.hub.repo_files import FilesLog
 from insource.hub.schema import DATASETS, REPO_TYPES, SPACES, RepoType
+from insource.hub.search import build_search
 from insource.hub.sizes_sql import COMPARED_SQL, SIZES_SQL
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_VERSION = 10
+_VERSION = 11
 """To be raised when the same snapshots give other tables."""
 _FILE = "prepared.duckdb"
 _EDGES_FILE = "file_edges.duckdb"
@@ -83,6 +84,7 @@ def prepare(archive: Archive) -> None:
         connection.execute("CREATE INDEX model_ids ON model_rows (id)")
         connection.execute(f"CREATE TABLE sizes AS {SIZES_SQL}")
         connection.execute(COMPARED_SQL)
+        build_search(connection)
         if SPACES in load_others(connection, archive, lasting=True):
             connection.execute(_SPACES_OF)
         _note_coverage(connection, archive)

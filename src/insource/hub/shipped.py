@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from insource.core.ecosystem import DeclaredCounts, Inferred, Page, TreeNode, Trends, WrittenEdges
 from insource.core.ecosystem_report import Taken
+from insource.core.ecosystem_search import Hits, Search
 from insource.core.errors import UnknownModel
 from insource.hub.archive import Archive, no_snapshot
 from insource.hub.facts import catalogue_row, facts_of, offers
@@ -55,6 +56,20 @@ class ShippedEcosystem:
             as_of=self.as_of,
             note=f"The shipped catalogue holds no lineage: parents and derivatives are not known here. {_NEXT_STEP}",
         )
+
+    def search(self, asked: Search) -> Hits:
+        """Its lineage is not known, so no family is either. Raises UsageError where one is asked for."""
+        if asked.family or asked.by_growth:
+            raise no_snapshot()
+        from insource.hub.ecosystem import open_file  # late, with DuckDB
+
+        with (
+            TemporaryDirectory() as scratch,
+            open_file(self._catalogue.path, root=Path(scratch), beside=self._archive) as opened,
+        ):
+            found = opened.search(asked)
+        hits = [replace(hit, derivatives=None, derivatives_a_week=None) for hit in found.hits]
+        return replace(found, hits=hits)
 
     def declared(self) -> DeclaredCounts:
         raise no_snapshot()
