@@ -1,6 +1,6 @@
 """Search over all models: one table with the columns that a search asks for, the most downloaded first.
 
-A search reads these columns alone, in one pass: it stays quick however many models there are. Which licences are of a
+A search reads these columns alone, once each: it stays quick however many models there are. Which licences are of a
 class is asked of `licences.py`, of the distinct ones.
 """
 
@@ -25,7 +25,7 @@ WITH recent AS (
 )
 SELECT m.id, lower(m.id) AS text, s.parameters, m.pipeline_tag AS task, m.languages, m.license, m.license_name,
     m.downloads, coalesce(c.transitive, 0) AS derivatives, coalesce(r.a_week, 0.0)::DOUBLE AS a_week,
-    coalesce(c.main_root, m.id) AS family, l.number AS licence
+    lower(coalesce(c.main_root, m.id)) AS family, l.number AS licence
 FROM models m JOIN searched_licences l ON m.license IS NOT DISTINCT FROM l.license
     AND m.license_name IS NOT DISTINCT FROM l.license_name
 LEFT JOIN sizes s USING (id) LEFT JOIN lineage_counts c USING (id) LEFT JOIN recent r USING (id)
@@ -35,13 +35,16 @@ _LICENCES = """
 CREATE OR REPLACE TABLE searched_licences AS
 SELECT row_number() OVER ()::INTEGER AS number, * FROM (SELECT DISTINCT license, license_name FROM models)
 """
-_COUNTS = """
-SELECT count(*) FILTER ({matches}), count(*), count(*) FILTER ({unstated}) FROM searched
+_MATCHED = """
+CREATE OR REPLACE TEMP TABLE matched AS SELECT rowid AS place, a_week, derivatives FROM searched WHERE {matches}
 """
+_COUNTS = "SELECT (SELECT count(*) FROM matched), count(*), count(*) FILTER ({unstated}) FROM searched"
 _HITS = """
-SELECT id, parameters, task, license, license_name, downloads, derivatives, a_week FROM searched WHERE {matches}
-ORDER BY {order}downloads DESC NULLS LAST, id LIMIT $rows
+WITH first AS (FROM matched ORDER BY {order}place LIMIT $rows)
+SELECT s.id, s.parameters, s.task, s.license, s.license_name, s.downloads, s.derivatives, s.a_week
+FROM searched s JOIN first ON s.rowid = first.place ORDER BY {order_of_first}first.place
 """
+_BY_GROWTH = "{0}a_week DESC, {0}derivatives DESC, "
 
 
 def build_search(connection: DuckDBPyConnection) -> None:
@@ -55,9 +58,10 @@ def search(connection: DuckDBPyConnection, asked: Search) -> Hits:
     tests, needed, parameters = _asked(connection, asked)
     matches = " AND ".join(tests) or "true"
     unstated = " OR ".join(f"{column} IS NULL" for column in needed) or "false"
-    counts = connection.execute(_COUNTS.format(matches=matches, unstated=unstated), parameters).fetchall()[0]
-    order = "a_week DESC, derivatives DESC, " if asked.by_growth else ""
-    hits = connection.execute(_HITS.format(matches=matches, order=order), {**parameters, "rows": asked.rows}).fetchall()
+    connection.execute(_MATCHED.format(matches=matches), parameters)
+    counts = connection.execute(_COUNTS.format(unstated=unstated)).fetchall()[0]
+    order, order_of_first = (_BY_GROWTH.format(""), _BY_GROWTH.format("first.")) if asked.by_growth else ("", "")
+    hits = connection.execute(_HITS.format(order=order, order_of_first=order_of_first), {"rows": asked.rows}).fetchall()
     return Hits(
         found=int(counts[0]),
         listed=int(counts[1]),
@@ -82,7 +86,7 @@ def _asked(connection: DuckDBPyConnection, asked: Search) -> tuple[list[str], li
     words = {f"word{place}": word for place, word in enumerate(asked.text.lower().split())}
     tests, needed, parameters = [f"contains(text, ${name})" for name in words], list[str](), dict[str, Any](words)
     if asked.family:
-        tests.append("lower(family) = $family")
+        tests.append("family = $family")
         parameters["family"] = asked.family.strip().lower()
     if asked.task:
         tests.append("task = $task")
