@@ -25,7 +25,7 @@ _OF_FORMATS = re.compile(
     r"(?:o?q|axq|ymq|glq|k|w|a|g|b|tq|iq|fp|int|bf|nvfp|mxfp|rocmfp|group|block|tr|mtp|v?r?am|npu|rknn|rk|gfx|rdna|rtx"
     r"|oq)\d+(?:\.\d+)?[a-z]{0,3}\d*|mtp|mtplx|nextn|axq|ax|ymq|glq|jang\w*|apex|ud|ptq|qad|trellis|quark|modelopt"
     r"|modelfree|llmcompressor|compressed|tensors|block|group|per|channel|static|weights?|only|calib\w*|pure|budget"
-    r"|executorch|ggufs?|webgguf|qnn|npu|xnnpack|ort|ggmf|genai|directml|rocmfpx?|rocm|cuda|cpu|gpu|apple|silicon|strix|halo|snapdragon"
+    r"|copy|executorch|ggufs?|webgguf|qnn|npu|xnnpack|ort|ggmf|genai|directml|rocmfpx?|rocm|cuda|cpu|gpu|apple|silicon|strix|halo|snapdragon"
     r"|litert|litertlm|tflite|mnn|ncnn|mlc|wllama|ollama|vllm|sglang|lmstudio|llamafile|llamacpp|llama\.cpp|webgpu|web"
     r"|split|single|file|files|smooth|smoothquant|rtn|spinquant|quip|vptq|prismaquant|prismquant|hybridquant|textonly"
     r"|text|vision|mmproj|fix|fixed|chat|template|tool|tools|with|and|no|for|auto|round|autoround|uint\d|pack\d*|kv|cache"
