@@ -113,3 +113,12 @@ def test_what_knows_no_parents_moves_no_trend(shared_data: Path, tmp_path: Path)
     assert len(both) > 15
     assert all((one.published, one.owners) == published[one.root] for one in both)
     assert after.listed > before.listed == before.stating
+
+
+@pytest.mark.parametrize(("rows", "licence"), [(25, None), (5, "")])
+def test_a_source_that_never_states_a_licence_is_silent(tmp_path: Path, rows: int, licence: str | None) -> None:
+    records = ({"id": f"a/b{i}", "tags": ["gguf"], "downloads": i} for i in range(rows))
+    sync(place(tmp_path), lines(tmp_path / "tags.jsonl", *records), day=date(2026, 10, 5))
+    with connect(threads=1) as connection:
+        place(tmp_path).archive.load(connection)
+        assert connection.execute("SELECT DISTINCT license FROM models").fetchall() == [(licence,)]

@@ -51,6 +51,12 @@ class Read:
     """What was taken for what, of a file of others."""
 
 
+_LEAST_SILENT = 20
+"""Fewer rows without a licence may all be of cards that state none."""
+_SILENT = "UPDATE incoming SET license = NULL WHERE NOT EXISTS (SELECT 1 FROM incoming WHERE license <> '')"
+"""A source that never states a licence is silent on licences, and does not say that there is none."""
+
+
 def read_file(
     connection: DuckDBPyConnection,
     path: Path,
@@ -112,6 +118,8 @@ def take_lines(
     total = _line_count(lines) + refused
     query = select_rows(raw, source=source, repo_type=repo_type)
     read = _take(connection, query, kind="TABLE", repo_type=repo_type, total=total, cut=int(cut))
+    if read.rows >= _LEAST_SILENT and any(column.name == "license" for column in repo_type.columns):
+        connection.execute(_SILENT)
     return read if day is None else replace(read, day=day)
 
 
