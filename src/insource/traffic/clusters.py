@@ -7,24 +7,26 @@ and what shows no gap stays together. Texts are sorted first, so their order in 
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from insource.core.answers import normalise
-from insource.core.hashing import sha256_hex
 from insource.traffic.naming import frequent_words
 
 Floats = NDArray[np.float64]
 
+_MARKS = re.compile(r"[^\w\s]|_")
 SHORT_WORDS = 6
 CLOSED = 0.5
 """Share of the short answers that recur at least three times, when they are labels; a rare label then counts too."""
-SAMPLE = 4_000
+SAMPLE = 2_000
 """Distinct texts that the clusters are found on, those with the smallest hashes; the others go to the nearest
 centre."""
 TOPICS = 16
@@ -66,9 +68,10 @@ def answer_shapes(answers: Mapping[str, str | None], *, tool_calls: frozenset[st
     return shapes
 
 
-def cluster(shapes: Mapping[str, str], *, least: int, private: frozenset[str] = frozenset()) -> list[Cluster]:
-    """Clusters of the distinct texts, largest first. A shape or a cluster with fewer than `least` texts is no kind of
-    work of its own: it stays with the largest. Words are taken from texts that are not `private`."""
+def cluster(shapes: Mapping[str, str], *, private: frozenset[str] = frozenset()) -> list[Cluster]:
+    """Clusters of the distinct texts, largest first. A shape or a cluster with too few texts is no kind of work of its
+    own: it stays with the largest. Words are taken from texts that are not `private`."""
+    least = max(10, min(20, len(shapes) // 50))
     by_shape: defaultdict[str, list[str]] = defaultdict(list)
     for text, shape in sorted(shapes.items()):
         by_shape[shape].append(text)
@@ -90,24 +93,18 @@ def cluster(shapes: Mapping[str, str], *, least: int, private: frozenset[str] = 
 def _by_form(texts: list[str], least: int) -> list[list[str]]:
     if len(texts) < 2 * least:
         return [texts]
-    from threadpoolctl import threadpool_limits  # comes with scikit-learn
-
-    # One thread: on shared cores the threads of BLAS and OpenMP wait for each other longer than they work.
-    with threadpool_limits(limits=1):
-        return _split_by_form(texts, least)
-
-
-def _split_by_form(texts: list[str], least: int) -> list[list[str]]:
-    sample = sorted(sorted(texts, key=lambda text: sha256_hex(text.encode()))[:SAMPLE])
+    sample = sorted(sorted(texts, key=lambda text: crc32(text.encode("utf-8", "replace")))[:SAMPLE])
     space = _Space(sample)
-    points = space.place(sample)
-    groups = _bisect(points, np.arange(len(sample)), least)
+    groups = _bisect(space.sample, np.arange(len(sample)), least)
     if len(groups) == 1:
         return [texts]
-    centres = np.array([points[group].mean(axis=0) for group in groups])
-    every = space.place(texts)
-    nearest = ((every[:, None, :] - centres[None, :, :]) ** 2).sum(axis=2).argmin(axis=1)
-    return [[text for text, at in zip(texts, nearest, strict=True) if at == number] for number in range(len(groups))]
+    group_of = {sample[at]: number for number, group in enumerate(groups) for at in group}
+    others = [text for text in texts if text not in group_of]
+    if others:
+        centres = np.array([space.sample[group].mean(axis=0) for group in groups])
+        nearest = ((space.place(others)[:, None, :] - centres[None, :, :]) ** 2).sum(axis=2).argmin(axis=1)
+        group_of |= dict(zip(others, map(int, nearest), strict=True))
+    return [[text for text in texts if group_of[text] == number] for number in range(len(groups))]
 
 
 class _Space:
@@ -122,12 +119,16 @@ class _Space:
         weights = self._words.fit_transform(texts)
         topics = min(TOPICS, weights.shape[1] - 1, weights.shape[0] - 1)
         self._topics: Any = TruncatedSVD(topics, random_state=0).fit(weights) if topics > 0 else None
+        self.sample = self._place(texts, weights)
 
     def place(self, texts: Sequence[str]) -> Floats:
+        return self._place(texts, self._words.transform(texts))
+
+    def _place(self, texts: Sequence[str], weights: Any) -> Floats:
         forms = np.array([_form(text) for text in texts])
         if self._topics is None:  # one word, said more or less often
             return np.hstack([np.zeros((len(texts), 1)), forms])
-        topics = np.asarray(self._topics.transform(self._words.transform(texts)), dtype=np.float64)
+        topics = np.asarray(self._topics.transform(weights), dtype=np.float64)
         topics /= np.linalg.norm(topics, axis=1, keepdims=True) + 1e-9
         return np.hstack([topics, forms])
 
@@ -136,7 +137,7 @@ def _form(text: str) -> list[float]:
     size = max(len(text), 1)
     digits = sum(map(str.isdigit, text)) / size
     capitals = sum(map(str.isupper, text)) / size
-    marks = sum(not (character.isalnum() or character.isspace()) for character in text) / size
+    marks = len(_MARKS.findall(text)) / size
     lines = text.count("\n") / size
     return [np.log1p(len(text.split())) / 2, 3 * digits**0.5, 3 * lines**0.5, 2 * capitals**0.5, 2 * marks**0.5]
 

@@ -1,0 +1,195 @@
+"""What a request says, in whatever dialect: its instructions, the user's texts, the tools it offers, the format it wants.
+
+OpenAI chat and Responses, completions, Anthropic Messages, Gemini, Bedrock Converse and Ollama put the same things in
+different places; here a place is known by its name, so a body that mixes dialects is read as well. Tool results,
+reasoning and the assistant's own turns say nothing of what is asked and are left out. Never raises, whatever the body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+from insource.core.hashing import sha256_hex
+from insource.core.values import JsonObject
+
+_INSTRUCTIONS = ("instructions", "system", "systemInstruction", "system_instruction", "preamble")
+_TURNS = ("messages", "input", "contents", "chat_history", "prompt", "message")
+_INSTRUCTING = frozenset({"system", "developer"})
+_ASKING = frozenset({"user", "human"})
+_SETTINGS = ("generationConfig", "generation_config", "config", "output_config")
+_OFFERS = ("tools", "functions", "toolConfig")
+_FORMATS = ("response_format", "text", "format", "output_format")
+_NOT_SAID = frozenset({"tool_result", "thinking", "reasoning", "function_call_output"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    instructions: str
+    """System and developer messages in order, a line break between them."""
+    turns: tuple[str, ...]
+    """The texts of the user's messages in order; a message without text is left out."""
+    tools: tuple[str, ...]
+    """Names of the offered tools, sorted."""
+    format: str
+    """The structure that the answer must have: a schema's name (without one, its fields), "json" for any, "" for
+    text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    text: str | None
+    """None: the answer holds no text."""
+    calls: tuple[str, ...]
+    """Names of the tools that the answer calls."""
+
+
+def prompt_of(request: JsonObject) -> Prompt:
+    named = request.keys()
+    settings = [found for name in _SETTINGS if name in named and isinstance(found := request[name], dict)]
+    instructions = [text for name in _INSTRUCTIONS if name in named and (text := _text(request[name]))]
+    instructions += [text for place in settings for name in _INSTRUCTIONS if (text := _text(place.get(name)))]
+    turns: list[str] = []
+    for name in _TURNS:
+        if name in named:
+            for role, text in _messages(request[name]):
+                if text:
+                    (instructions if role in _INSTRUCTING else turns).append(text)
+    return Prompt(
+        instructions="\n".join(instructions),
+        turns=tuple(turns),
+        tools=_tools(request, settings) if settings or not named.isdisjoint(_OFFERS) else (),
+        format=_format(request, settings) if settings or not named.isdisjoint(_FORMATS) else "",
+    )
+
+
+def _messages(value: Any) -> Iterator[tuple[str, str]]:
+    """(role, text) of what instructs and what asks, from a bare text or a list of texts and messages."""
+    for item in value if isinstance(value, list) else (value,):
+        if isinstance(item, str):
+            yield "user", item
+        elif isinstance(item, dict):
+            message = cast("JsonObject", item)
+            role = message.get("role") or ("user" if "parts" in message else None)
+            if role in _INSTRUCTING or role in _ASKING:
+                yield cast("str", role), _text(message.get("content", message.get("parts")))
+            elif role is None and isinstance(message.get("id"), str) and "variables" in message:
+                yield "system", str(message["id"])  # a prompt stored at the provider, called by its id
+                yield "user", _text(list((cast("JsonObject", message["variables"]) or {}).values()))
+
+
+def _text(content: Any) -> str:
+    """Of a text, a content part, or a list of them; images, files and tool results give nothing."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        parts = cast("list[Any]", content)
+        return "\n".join(text for part in parts if (text := _text(part)))
+    if isinstance(content, dict):
+        part = cast("JsonObject", content)
+        if part.get("type") in _NOT_SAID:
+            return ""
+        return _text(part.get("text", part.get("parts")))
+    return ""
+
+
+# ------------------------------------------------------------------------------------------- tools and formats
+
+
+def _tools(request: JsonObject, settings: list[JsonObject]) -> tuple[str, ...]:
+    bedrock = request.get("toolConfig")
+    places = [request, *settings, *([cast("JsonObject", bedrock)] if isinstance(bedrock, dict) else [])]
+    offered = [place.get(name) for place in places for name in ("tools", "functions")]
+    return tuple(sorted({name for tools in offered if isinstance(tools, list) for name in _tool_names(tools)}))
+
+
+def _tool_names(tools: list[Any]) -> Iterator[str]:
+    for tool in tools:
+        if not isinstance(tool, dict):
+            continue
+        one = cast("JsonObject", tool)
+        declared = one.get("functionDeclarations") or one.get("function_declarations")
+        if isinstance(declared, list):
+            yield from _tool_names(cast("list[Any]", declared))
+            continue
+        inner = one.get("function") or one.get("toolSpec")
+        named = cast("JsonObject", inner) if isinstance(inner, dict) else one
+        name = named.get("name") or named.get("server_label") or named.get("type") or next(iter(named), "")
+        if name:
+            yield str(name)
+
+
+def _format(request: JsonObject, settings: list[JsonObject]) -> str:
+    said = request.get("text")
+    asked = [request.get("response_format"), said.get("format") if isinstance(said, dict) else None]
+    asked += [place.get(name) for place in (request, *settings) for name in ("format", "output_format")]
+    asked += [place.get(name) for place in settings for name in ("responseSchema", "response_schema")]
+    found = next((name for one in asked if (name := _format_name(one))), "")
+    mime = [place.get(name) for place in settings for name in ("responseMimeType", "response_mime_type")]
+    return found or ("json" if "application/json" in mime else "")
+
+
+def _format_name(asked: Any) -> str:
+    if asked == "json":
+        return "json"
+    if not isinstance(asked, dict):
+        return ""
+    one = cast("JsonObject", asked)
+    inner = one.get("json_schema")
+    named = cast("JsonObject", inner) if isinstance(inner, dict) else one
+    schema = named.get("schema")
+    fields = (cast("JsonObject", schema) if isinstance(schema, dict) else named).get("properties")
+    name = named.get("name") or named.get("title")
+    if isinstance(name, str) and name:
+        return name
+    if isinstance(fields, dict):
+        return "fields " + sha256_hex(" ".join(sorted(map(str, cast("JsonObject", fields)))).encode())[:12]
+    return "json" if str(one.get("type", "")).startswith("json") else ""
+
+
+# ----------------------------------------------------------------------------------------------------- answers
+
+
+def said_in(response: JsonObject | None) -> Said:
+    """The text and the tool calls of an answer, in whatever dialect; of several choices the first."""
+    texts: list[str] = []
+    calls: list[str] = []
+    for part in _answer_parts(response or {}):
+        call = part.get("function") or part.get("functionCall") or part.get("toolUse") or part
+        if part.get("type") in ("tool_use", "function_call", "function") or call is not part:
+            name = cast("JsonObject", call).get("name") if isinstance(call, dict) else None
+            calls.append(str(name or ""))
+        elif isinstance(part.get("text"), str) and part.get("type") not in _NOT_SAID and not part.get("thought"):
+            texts.append(part["text"])
+    return Said(text="".join(texts) if texts else None, calls=tuple(calls))
+
+
+def _answer_parts(response: JsonObject) -> Iterator[JsonObject]:
+    """Content parts and tool calls of the messages of an answer."""
+    first = [value[0] for name in ("choices", "candidates") if isinstance(value := response.get(name), list) and value]
+    output = response.get("output")
+    items: list[Any] = [response, *first, *(output if isinstance(output, list) else [output])]
+    for item in items:
+        if not isinstance(item, dict):
+            continue
+        one = cast("JsonObject", item)
+        if one.get("type") == "function_call" or isinstance(one.get("text"), str):
+            yield one
+        if isinstance(one.get("response"), str):
+            yield {"text": one["response"]}
+        message = one.get("message")
+        yield from _message_parts(cast("JsonObject", message) if isinstance(message, dict) else one)
+
+
+def _message_parts(message: JsonObject) -> Iterator[JsonObject]:
+    content = message.get("content")
+    if isinstance(content, dict):  # Gemini wraps its parts
+        content = cast("JsonObject", content).get("parts")
+    if isinstance(content, str):
+        yield {"text": content}
+    legacy = message.get("function_call")
+    calls = [{"type": "function", "function": legacy}] if isinstance(legacy, dict) else message.get("tool_calls")
+    for parts in (content, calls):
+        if isinstance(parts, list):
+            yield from (cast("JsonObject", part) for part in cast("list[Any]", parts) if isinstance(part, dict))
