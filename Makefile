@@ -19,7 +19,7 @@ BENCHES := discovery privacy gateway machine scout fit_peers fit_memory fit_spee
 	@$(PIP) install -c constraints.txt -e '.[dev]' >&2
 	@touch $@
 
-# The whole loop on recorded traffic, then the gateway on loopback. `make demo ARGS=--no-serve` ends after the report.
+# The whole loop on the traffic written for it, then the gateway on loopback. `make demo ARGS=--no-serve` ends after the report.
 demo: .venv/base
 	@$(BIN)/insource demo $(ARGS)
 
@@ -56,7 +56,7 @@ docs: .venv/dev
 
 build: .venv/dev
 	rm -rf dist
-	$(BIN)/python -m build --wheel --outdir dist
+	$(BIN)/python -m build --outdir dist
 
 clean:
 	rm -rf .venv dist build

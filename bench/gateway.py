@@ -1,8 +1,8 @@
 """What the gateway adds to a hosted call as it is served by default: the log written, decide() on, requests scanned off
 the way by processes of their own.
 
-Three processes on one machine and the gateway's scanners: this client, a mock provider, the gateway before it. Direct
-calls and calls through the gateway alternate in one run, so that both see the same busy machine. The client is bare
+Three processes on one machine and the gateway's scanners: this client, a mock provider, `insource serve` before it.
+Direct calls and calls through the gateway alternate in one run, so that both see the same busy machine. The client is bare
 asyncio with its own few lines of HTTP, because an HTTP library's own time would hide what is measured.
 """
 
@@ -12,10 +12,14 @@ import asyncio
 import multiprocessing
 import os
 import random
+import re
+import resource
+import signal
+import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +32,7 @@ import uvloop
 from insource.config import Settings
 from insource.core.ports import Registry
 from insource.core.values import JsonObject, Matcher, Move, OutputKind, OutputProfile, Pin, Stage, Task
-from insource.gateway.server import bind, gateway_app, make_server
+from insource.gateway.server import bind, make_server
 from insource.store.database import open_database
 from insource.store.exchanges import SqlExchangeStore
 from insource.wire import chat
@@ -37,6 +41,8 @@ from insource.wiring import open_services
 
 OUT = Path(__file__).parent / "results" / "gateway.txt"
 ROUNDS = 12
+LONG_REQUESTS, SHORT_REQUESTS = 600, 10_000
+_GATEWAY = re.compile(r"Gateway: http://127\.0\.0\.1:(\d+)/v1")
 PROMPT = "You sort customer messages of a bank into intents. Answer with the name of one intent and nothing else. "
 INTENTS = "card_arrival lost_or_stolen_card top_up_failed exchange_rate pending_cash_withdrawal request_refund "
 REQUEST: JsonObject = {
@@ -115,19 +121,52 @@ def mock_provider(port: Any) -> None:
     _serve(app, port)
 
 
-def gateway(port: Any, provider_url: str, folder: str) -> None:
-    os.environ["BENCH_KEY"] = "sk-bench"
-    given: dict[str, Any] = {
-        "home": Path(folder),
-        "provider_url": provider_url,
-        "provider_key_env": "BENCH_KEY",
-        "model": "file:/there/is/none",
+class Gateway:
+    """`insource serve` as its users run it, in a process of its own."""
+
+    def __init__(self, home: Path, provider_url: str) -> None:
+        with open_services(Settings(home=home)) as services:  # pyright: ignore[reportCallIssue] - defaults
+            put_moves(services.registry)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "insource.cli.main", "serve", "--port", "0"],
+            env={**os.environ, **environment(home), "INSOURCE_PROVIDER_URL": provider_url, "BENCH_KEY": "sk-bench"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stderr is not None
+        self.port = next(int(found[1]) for line in self._process.stderr if (found := _GATEWAY.search(line)))
+        threading.Thread(target=self._process.stderr.read, daemon=True).start()
+        self._known = psutil.Process(self._process.pid)
+        times = self._known.cpu_times()
+        self.start_seconds = times.user + times.system
+
+    def megabytes(self) -> float:
+        return self._known.memory_info().rss / 1e6
+
+    def scanners_megabytes(self) -> list[float]:
+        return [child.memory_info().rss / 1e6 for child in self._known.children()]
+
+    def close(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        assert self._process.wait(30) == 0
+
+
+def environment(home: Path) -> dict[str, str]:
+    return {
+        "INSOURCE_HOME": str(home),
+        "INSOURCE_PROVIDER_KEY_ENV": "BENCH_KEY",
+        "INSOURCE_MODEL": "file:/there/is/none",
+        "INSOURCE_PRIVACY": "observe",
     }
-    with open_services(Settings(**given)) as services:
-        put_moves(services.registry)
-        _serve(gateway_app(services), port)
-        health = services.writer_health()
-        assert health.dropped == 0, health
+
+
+def moves_seconds(home: Path) -> float:
+    """Processor time of `insource moves`."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-m", "insource.cli.main", "moves"]
+    subprocess.run(command, env={**os.environ, **environment(home)}, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def put_moves(registry: Registry) -> None:
@@ -250,43 +289,59 @@ async def measure(direct: int, through: int) -> str:
     return "\n".join(lines)
 
 
-def memory(pid: int) -> str:
-    """Of the gateway and its scanners, in MB."""
-    process = psutil.Process(pid)
-    scanners = [child.memory_info().rss / 1e6 for child in process.children()]
-    shown = ", ".join(f"{each:.0f}" for each in scanners)
-    return f"Memory: gateway {process.memory_info().rss / 1e6:.0f} MB (target 120), scanners {shown} MB (target 40)."
+async def load(port: int, scenario: Scenario, requests: int, concurrency: int) -> None:
+    connections = [await connect(port, scenario) for _ in range(concurrency)]
+    left = iter(range(requests))
+
+    async def work(connection: Connection) -> None:
+        for _ in left:
+            await connection.ask()
+
+    await asyncio.gather(*(work(connection) for connection in connections))
+    for connection in connections:
+        connection.close()
+
+
+async def growth(gateway: Gateway) -> str:
+    """How the gateway's memory grows with what went through it, in MB."""
+    lines = ["", f"Memory: after the above {gateway.megabytes():.0f} MB (target 120)"]
+    await load(gateway.port, SCENARIOS[-1], LONG_REQUESTS, 4)
+    lines[-1] += f", after {LONG_REQUESTS:,} more long prompts {gateway.megabytes():.0f} MB"
+    before = gateway.megabytes()
+    await load(gateway.port, SCENARIOS[1], SHORT_REQUESTS, 10)
+    grown = gateway.megabytes() - before
+    lines.append(f"{SHORT_REQUESTS:,} short requests grow it by {grown:+.1f} MB (target: less than 10).")
+    shown = ", ".join(f"{each:.0f}" for each in gateway.scanners_megabytes())
+    lines.append(f"Scanners: {shown} MB (target 40).")
+    return "\n".join(lines)
 
 
 def main() -> None:
     context = multiprocessing.get_context("spawn")
-    processes: list[Any] = []
-
-    def start(target: Callable[..., None], *args: object) -> int:
-        ours, theirs = context.Pipe()
-        process = context.Process(target=target, args=(theirs, *args))
-        process.start()
-        processes.append(process)
-        return ours.recv()
-
+    ours, theirs = context.Pipe()
+    provider = context.Process(target=mock_provider, args=(theirs,))
+    provider.start()
+    direct = ours.recv()
     with tempfile.TemporaryDirectory() as folder:
-        provider = start(mock_provider)
-        through = start(gateway, f"http://127.0.0.1:{provider}", folder)
+        home = Path(folder)
+        gateway = Gateway(home, f"http://127.0.0.1:{direct}")
+        table = f"Processor time: to start {gateway.start_seconds:.2f} s (target 0.8)"
+        table += f", `insource moves` {moves_seconds(home):.2f} s (target 0.4). Fresh: {gateway.megabytes():.0f} MB.\n"
         try:
-            table = uvloop.run(measure(provider, through))
-            table += "\n" + memory(processes[1].pid)
+            table += uvloop.run(measure(direct, gateway.port))
+            table += "\n" + uvloop.run(growth(gateway))
         finally:
-            for process in reversed(processes):
-                process.terminate()
-                process.join(20)
-        logged = open_database(f"sqlite:///{folder}/insource.db")
+            gateway.close()
+            provider.terminate()
+            provider.join(20)
+        logged = open_database(f"sqlite:///{home}/insource.db")
         kinds = [exchange.private_kinds for exchange in SqlExchangeStore(logged).read()]
         logged.close()
-    load = os.getloadavg()[0]
+    busy = os.getloadavg()[0]
     scanned = sum(found is not None for found in kinds) / len(kinds)
     head = f"Gateway overhead under observe: log and decide() on, scans off the way; {len(ANSWER)} byte answers; "
     head += (
-        f"{os.cpu_count()} cores, load {load:.1f} at the end; {len(kinds)} exchanges in the log, {scanned:.0%} scanned."
+        f"{os.cpu_count()} cores, load {busy:.1f} at the end; {len(kinds)} exchanges in the log, {scanned:.0%} scanned."
     )
     text = f"{head}\n{TARGETS}\n{table}\n"
     print(text)

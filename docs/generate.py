@@ -1,4 +1,5 @@
-"""Generates the pages that could drift: docs/{commands,settings,errors,report}.md. `--check` only compares.
+"""Generates the pages that could drift: docs/{commands,settings,errors,report}.md, and the page of the package index,
+deploy/index_page.md. `--check` only compares.
 
 python docs/generate.py [--check]
 """
@@ -6,6 +7,7 @@ python docs/generate.py [--check]
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,15 +106,30 @@ def report() -> str:
     return "\n".join([*pages, ""])
 
 
+def index_page() -> str:
+    """README.md for a package index, where a relative link leads nowhere: each file is named instead, and pictures are
+    left out."""
+    text = (DOCS.parent / "README.md").read_text()
+    text = re.sub(r"^!\[[^]]*\]\((?!https?:)[^)]*\)\n\n?", "", text, flags=re.MULTILINE)
+    text = re.sub(r"\[([^]]*)\]\((?!https?:|#)([^)#]*)[^)]*\)", _named, text)
+    return f"{HEAD}{text}\nFiles that are named here lie in the source distribution.\n"
+
+
+def _named(link: re.Match[str]) -> str:
+    text, file = link.groups()
+    return f"`{file}`" if text == file else f"{text} (`{file}`)"
+
+
 def main() -> int:
     stale: list[str] = []
     for name, page in (
-        ("commands.md", commands()),
-        ("settings.md", settings()),
-        ("errors.md", errors()),
-        ("report.md", report()),
+        ("docs/commands.md", commands()),
+        ("docs/settings.md", settings()),
+        ("docs/errors.md", errors()),
+        ("docs/report.md", report()),
+        ("deploy/index_page.md", index_page()),
     ):
-        path = DOCS / name
+        path = DOCS.parent / name
         if path.exists() and path.read_text() == page:
             continue
         if "--check" in sys.argv:

@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     slots: int = Field(4, ge=1, le=256, description="Requests that the local engine works on at once.")
     threads: int = Field(0, ge=0, description="Threads of the local engine; 0: the physical cores.")
     engine_start_seconds: float = Field(120.0, gt=0, description="Longest wait for an engine to become ready.")
+    engine_idle_seconds: float = Field(
+        300.0, ge=0, description="Rest without use after which an engine that no move needs is stopped; 0: never."
+    )
     engine_restarts: int = Field(5, ge=0, description="Restarts of a crashed engine worker before it is given up.")
     provider_url: str = Field("https://api.openai.com", description="Base URL of the hosted API, without /v1.")
     provider_key_env: str = Field("OPENAI_API_KEY", description="Environment variable with the hosted API's key.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ from insource.workflows.services import Progress, Services
 if TYPE_CHECKING:
     from insource.core.remote import RemoteModel
     from insource.engines.llamacpp import LlamaCppEngine
+    from insource.engines.models.cache import ModelCache
     from insource.traffic.scan_client import ScanProcess
     from insource.workflows.choose.fit import FitParts
     from insource.workflows.choose.machine import MachineFolders
@@ -44,7 +45,6 @@ class SystemClock:
 def open_models(settings: Settings) -> Models:
     """Model files need no database: `insource models` works before anything else does."""
     from insource.engines.models.cache import ModelCache
-    from insource.engines.models.hub import HubSource
     from insource.engines.models.local import FileSource
     from insource.engines.models.notes import Notes
     from insource.engines.models.stores.headers import Headers
@@ -65,7 +65,7 @@ def open_models(settings: Settings) -> Models:
     lmstudio = [LMStudioStore(folder) for folder in lmstudio_folders(settings)]
     used = Notes(notes / "insource-used.json")
     sources = (
-        HubSource(cache, hub_url=settings.hub_url),
+        _Hub(cache, settings.hub_url),
         WheelSource(cache),
         FileSource(cache),
         StoreSource("ollama", ollama, notes=used),
@@ -80,6 +80,21 @@ def open_models(settings: Settings) -> Models:
         trials=Trials(notes / "insource-trials.json"),
         make_engine=_trial_engine,
     )
+
+
+class _Hub:
+    """The Hub as a source, loaded with the first download: what is on disk must not cost its client (10 MB)."""
+
+    scheme = "hub"
+
+    def __init__(self, cache: ModelCache, url: str) -> None:
+        self._cache = cache
+        self._url = url
+
+    def fetch(self, ref: str, *, progress: Callable[[int, int | None], None]) -> ModelFile:
+        from insource.engines.models.hub import HubSource
+
+        return HubSource(self._cache, hub_url=self._url).fetch(ref, progress=progress)
 
 
 def _trial_engine(model: ModelFile, wanted: EngineSettings) -> LlamaCppEngine:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncGenerator, Callable
@@ -18,15 +19,16 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from insource.core.errors import EngineFailed, UpstreamError
+from insource.core.errors import ContextOverflow, EngineFailed, UpstreamError
 from insource.core.headers import Headers, header
 from insource.core.ports import Call, Engine, Reply
 from insource.core.values import EngineSettings, EngineState, ModelFile
 from insource.engines.external import ExternalEngine
-from insource.engines.llamacpp import LlamaCppEngine, context_overflow
+from insource.engines.llamacpp import LlamaCppEngine
 from insource.engines.process import Command, WorkerLimits, WorkerProcess
 from insource.engines.worker import WorkerParameters
 from insource.wire.client import Client
+from insource.workflows.serve.answer_locally import Local, answer_locally
 from tests.fakes.responder import running_responder
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -190,11 +192,11 @@ async def test_more_requests_than_slots_are_all_answered(case: Case) -> None:
 
 
 async def test_an_overflow_is_an_error_and_says_both_numbers(case: Case) -> None:
-    status, body = await answer(case.ready, chat("word " * 300))
-    overflow = context_overflow(status, body)
-    assert overflow is not None
-    assert f"context holds {_SLOT_TOKENS};" in overflow.message
-    assert "INSOURCE_CONTEXT_TOKENS" in overflow.next_step
+    asked = json.loads(chat("word " * 300).body)
+    with pytest.raises(ContextOverflow, match=rf"\b{_SLOT_TOKENS}\b") as overflow:
+        await answer_locally(Local(model="m", engine=case.ready), asked)
+    assert re.search(r"\b3\d\d\b", overflow.value.message), "the prompt's own length"
+    assert "INSOURCE_CONTEXT_TOKENS" in overflow.value.next_step
 
 
 async def test_a_body_that_is_not_json_is_refused_by_the_server(case: Case) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -200,3 +202,54 @@ def test_two_processes_share_what_is_written(database: Database, store: SqlExcha
     SqlExchangeStore(other).append([_exchange("a")])
     assert [exchange.id for exchange in store.read()] == ["a"]
     other.close()
+
+
+# ------------------------------------------------------------------------------------------------------- pruning
+
+
+def test_pruning_deletes_what_is_older_with_its_assignments_and_nothing_else(store: SqlExchangeStore) -> None:
+    store.append([_exchange(f"e{number:04}", seconds=number) for number in range(2_500)])
+    store.assign({"e0000": "task-1", "e2400": "task-1"})
+    before = START + timedelta(seconds=2_400)
+    assert store.count_before(before) == 2_400
+    assert store.prune(before) == 2_400
+    assert [exchange.id for exchange in store.read()] == [f"e{number:04}" for number in range(2_400, 2_500)]
+    assert store.assignments() == {"e2400": "task-1"}
+    assert store.prune(before) == 0
+
+
+def test_pruning_makes_the_file_smaller_while_others_read_and_write(tmp_path: Path) -> None:
+    file = tmp_path / "log.db"
+    database = open_database(f"sqlite:///{file}")
+    store = SqlExchangeStore(database)
+    old = [replace(_exchange(f"e{number}"), request={"text": f"{number:06} " * 1_000}) for number in range(1_500)]
+    store.append(old)
+    whole_bytes = _on_disk_bytes(tmp_path)
+    done, written = threading.Event(), 0
+
+    def write() -> None:
+        nonlocal written
+        while not done.is_set():
+            written += store.append([_exchange(f"new{written}", seconds=3600)])
+
+    def read() -> None:
+        while not done.is_set():
+            for _ in store.read():
+                pass
+
+    threads = [threading.Thread(target=work) for work in (write, read)]
+    for thread in threads:
+        thread.start()
+    other = open_database(f"sqlite:///{file}")
+    assert SqlExchangeStore(other).prune(START + timedelta(seconds=1)) == 1_500
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert _on_disk_bytes(tmp_path) < whole_bytes / 8
+    assert store.count() == written > 0
+    for each in (other, database):
+        each.close()
+
+
+def _on_disk_bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir())

@@ -14,8 +14,18 @@ from typing import Any, Self
 from insource.core.errors import UpstreamError
 from insource.core.fakes import FakeClock, FakeDetector, FakeEngine, FakeUpstream, json_reply
 from insource.core.headers import EVENT_STREAM, Headers, header
-from insource.core.ports import Ask, Call, Demand, Reply
-from insource.core.values import CHAT_ENDPOINT, Exchange, JsonObject, LocalAnswer, Move, Route, Stage
+from insource.core.ports import Ask, Call, Demand, Engine, Reply
+from insource.core.values import (
+    CHAT_ENDPOINT,
+    EngineSettings,
+    Exchange,
+    JsonObject,
+    LocalAnswer,
+    ModelFile,
+    Move,
+    Route,
+    Stage,
+)
 from insource.gateway.app import Surface, build_app
 from insource.gateway.guard import Guard
 from insource.gateway.http import Asgi, headers_of, target_of
@@ -27,6 +37,7 @@ from insource.traffic.request_scan import body_kinds
 from insource.wire import chat, json_text
 from insource.wire.sse import completion_to_sse
 from insource.workflows.serve.answer_locally import Local
+from insource.workflows.serve.engine_pool import EnginePool
 from insource.workflows.serve.handle_request import Answer, Joints, RequestHandler
 from insource.workflows.serve.incoming import Incoming
 from insource.workflows.serve.live_routing import LiveRouting, RoutingState
@@ -155,6 +166,10 @@ class SentBody:
             yield self.data[start : start + self.piece_bytes]
 
 
+def _no_engine(file: ModelFile, settings: EngineSettings) -> Engine:
+    raise AssertionError("a bench brings its own engines")
+
+
 @dataclass(slots=True, kw_only=True)
 class Bench:
     """A handler with everything around it scripted. It observes, unless `scan` or `scans` are set: then it enforces."""
@@ -179,7 +194,8 @@ class Bench:
     revision: int = 1
 
     def __post_init__(self) -> None:
-        self.routing = LiveRouting(self._load, revision=lambda: self.revision, clock=self.clock)
+        pool = EnginePool(make=_no_engine, clock=self.clock)
+        self.routing = LiveRouting(self._load, revision=lambda: self.revision, pool=pool, idle_seconds=0)
         recorder = Recorder(clock=self.clock, record=self.log.record, price=flat_price, bodies=self.bodies)
         enforces = self.scans.kinds if self.scans is not None else None if self.scan is None else self._scan
         self.handler = RequestHandler(

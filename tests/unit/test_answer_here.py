@@ -67,9 +67,10 @@ async def test_a_recipe_without_a_model_answers_as_a_stream_when_asked() -> None
     assert route_of(bench).upstream == "engine:head"
 
 
-async def test_below_the_gate_the_original_bytes_escalate() -> None:
+@pytest.mark.parametrize("confidence", [0.4, 0.0])
+async def test_below_the_gate_the_original_bytes_escalate(confidence: float) -> None:
     engine = await ready_engine(says("local"))
-    bench = Bench(table=moved(gate=0.95), locals={"cand": candidate(engine, FixedRecipe(confidence=0.4))})
+    bench = Bench(table=moved(gate=0.95), locals={"cand": candidate(engine, FixedRecipe(confidence=confidence))})
     original = b'{"messages":  [{"role":"user","content":"x"}], "model":"gpt-4o"}'
     _, data = await bench.read(original)
     assert msgspec.json.decode(data)["choices"][0]["message"]["content"] == "hosted"
@@ -78,7 +79,8 @@ async def test_below_the_gate_the_original_bytes_escalate() -> None:
     assert exchange.marks == Marks(escalated=True)
     assert exchange.metadata == {}
     assert (route_of(bench).upstream, route_of(bench).certificate_id) == ("provider:fake", None)
-    assert "confidence 0.4 is below the gate 0.95" in route_of(bench).reason
+    assert f"confidence {confidence:g} is below the gate 0.95" in route_of(bench).reason
+    assert route_of(bench).confidence == confidence, "how unsure it was stays in the log"
 
 
 async def test_a_shadow_answers_after_the_client_and_is_logged_by_itself() -> None:

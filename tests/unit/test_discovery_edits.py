@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from insource.core.values import Exchange, JsonObject, Move, Route, Stage
 from insource.store.database import open_database
 from insource.store.exchanges import SqlExchangeStore
 from insource.store.registry import SqlRegistry
+from insource.traffic.figures import task_figures
 from insource.traffic.resolve import resolve_task
 from insource.wire.chat import completion
 from insource.workflows.prove.edit_tasks import (
@@ -83,7 +84,9 @@ def test_tasks_are_stored_with_figures_and_assignments(services: Services, tmp_p
     assert sort.figures.cost_usd == 10.0
     assert sort.figures.latency_p50_seconds == 19.0
     assert len(sort.figures.examples) == 3
-    assert not any("secret" in example for report in reports for example in report.figures.examples)
+    privates = {f"message {number} about" for number in range(0, 40, 10)}
+    examples = [example for report in reports for example in report.figures.examples]
+    assert not [example for example in examples if any(example.startswith(each) for each in privates)]
     shown = task_json(sort)
     assert (shown["exchanges"], shown["output_kind"], shown["labels"]) == (20, "label", ["card", "loan"])
     assert shown["routable"] is True
@@ -213,6 +216,20 @@ def test_exchanges_without_bodies_stay_with_the_task_they_were_routed_as(service
     assigned = services.exchanges.assignments()
     assert assigned["bare"] == first.task.id
     assert "unknown" not in assigned
+
+
+def test_no_example_is_of_a_private_request_whoever_finds_out(tmp_path: Path) -> None:
+    services = make_services(tmp_path)
+    services.exchanges.append(exchange(number, private=True) for number in range(0, 20, 2))
+    (only,) = find_tasks(services)
+    assert only.figures.examples == ()
+    unknown = [replace(exchange(number, private=number > 2), private_kinds=None) for number in range(0, 10, 2)]
+    assert {text[:9] for text in task_figures(unknown, mask=masker(FakeDetector())).examples} == {
+        "message 0",
+        "message 2",
+    }
+    failing = masker(FakeDetector(error=RuntimeError("x")))
+    assert task_figures(unknown, mask=failing).examples == ()
 
 
 def test_a_detector_that_fails_hides_the_whole_text() -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from insource.core.ports import Demand
 from insource.core.values import EngineSettings, ModelFile
 from insource.engines.external import choose_model, offered_models, with_model
-from insource.engines.llamacpp import LlamaCppEngine, context_overflow, load_failure
+from insource.engines.llamacpp import LlamaCppEngine, load_failure
+from insource.engines.process import Ring, WorkerLimits, backoff_seconds, crashes_in_a_row, how_it_ended
 from insource.engines.worker import WorkerParameters, parse_parameters, usable_cores
 from tests.fakes.gguf_writer import Value, gguf_bytes
 
@@ -88,12 +89,6 @@ def test_choose_model() -> None:
     assert choose_model(None, []) is None
 
 
-@given(st.integers(0, 600), st.binary())
-def test_context_overflow_reads_any_answer(status: int, body: bytes) -> None:
-    assert context_overflow(status, body) is None
-    assert context_overflow(400, b'{"error": {"type": "exceed_context_size_error"' + body) is None
-
-
 def test_load_failure_takes_the_most_telling_line() -> None:
     log = [
         "0.00.003 E gguf_init_from_reader: failed to read key-value pairs",
@@ -124,3 +119,35 @@ def test_parameters_survive_their_line(text: str, number: int, threads: int | No
 
 def test_usable_cores_are_some_and_no_more_than_there_are() -> None:
     assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+
+
+@given(st.lists(st.binary(max_size=80)), st.integers(1, 5), st.integers(1, 20))
+def test_the_ring_holds_the_last_lines_however_they_arrive(chunks: list[bytes], lines: int, line_bytes: int) -> None:
+    ring = Ring(lines, line_bytes)
+    for chunk in chunks:
+        ring.feed(chunk)
+    split = b"".join(chunks).split(b"\n")
+    whole = split if split[-1] else split[:-1]
+    expected = [line[:line_bytes].decode(errors="replace").rstrip("\r") for line in whole[-lines:]]
+    assert ring.lines() == expected
+
+
+@given(st.integers(1, 10_000))
+def test_back_off_doubles_up_to_its_longest(crashes: int) -> None:
+    limits = WorkerLimits(backoff_seconds=0.5, longest_backoff_seconds=30.0)
+    assert backoff_seconds(1, limits) == 0.5
+    assert backoff_seconds(crashes + 1, limits) == min(30.0, 2 * backoff_seconds(crashes, limits))
+
+
+@given(st.integers(0, 100), st.floats(0, 1e6))
+def test_crashes_count_in_a_row(before: int, ready_seconds: float) -> None:
+    counted = crashes_in_a_row(before, ready_seconds=ready_seconds, limits=WorkerLimits(good_seconds=60.0))
+    assert counted == (1 if ready_seconds >= 60.0 else before + 1)
+
+
+def test_the_end_of_a_process_in_words() -> None:
+    assert how_it_ended(-9) == "was killed by signal 9 (the kernel does that when memory runs out)"
+    assert how_it_ended(-6) == "was killed by signal 6 (Aborted)"
+    assert how_it_ended(3) == "ended with exit code 3"
+    assert how_it_ended(-64).startswith("was killed by signal 64")
+    assert how_it_ended(None) == "closed its output"

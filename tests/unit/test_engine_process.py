@@ -15,20 +15,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from insource.core.errors import EngineFailed, UpstreamError
 from insource.core.ports import Call
 from insource.core.values import EngineState
 from insource.engines.process import (
     Command,
-    Ring,
     WorkerLimits,
     WorkerProcess,
-    backoff_seconds,
-    crashes_in_a_row,
-    how_it_ended,
 )
 from insource.wire.client import Client
 from tests.fakes.responder import responder_argv
@@ -180,6 +174,22 @@ async def test_a_worker_that_ignores_sigterm_is_killed() -> None:
             await process.stop()
         assert not alive(pid)
         assert process.state is EngineState.STOPPED
+
+
+async def test_stopping_a_worker_that_is_on_its_way_out_kills_it_at_once() -> None:
+    async def never_healthy(url: str) -> bool:
+        return False
+
+    limits = WorkerLimits(start_seconds=2.0, stop_seconds=3600.0, restarts=0)
+    process = WorkerProcess(Command(argv=responder_argv("--ignore-sigterm")), limits=limits, healthy=never_healthy)
+    starting = asyncio.create_task(process.start())
+    await until(lambda: process.pid is not None, "spawned")
+    pid = process.pid
+    await asyncio.sleep(2.2)  # the start is given up, and the worker ignores the request to end
+    await asyncio.wait_for(process.stop(), _DEADLINE_SECONDS)
+    assert (process.pid, alive(pid or 0)) == (None, False)
+    with pytest.raises(EngineFailed):
+        await starting
 
 
 async def test_a_killed_worker_comes_back_by_itself() -> None:
@@ -356,35 +366,3 @@ async def test_no_orphan_when_the_parent_is_killed(argv: list[str]) -> None:
     parent.kill()
     await parent.communicate()
     await until(lambda: not alive(pid), "the worker ended with its parent")
-
-
-@given(st.lists(st.binary(max_size=80)), st.integers(1, 5), st.integers(1, 20))
-def test_the_ring_holds_the_last_lines_however_they_arrive(chunks: list[bytes], lines: int, line_bytes: int) -> None:
-    ring = Ring(lines, line_bytes)
-    for chunk in chunks:
-        ring.feed(chunk)
-    split = b"".join(chunks).split(b"\n")
-    whole = split if split[-1] else split[:-1]
-    expected = [line[:line_bytes].decode(errors="replace").rstrip("\r") for line in whole[-lines:]]
-    assert ring.lines() == expected
-
-
-@given(st.integers(1, 10_000))
-def test_back_off_doubles_up_to_its_longest(crashes: int) -> None:
-    limits = WorkerLimits(backoff_seconds=0.5, longest_backoff_seconds=30.0)
-    assert backoff_seconds(1, limits) == 0.5
-    assert backoff_seconds(crashes + 1, limits) == min(30.0, 2 * backoff_seconds(crashes, limits))
-
-
-@given(st.integers(0, 100), st.floats(0, 1e6))
-def test_crashes_count_in_a_row(before: int, ready_seconds: float) -> None:
-    counted = crashes_in_a_row(before, ready_seconds=ready_seconds, limits=WorkerLimits(good_seconds=60.0))
-    assert counted == (1 if ready_seconds >= 60.0 else before + 1)
-
-
-def test_the_end_of_a_process_in_words() -> None:
-    assert how_it_ended(-9) == "was killed by signal 9 (the kernel does that when memory runs out)"
-    assert how_it_ended(-6) == "was killed by signal 6 (Aborted)"
-    assert how_it_ended(3) == "ended with exit code 3"
-    assert how_it_ended(-64).startswith("was killed by signal 64")
-    assert how_it_ended(None) == "closed its output"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +12,9 @@ from typing import Any, cast
 import pytest
 
 from insource.config import Settings
-from insource.core.errors import UnknownModel
+from insource.core.errors import EngineFailed, UnknownModel
 from insource.core.fakes import FakeClock, FakeEngine
-from insource.core.ports import Demand
+from insource.core.ports import Call, Demand, Engine, Reply
 from insource.core.values import (
     Candidate,
     EngineSettings,
@@ -29,7 +30,9 @@ from insource.core.values import (
 )
 from insource.store.database import open_database
 from insource.store.registry import SqlRegistry
-from insource.workflows.serve.load_routing import EnginePool, live_routing, load_routing
+from insource.workflows.serve.engine_pool import EnginePool
+from insource.workflows.serve.live_routing import LiveRouting
+from insource.workflows.serve.load_routing import live_routing, load_routing
 from insource.workflows.services import Services
 from tests.fakes.serving import FixedRecipe, request, says
 
@@ -87,6 +90,10 @@ def with_settings(services: Services, **settings: Any) -> Services:
     return cast("Services", changed)
 
 
+def pool_of(services: Services) -> EnginePool:
+    return EnginePool(make=services.make_engine, clock=services.clock)
+
+
 def put(services: Services, task_id: str, *, stage: Stage = Stage.LIVE, **changes: Any) -> Candidate:
     sha = services.registry.put_artifact(b"{}")
     values: dict[str, Any] = {
@@ -126,7 +133,7 @@ def test_moves_pins_tasks_and_candidates_are_loaded(services: Services) -> None:
     services.registry.put_tasks([task])
     candidate = put(services, "task-a")
     services.registry.put_pin(Pin(task_id="task-b", changed=WHEN, reason="test"))
-    state = load_routing(services, EnginePool(make=services.make_engine))
+    state = load_routing(services, pool_of(services))
     assert state.table.moves["task-a"].candidate_id == candidate.id
     assert state.table.pinned_tasks == {"task-b"}
     assert (state.table.private_model, state.table.local_models) == (None, {"default", "default:Q4", "x"})
@@ -139,17 +146,17 @@ def test_moves_pins_tasks_and_candidates_are_loaded(services: Services) -> None:
 
 def test_what_can_be_honoured_is_what_recipe_and_engine_both_hand_on(services: Services) -> None:
     candidate = put(services, "task-a")
-    state = load_routing(services, EnginePool(make=services.make_engine))
+    state = load_routing(services, pool_of(services))
     assert state.table.honours[candidate.id] == {"tools"}
     assert state.table.honours["default"] == {"tools", "log probabilities"}, "without a recipe: what the engine can"
 
 
 def test_only_engines_of_moves_and_of_the_private_model_run_all_the_time(services: Services) -> None:
     put(services, "task-a", model_ref="other", model_sha256="sha-other")
-    state = load_routing(services, EnginePool(make=services.make_engine))
+    state = load_routing(services, pool_of(services))
     assert state.warm == {"cand-task-a"}, "`local/NAME` starts when it is asked for"
     named = with_settings(services, private_model="other")
-    state = load_routing(named, EnginePool(make=services.make_engine))
+    state = load_routing(named, pool_of(services))
     assert state.table.private_model == "other"
     assert state.warm == {"cand-task-a", "local/other"}
     assert state.locals["local/other"].engine is state.locals["local/other:Q4"].engine
@@ -159,14 +166,14 @@ def test_only_engines_of_moves_and_of_the_private_model_run_all_the_time(service
 def test_a_private_model_that_is_not_on_disk_is_no_private_model(
     services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
-    state = load_routing(with_settings(services, private_model="gone"), EnginePool(make=services.make_engine))
+    state = load_routing(with_settings(services, private_model="gone"), pool_of(services))
     assert (state.table.private_model, state.warm) == (None, frozenset())
     assert "they are refused" in caplog.text
 
 
 def test_without_any_model_on_disk_there_is_no_local_name(services: Services) -> None:
     without = with_settings(services, model="not on disk")
-    state = load_routing(without, EnginePool(make=services.make_engine))
+    state = load_routing(without, pool_of(services))
     assert (state.locals, state.table.local_models) == ({}, frozenset())
 
 
@@ -177,12 +184,100 @@ def test_what_cannot_be_loaded_is_left_out_and_the_rest_serves(services: Service
     put(services, "task-d", stage=Stage.ROLLED_BACK)
     put(services, "task-e", model_ref="other", model_sha256="sha-other")
     put(services, "task-f", model_ref=None, model_sha256=None, settings=None)
-    state = load_routing(services, EnginePool(make=services.make_engine))
+    state = load_routing(services, pool_of(services))
     candidates = {key for key in state.locals if not key.startswith("local/")}
     assert candidates == {"cand-task-e", "cand-task-f"}
     assert state.locals["cand-task-e"].engine is not state.locals["local/default"].engine
     assert state.locals["cand-task-f"].upstream == "engine:prompt"
     assert len(state.table.moves) == 6
+
+
+def roll_back(services: Services, task_id: str) -> None:
+    put(services, task_id, stage=Stage.ROLLED_BACK)
+
+
+def clock_of(services: Services) -> FakeClock:
+    assert isinstance(services.clock, FakeClock)
+    return services.clock
+
+
+async def rested(routing: LiveRouting) -> None:
+    routing.rest_engines()
+    while len(tasks := asyncio.all_tasks() - {asyncio.current_task()}):
+        await asyncio.wait(tasks)
+
+
+async def ask(engine: Engine) -> Reply:
+    return await engine.send(Call(path="/v1/chat/completions", body=b'{"messages":[]}'))
+
+
+async def test_an_engine_that_was_started_for_a_request_rests_after_a_while(services: Services) -> None:
+    services = with_settings(services, engine_idle_seconds=60)
+    routing = live_routing(services)
+    (engine,) = routing.engines()
+    await routing.ensure(engine)
+    clock_of(services).advance(59)
+    await rested(routing)
+    assert engine.state is EngineState.READY
+    reply = await ask(engine)
+    clock_of(services).advance(3600)
+    await rested(routing)
+    assert engine.state is EngineState.READY, "it is answering"
+    await reply.read()
+    await reply.close()
+    await rested(routing)
+    assert engine.state is EngineState.READY, "its rest begins with the end of its last answer"
+    clock_of(services).advance(60)
+    await rested(routing)
+    assert engine.state is EngineState.STOPPED
+    await routing.ensure(engine)
+    assert engine.state is EngineState.READY, "the next request starts it, however soon it comes"
+    await routing.close()
+
+
+async def test_an_engine_that_a_move_needs_never_rests_until_the_move_is_rolled_back(services: Services) -> None:
+    services = with_settings(services, engine_idle_seconds=60)
+    put(services, "task-a")
+    routing = live_routing(services)
+    (engine,) = routing.engines()
+    routing.start_engines()
+    await rested(routing)
+    clock_of(services).advance(3600)
+    await rested(routing)
+    assert engine.state is EngineState.READY
+    roll_back(services, "task-a")
+    assert await routing.refresh()
+    assert engine in routing.engines(), "it is the default model's too"
+    await rested(routing)
+    assert engine.state is EngineState.STOPPED
+    await routing.close()
+
+
+async def test_an_engine_rests_never_where_it_is_told_so_and_not_while_a_request_just_came(services: Services) -> None:
+    never = live_routing(with_settings(services, engine_idle_seconds=0))
+    soon = live_routing(with_settings(services, engine_idle_seconds=60))
+    for routing in (never, soon):
+        (engine,) = routing.engines()
+        await routing.ensure(engine)
+    clock_of(services).advance(1e6)
+    await rested(never)
+    assert never.engines()[0].state is EngineState.READY
+    soon.rest_engines()
+    reply = await ask(soon.engines()[0])
+    await rested(soon)
+    assert soon.engines()[0].state is EngineState.READY
+    await reply.read()
+    await never.close()
+    await soon.close()
+
+
+async def test_an_engine_whose_call_failed_is_not_in_use(services: Services) -> None:
+    pool = EnginePool(make=lambda file, settings: FakeEngine(says("x")), clock=services.clock)
+    engine = pool.get(FILES[""], EngineSettings())
+    with pytest.raises(EngineFailed):
+        await ask(engine)
+    clock_of(services).advance(5)
+    assert engine.idle_seconds == 5
 
 
 async def test_a_new_move_starts_its_engine_and_closing_stops_all(services: Services) -> None:
@@ -193,18 +288,7 @@ async def test_a_new_move_starts_its_engine_and_closing_stops_all(services: Serv
     engines = routing.engines()
     for engine in engines:
         await engine.start()  # idempotent; the background start may not have run yet
-    services.registry.put_move(
-        Move(
-            task_id="task-e",
-            candidate_id="cand-task-e",
-            stage=Stage.ROLLED_BACK,
-            gate=0.5,
-            certificate_id=None,
-            canary_share=0.1,
-            changed=WHEN,
-            reason="test",
-        )
-    )
+    roll_back(services, "task-e")
     assert await routing.refresh()
     assert len(routing.engines()) == len(engines) - 1
     await routing.close()

@@ -5,6 +5,7 @@ fails and whatever the table says; and nobody answers it who is neither certifie
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,8 +17,8 @@ import pytest
 from insource.core.errors import EngineFailed, PinnedUnavailable, UpstreamError
 from insource.core.fakes import FakeDetector, FakeEngine, json_reply
 from insource.core.headers import Headers
-from insource.core.ports import Demand, Reply
-from insource.core.values import JsonObject, Stage
+from insource.core.ports import Ask, Demand, Reply
+from insource.core.values import JsonObject, Marks, Stage
 from insource.routing.decide import RoutingTable
 from insource.traffic.request_scan import body_kinds
 from insource.traffic.scan_client import ScanProcess
@@ -247,6 +248,16 @@ async def test_with_nothing_local_it_is_refused_with_the_reason_and_the_next_ste
     assert (exchange.status, exchange.private_kinds) == (503, ("word",))
 
 
+async def test_what_can_not_be_scanned_is_refused_in_plain_words() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    bench = Bench(scan=finds("secret"))
+    answer = await bench.ask({"model": "gpt-4o", "messages": [{"role": "user", "content": [picture]}]})
+    assert isinstance(answer.reply, PinnedUnavailable)
+    assert "private: unscanned (part of it could not be read for private data, as an image" in answer.reply.message
+    assert "INSOURCE_PRIVACY=observe" in answer.reply.next_step
+    assert bench.provider.calls == []
+
+
 async def test_a_certified_candidate_answers_at_or_above_its_gate() -> None:
     bench = await bench_with(says("local"), confidence=0.99, private_model=None)
     answer, data = await bench.read(request("my secret"))
@@ -262,6 +273,8 @@ async def test_below_its_gate_a_candidate_does_not_answer(stream: bool) -> None:
     refused = await refusing.ask(request("my secret", stream=stream))
     assert isinstance(refused.reply, PinnedUnavailable)
     assert "private: word; confidence 0.98 is below the gate 0.99" in refused.reply.message
+    (exchange,) = refusing.log.exchanges
+    assert (exchange.marks, exchange.route and exchange.route.confidence) == (Marks(escalated=True), 0.98)
     falling = await bench_with(says("local"), confidence=0.98, private_model="small")
     answer, data = await falling.read(request("my secret", stream=stream))
     assert b"local" in data
@@ -289,6 +302,72 @@ async def test_what_cannot_be_honoured_is_refused_not_trimmed(more: JsonObject, 
     engine = bench.locals["cand"].engine
     assert isinstance(engine, FakeEngine)
     assert engine.calls == bench.provider.calls == []
+
+
+ASKS_FOR_TOOLS: dict[str, tuple[Demand, JsonObject]] = {
+    "tools": ("tools", TOOLS),
+    "functions": ("functions", {"functions": [{"name": "pay", "parameters": {}}]}),
+    "web search": ("web search", {"web_search_options": {}}),
+    "calls in its history": (
+        "tools",
+        {
+            "messages": [
+                {"role": "user", "content": "my secret"},
+                {"role": "assistant", "tool_calls": [{"id": "1", "type": "function", "function": {"name": "pay"}}]},
+            ]
+        },
+    ),
+    "a result in its history": (
+        "tools",
+        {"messages": [{"role": "tool", "tool_call_id": "1", "content": "my secret"}]},
+    ),
+    "a function's call in its history": (
+        "functions",
+        {"messages": [{"role": "assistant", "function_call": {"name": "secret", "arguments": "{}"}}]},
+    ),
+}
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+@pytest.mark.parametrize("model", ["gpt-4o", "local/small"])
+@pytest.mark.parametrize("stage", list(Stage))
+@pytest.mark.parametrize("asked", ASKS_FOR_TOOLS)
+async def test_no_model_answers_200_that_was_not_asked_about_the_tools(
+    asked: str, stage: Stage, model: str, stream: bool
+) -> None:
+    """Whoever honours what: the candidate, the named model, both or none; whoever the client asked for."""
+    demand, fields = ASKS_FOR_TOOLS[asked]
+    body = {**request("my secret", stream=stream), "model": model, **fields}
+    honouring: list[frozenset[Demand]] = [frozenset(), frozenset({demand})]
+    for candidates, models in itertools.product(honouring, honouring):
+        for private_model, gate in (("small", 0.0), ("small", 0.99), (None, 0.0)):
+            fitted, named = await ready_engine(says("local")), await ready_engine(says("local"))
+            locals_ = {
+                "cand": candidate(fitted, HandsOn(confidence=0.5), streams=True, honours=candidates),
+                "local/small": Local(model="small", engine=named, streams=True, honours=models),
+            }
+            bench = Bench(
+                table=moved(stage, gate=gate), locals=locals_, private_model=private_model, scan=finds("secret")
+            )
+            answer = await bench.ask(body)
+            assert bench.provider.calls == []
+            for engine, honours in ((fitted, candidates), (named, models)):
+                assert not engine.calls or demand in honours
+                assert all(fields.items() <= json_text.decode(call.body).items() for call in engine.calls)
+            if isinstance(answer.reply, Reply):
+                assert fitted.calls + named.calls, "a 200 by nobody who was asked"
+                await answer.reply.read()
+            elif model == "local/small":
+                assert demand not in models
+            else:
+                assert private_model is None or demand not in models
+
+
+class HandsOn(FixedRecipe):
+    """A recipe that hands every field on to the engine."""
+
+    def prepare(self, request: JsonObject) -> Ask:
+        return Ask(body=request)
 
 
 async def test_tools_reach_a_named_model_that_honours_them() -> None:

@@ -28,6 +28,10 @@ JSON_VALUE = st.recursive(
 JSON_OBJECT = st.dictionaries(ANY_TEXT, JSON_VALUE, max_size=4)
 AMOUNT = st.none() | st.floats(min_value=0, max_value=1e9)
 SHARE = st.floats(min_value=0, max_value=1)
+ONCE_METADATA = st.fixed_dictionaries(
+    {}, optional={"shadow_of": ANY_TEXT, "incomplete": ANY_TEXT, "escalated": st.just(True)}
+)
+UPSTREAM = ANY_TEXT | st.sampled_from(["provider:openai", "engine:llamacpp"])
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 READERS: list[Reader] = [InsourceReader(), OpenAIReader()]
 
@@ -51,9 +55,9 @@ def exchanges(draw: st.DrawFn) -> Exchange:
         private_kinds=draw(st.none() | st.lists(ANY_TEXT, max_size=2).map(tuple)),
         route=draw(
             st.none()
-            | st.builds(Route, upstream=ANY_TEXT, model=ANY_TEXT, reason=ANY_TEXT, confidence=st.none() | SHARE)
+            | st.builds(Route, upstream=UPSTREAM, model=ANY_TEXT, reason=ANY_TEXT, confidence=st.none() | SHARE)
         ),
-        metadata=draw(JSON_OBJECT),
+        metadata=draw(JSON_OBJECT | ONCE_METADATA),
         endpoint=draw(st.just(CHAT_ENDPOINT) | st.text(min_size=1)),
         incomplete=draw(st.none() | ANY_TEXT),
         marks=draw(
@@ -87,6 +91,25 @@ def test_a_cost_says_where_it_comes_from_also_in_lines_of_older_versions(
     fields: dict[str, Any], source: str | None
 ) -> None:
     exchange = LineParser().parse({"request": {}, **fields}, line_number=1)
+    assert exchange.cost_source == source
+
+
+def test_the_marks_that_an_older_insource_kept_in_the_metadata_are_marks() -> None:
+    route = {"upstream": "engine:llamacpp", "model": "small", "reason": "stage shadow"}
+    old = {"id": "ex-1-shadow", "request": {}, "route": route}
+    metadata = {"task": "triage", "shadow_of": "ex-1", "incomplete": "its stream was cut", "escalated": "by hand"}
+    exchange = LineParser().parse({**old, "metadata": metadata}, line_number=1)
+    assert exchange.marks == Marks(shadow_of="ex-1")
+    assert exchange.incomplete == "its stream was cut"
+    assert exchange.metadata == {"task": "triage", "escalated": "by hand"}, "of another type it is somebody else's"
+    foreign = LineParser().parse({"id": "1", "request": {}, "metadata": metadata}, line_number=1)
+    assert (foreign.marks, foreign.incomplete, foreign.metadata) == (Marks(), None, metadata)
+
+
+@pytest.mark.parametrize(("upstream", "source"), [("provider:openai", "list price"), ("engine:llamacpp", "recorded")])
+def test_a_hosted_cost_of_an_older_insource_was_a_list_price(upstream: str, source: str) -> None:
+    route = {"upstream": upstream, "model": "m", "reason": "no move"}
+    exchange = LineParser().parse({"request": {}, "route": route, "cost_usd": 0.5}, line_number=1)
     assert exchange.cost_source == source
 
 

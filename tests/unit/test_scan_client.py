@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
+import threading
 import time
 from collections.abc import Generator
 from contextlib import closing
@@ -92,13 +94,42 @@ def test_a_detector_that_can_not_be_loaded_leaves_everything_unscanned() -> None
         assert [scan.kinds(body("hello")) for _ in range(2)] == [("unscanned",)] * 2
 
 
-def test_closing_ends_the_process_and_is_harmless_twice(moody: ScanProcess) -> None:
+def test_after_closing_nothing_is_scanned_any_more(moody: ScanProcess) -> None:
     first = moody.pid
     assert first is not None
     for _ in range(2):
         moody.close()
     assert (moody.pid, psutil.pid_exists(first)) == (None, False)
-    assert moody.kinds(body("a secret")) == ("word",), "the next body starts another"
+    assert moody.kinds(body("a secret")) == ("unscanned",)
+    assert moody.pid is None
+
+
+def test_closing_does_not_wait_for_a_detector_that_sleeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(install_moody_detector(tmp_path)))
+    scan = ScanProcess("moody", cpu_seconds=CPU_SECONDS, hung_seconds=3600.0)
+    assert scan.kinds(body("a secret")) == ("word",)
+    found: list[tuple[str, ...]] = []
+    asking = threading.Thread(target=lambda: found.append(scan.kinds(body("sleep"))))
+    asking.start()
+    time.sleep(0.1)
+    scan.close()
+    asking.join(PATIENCE_SECONDS)
+    assert (found, scan.pid) == ([("unscanned",)], None)
+
+
+def test_a_process_with_many_open_files_still_scans() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 1200:
+        pytest.skip("this machine allows too few open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1200), hard))
+    files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        with closing(ScanProcess("patterns", cpu_seconds=5.0)) as scan:
+            assert scan.kinds(body("mail a@b.com")) == ("email",)
+    finally:
+        for file in files:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_the_limit_grows_with_the_body_where_the_detectors_time_is_linear() -> None:

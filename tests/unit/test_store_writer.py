@@ -252,11 +252,18 @@ def test_a_scan_waits_for_nobody_and_is_given_up_where_there_is_no_room() -> Non
     store = Store()
     store.open_.clear()
     writer = BatchingWriter(store, max_waiting=3)
-    for name in "abc":
+    writer.record(_exchange("first"))
+    assert store.attempted.wait(PATIENCE_SECONDS)
+    for name in ("first", "x", "y", "z"):
+        writer.note_scan(name, ("email",))  # returns although the store hangs
+    assert writer.health().waiting == 1, "what was found is no exchange"
+    for name in "ab":
         writer.record(_exchange(name))
-    writer.note_scan("a", ("email",))  # returns although the store hangs
+    writer.note_scan("a", ("email",))
+    health = writer.health()
+    assert (health.waiting, health.dropped) == (3, 0), "and takes no exchange's room"
     store.open_.set()
     health = writer.close()
     writer.note_scan("b", ("email",))
-    assert store.kinds == {"a": None, "b": None, "c": None}, "unscanned, for whoever reads the log next"
-    assert (health.written, health.dropped) == (3, 0)
+    assert store.kinds == {"first": ("email",), "a": None, "b": None}, "unscanned, for whoever reads the log next"
+    assert (health.written, health.waiting, health.dropped) == (3, 0, 0)

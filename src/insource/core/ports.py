@@ -101,8 +101,10 @@ class Upstream(Protocol):
     async def close(self) -> None: ...
 
 
-Demand = Literal["tools", "images", "audio", "files", "several choices", "log probabilities"]
-"""What a request may ask for beyond one text: dropping it silently would change the answer."""
+_Content = Literal["images", "audio", "files"]
+Demand = Literal[_Content, "tools", "functions", "web search", "several choices", "log probabilities"]
+"""What a request may ask for beyond one text: dropping it silently would change the answer. `functions` are tools in
+the form that OpenAI retired, which llama.cpp does not read; `files` stands for every kind of content not known here."""
 
 
 class Engine(Upstream, Protocol):
@@ -282,7 +284,9 @@ class RequestScan(Protocol):
         Never raises."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Ends it at once, also while another thread is in `kinds`. Idempotent."""
+        ...
 
 
 # --------------------------------------------------------------------------------------------------- storage

@@ -149,7 +149,7 @@ class TaskFigures:
     latency_p50_seconds: float | None
     private_share: float
     examples: tuple[str, ...]
-    """Three requests, shortened; private ones are masked."""
+    """Three requests without private data, shortened; fewer where there are not so many."""
 
 
 # ---------------------------------------------------------------------------------------- models and candidates

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
 from insource.config import child_environment
-from insource.core.errors import BadModelFile, ContextOverflow, EngineFailed
+from insource.core.errors import BadModelFile, EngineFailed
 from insource.core.headers import with_header
 from insource.core.ports import Call, Demand, Reply
 from insource.core.values import EngineSettings, EngineState, ModelFile
@@ -33,23 +32,6 @@ def load_failure(log: Sequence[str]) -> str | None:
             if marker in line:
                 return line[line.index(marker) :].partition(": ")[2].strip() or line.strip()
     return None
-
-
-def context_overflow(status: int, body: bytes) -> ContextOverflow | None:
-    """llama.cpp's 400 `exceed_context_size_error` as our error; None for every other answer."""
-    if status != 400 or b"exceed_context_size_error" not in body:
-        return None
-    try:
-        error = json.loads(body)["error"]
-        if error["type"] != "exceed_context_size_error":
-            return None
-        prompt, context = int(error["n_prompt_tokens"]), int(error["n_ctx"])
-    except (ValueError, KeyError, TypeError):
-        return None
-    return ContextOverflow(
-        f"The request has {prompt} tokens, and the local model's context holds {context}; nothing was cut off.",
-        next_step="Shorten it, or raise INSOURCE_CONTEXT_TOKENS (which INSOURCE_SLOTS divides).",
-    )
 
 
 class LlamaCppEngine:

@@ -274,12 +274,22 @@ class WorkerProcess:
         try:
             yield process
         finally:
-            await _end(process, self._limits.stop_seconds)
-            self._pid, self._exit_code = None, process.returncode
-            rest = asyncio.create_task(_read_all(process.stdout))  # so that asyncio closes its end of the pipe
-            await asyncio.wait({reading, rest}, timeout=_LAST_WORDS_SECONDS)
-            reading.cancel()
-            rest.cancel()
+            ending = asyncio.create_task(self._put_away(process, reading))
+            try:
+                await asyncio.shield(ending)
+            except asyncio.CancelledError:  # nobody waits for it to end by itself
+                _kill(process)
+                await ending
+                raise
+
+    async def _put_away(self, process: Process, reading: asyncio.Task[None]) -> None:
+        """In a task that nobody cancels: no way out leaves a process behind, or a pipe."""
+        await _end(process, self._limits.stop_seconds)
+        self._pid, self._exit_code = None, process.returncode
+        rest = asyncio.create_task(_read_all(process.stdout))  # so that asyncio closes its end of the pipe
+        await asyncio.wait({reading, rest}, timeout=_LAST_WORDS_SECONDS)
+        reading.cancel()
+        rest.cancel()
 
     async def _read_stderr(self, process: Process) -> None:
         while process.stderr is not None and (data := await process.stderr.read(65536)):
@@ -340,17 +350,18 @@ async def _read_all(reader: asyncio.StreamReader | None) -> None:
 
 
 async def _end(process: Process, stop_seconds: float) -> None:
-    """SIGTERM, then SIGKILL. A cancellation during the wait kills at once: no way out leaves a process behind.
-    (Not `asyncio.wait_for`: up to Python 3.11 it swallows a cancellation that comes as the process ends.)"""
-    try:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(stop_seconds):
-                await process.wait()
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+    """SIGTERM, then SIGKILL."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(stop_seconds):
+            await process.wait()
+    _kill(process)
     await process.wait()
+
+
+def _kill(process: Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()

@@ -28,7 +28,7 @@ from insource.workflows.serve.handle_request import Joints, RequestHandler
 from insource.workflows.serve.load_routing import live_routing
 from insource.workflows.serve.price_rates import PriceRates
 from insource.workflows.serve.record_exchange import Recorder
-from insource.workflows.serve.scans import Scans
+from insource.workflows.serve.scans import Found, Scans
 from insource.workflows.serve.shadow import Shadows
 from insource.workflows.services import Services, privacy_mode
 
@@ -161,12 +161,14 @@ def _recording(services: Services, metrics: Metrics, scans: Scans | None) -> Cal
         if exchange.private_kinds is not None:
             metrics.count_private(exchange.private_kinds)
         elif scans is not None and body and exchange.marks.shadow_of is None:
+            scans.offer(body, noting(exchange.id))
 
-            def found(kinds: tuple[str, ...]) -> None:
-                services.note_scan(exchange.id, kinds)
-                metrics.count_private(kinds)
+    def noting(exchange_id: str) -> Found:  # of the id alone: what waits for its scan must not hold the exchange too
+        def found(kinds: tuple[str, ...]) -> None:
+            services.note_scan(exchange_id, kinds)
+            metrics.count_private(kinds)
 
-            scans.offer(body, found)
+        return found
 
     return record
 

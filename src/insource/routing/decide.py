@@ -16,6 +16,7 @@ from insource.core.values import Move, Stage
 
 UNSCANNED = "unscanned"
 """The private kind of a request that the detector could not read to its end: a policy treats it as private."""
+_WHY_UNSCANNED = " (part of it could not be read for private data, as an image, a file or a scan that failed)"
 LOCAL_PREFIX = "local/"
 """`local/NAME` as a request's model asks for a model on this machine."""
 
@@ -124,7 +125,8 @@ def _by_name(facts: RequestFacts, table: RoutingTable) -> Decision:
 
 def _stay_reason(facts: RequestFacts, table: RoutingTable) -> str | None:
     if facts.private_kinds:
-        return "private: " + ", ".join(facts.private_kinds)
+        why = _WHY_UNSCANNED if UNSCANNED in facts.private_kinds else ""
+        return f"private: {', '.join(facts.private_kinds)}{why}"
     if facts.task_id in table.pinned_tasks:
         return "pinned task"
     if not facts.task_known and table.pinned_tasks:

@@ -8,12 +8,13 @@ half way. Readers never wait for the writer.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -21,7 +22,11 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from insource.core.errors import StorageError, UsageError
 from insource.store.migrations import HEAD, VERSION_TABLE, pending, upgrade
 
+_LOG = logging.getLogger(__name__)
 _BUSY_SECONDS = 5.0
+_EMPTY_WAL_SECONDS = 10.0
+_LARGEST_IDLE_WAL_BYTES = 16 << 20
+"""The write-ahead log is cut to this where a large transaction made it larger."""
 _UPGRADE_LOCK = 7_305_001
 """Number of the PostgreSQL advisory lock under which one process at a time upgrades the schema."""
 
@@ -54,15 +59,21 @@ class Database:
 
     def shrink(self) -> None:
         """Gives the space of deleted rows back to the disk; other databases do that by themselves. Needs as much free
-        space as the file has left, and waits for no one: where the file is busy its free pages are used again later."""
+        space as the file has left. Who writes meanwhile waits. A file that is kept busy stays as large as it is, and
+        its free pages are used again."""
         if self._engine.dialect.name != "sqlite":
             return
+        pooled = self._engine.raw_connection()  # past the event that begins a transaction: VACUUM runs outside of any
         try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                connection.exec_driver_sql("VACUUM")
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        except SQLAlchemyError:
-            return
+            connection = cast("sqlite3.Connection", pooled.driver_connection)
+            connection.execute("VACUUM")
+            problem = None if _emptied_wal(connection) else "others are reading it"
+        except sqlite3.OperationalError as error:
+            problem = str(error)
+        finally:
+            pooled.close()
+        if problem is not None:
+            _LOG.warning("The store's file could not be made smaller: %s. Its free space is used again.", problem)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -107,13 +118,14 @@ def _sqlite(url: URL, busy_seconds: float) -> Engine:
                 f"The database file {named!r} can't be created ({error.strerror}).",
                 next_step="Check the folder's permissions and free space, or set INSOURCE_HOME to another folder.",
             ) from error
-    engine = create_engine(url, connect_args={"timeout": busy_seconds})
+    engine = create_engine(url, connect_args={"timeout": busy_seconds, "cached_statements": 0})
 
     def prepare(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None  # the driver begins nothing by itself; `begin` below does
         _wal(connection, busy_seconds)
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute(f"PRAGMA journal_size_limit={_LARGEST_IDLE_WAL_BYTES}")
 
     def begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get("writes", False)
@@ -147,6 +159,19 @@ def _wal(connection: sqlite3.Connection, busy_seconds: float) -> None:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
+
+
+def _emptied_wal(connection: sqlite3.Connection) -> bool:
+    """Whether the write-ahead log, which holds what VACUUM wrote, is empty. SQLite does not wait for another program's
+    checkpoint here."""
+    deadline = time.monotonic() + _EMPTY_WAL_SECONDS
+    while True:
+        (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if not busy:
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
 
 
 def _bring_up_to_date(database: Database) -> None:

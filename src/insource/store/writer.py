@@ -81,7 +81,8 @@ class BatchingWriter:
         self._changed = threading.Condition()
         self._waiting: list[Exchange | _Scanned] = []
         self._waiting_bytes = 0
-        self._taken = 0  # in the batch being written
+        self._notes = 0  # of `_waiting`, what scans found
+        self._taken = 0  # exchanges in the batch being written
         self._recorded = 0
         self._written = 0
         self._dropped = 0
@@ -97,7 +98,7 @@ class BatchingWriter:
         with self._changed:
             self._recorded += 1
             size = _size_bytes(exchange) if len(self._waiting) >= _UNMEASURED else 0
-            full = len(self._waiting) + self._taken >= self._max_waiting
+            full = self._exchanges >= self._max_waiting
             if full or self._waiting_bytes + size > self._max_waiting_bytes or self._give_up_at is not None:
                 self._dropped += 1
                 return
@@ -110,9 +111,10 @@ class BatchingWriter:
         """What a scan found in the request of an exchange that was recorded before. Where nobody has room for it, the
         exchange stays unscanned. Returns at once, never raises."""
         with self._changed:
-            if len(self._waiting) + self._taken >= self._max_waiting or self._give_up_at is not None:
+            if self._notes >= self._max_waiting or self._give_up_at is not None:
                 return
             self._waiting.append(_Scanned(exchange_id, kinds))
+            self._notes += 1
             if len(self._waiting) in (1, _MAX_BATCH):
                 self._changed.notify_all()
 
@@ -130,7 +132,7 @@ class BatchingWriter:
         with self._changed:
             return WriterHealth(
                 written=self._written,
-                waiting=len(self._waiting) + self._taken,
+                waiting=self._exchanges,
                 dropped=self._dropped,
                 error=self._error,
             )
@@ -143,6 +145,11 @@ class BatchingWriter:
             self._changed.notify_all()
         self._thread.join()
         return self.health()
+
+    @property
+    def _exchanges(self) -> int:
+        """Not written yet."""
+        return len(self._waiting) - self._notes + self._taken
 
     # ------------------------------------------------------------------------------------- the writer's thread
 
@@ -164,6 +171,7 @@ class BatchingWriter:
             if not self._waiting:
                 self._waiting_bytes = 0
             self._taken = sum(isinstance(item, Exchange) for item in batch)
+            self._notes -= len(batch) - self._taken
             return batch
 
     def _write_until_done(self, items: list[Exchange | _Scanned]) -> None:

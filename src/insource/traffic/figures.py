@@ -14,7 +14,7 @@ from insource.wire.chat import messages, user_text
 EXAMPLES = 3
 EXAMPLE_CHARACTERS = 160
 READ_CHARACTERS = 4_000
-"""Of a request, before it is masked and shortened: scanning a book for three lines helps nobody."""
+"""Of a request, before it is shortened: scanning a book for three lines helps nobody."""
 HIDDEN = "[private]"
 
 
@@ -41,14 +41,14 @@ def task_figures(exchanges: Sequence[Exchange], *, mask: Callable[[str], str]) -
 
 
 def _examples(exchanges: Sequence[Exchange], mask: Callable[[str], str]) -> tuple[str, ...]:
-    """Different ones, chosen by hash: in any log order the same, and not three of a kind from its beginning."""
+    """Different ones, chosen by hash: in any log order the same, and not three of a kind from its beginning. Never of a
+    private request: what a detector overlooks in it would be shown."""
     found: list[str] = []
     for item in sorted(exchanges, key=lambda item: sha256_hex(item.id.encode())):
-        whole = user_text(item.request)
-        masked = mask(whole[:READ_CHARACTERS])
-        if item.private_kinds and masked == whole:
-            masked = HIDDEN  # known to be private, but not where
-        text = shorten(one_line(masked), EXAMPLE_CHARACTERS)
+        whole = user_text(item.request)[:READ_CHARACTERS]
+        if item.private_kinds or mask(whole) != whole:
+            continue
+        text = shorten(one_line(whole), EXAMPLE_CHARACTERS)
         if text and text not in found:
             found.append(text)
         if len(found) == EXAMPLES:

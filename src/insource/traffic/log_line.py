@@ -11,13 +11,16 @@ Reading is generous with what strangers leave out and loses nothing of what they
 * no `created`: the response's own `created` (Unix seconds), else 1970-01-01 plus the line's number in seconds. Not the
   time of the import: verdicts must repeat;
 * no `reference_kind` beside a reference: `label`;
-* other fields: kept in `metadata` under `line_fields`.
+* other fields: kept in `metadata` under `line_fields`;
+* a line of an older insource (it has a `route` and no `marks`) has its marks in the metadata, and a hosted cost without
+  a source was a list price.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast, get_args
 
@@ -42,6 +45,9 @@ _ASKED_AND_ANSWERED = frozenset({"id", "created", "request", "response", "status
 _MEASURED = frozenset({"latency_seconds", "cost_usd", "cost_estimated", "cost_source", "incomplete", "marks"})
 _JUDGED = frozenset({"reference", "reference_kind", "reference_correct", "private_kinds"})
 _FIELDS = _ASKED_AND_ANSWERED | _MEASURED | _JUDGED | {"metadata"}
+_OLD_MARKS: Mapping[str, type] = {"escalated": bool, "fallback": str, "shadow_of": str}
+_ONCE_METADATA: Mapping[str, type] = {"incomplete": str, **_OLD_MARKS}
+"""What an older insource kept in the metadata; of another type it is somebody else's."""
 
 
 class BadField(ValueError):
@@ -67,7 +73,7 @@ def to_line(exchange: Exchange) -> JsonObject:
         line["reference_correct"] = exchange.reference_correct
     if exchange.status != 200:
         line["status"] = exchange.status
-    if exchange.cost_source is not None and exchange.cost_source != "recorded":
+    if exchange.cost_source is not None and (exchange.cost_source != "recorded" or exchange.route is not None):
         line["cost_source"] = exchange.cost_source
     if exchange.cost_source == "estimate":
         line["cost_estimated"] = True
@@ -75,7 +81,7 @@ def to_line(exchange: Exchange) -> JsonObject:
         line["endpoint"] = exchange.endpoint
     if exchange.incomplete is not None:
         line["incomplete"] = exchange.incomplete
-    if exchange.marks != Marks():
+    if exchange.marks != Marks() or (exchange.route is not None and _once_metadata(exchange.metadata)):
         line["marks"] = msgspec.to_builtins(exchange.marks)
     if exchange.private_kinds is not None:
         line["private_kinds"] = list(exchange.private_kinds)
@@ -136,10 +142,12 @@ class LineParser:
         request = _object(line, "request")
         if request is None:
             raise BadField("it has no request" if "request" not in line else "its request is null")
+        id = _id(line["id"]) if line.get("id") is not None else self._content_id(line)
+        line = _as_written_today(line)
         response = _object(line, "response")
         reference = _reference(line)
         return Exchange(
-            id=_id(line["id"]) if line.get("id") is not None else self._content_id(line),
+            id=id,
             created=_created(line, response, line_number),
             request=request,
             response=response,
@@ -162,6 +170,26 @@ class LineParser:
         key = bytes.fromhex(sha256_hex(canonical_json(line)))[:16]
         times = self._seen[key] = self._seen.get(key, 0) + 1
         return "line-" + (key.hex() if times == 1 else sha256_hex(key + str(times).encode())[:32])
+
+
+def _as_written_today(line: JsonObject) -> JsonObject:
+    """A line of an older insource in the fields of this one; others as they are."""
+    route, metadata = line.get("route"), line.get("metadata")
+    if not isinstance(route, dict) or "marks" in line:
+        return line
+    found = _once_metadata(metadata) if isinstance(metadata, dict) else {}
+    if found:
+        rest = {name: value for name, value in cast("JsonObject", metadata).items() if name not in found}
+        marks = {name: value for name, value in found.items() if name in _OLD_MARKS}
+        line = {"incomplete": found.get("incomplete"), **line, "metadata": rest, "marks": marks}
+    hosted = str(cast("JsonObject", route).get("upstream")).startswith("provider:")
+    if hosted and line.get("cost_usd") is not None and not line.get("cost_estimated"):
+        line = {"cost_source": "list price", **line}
+    return line
+
+
+def _once_metadata(metadata: JsonObject) -> JsonObject:
+    return {name: metadata[name] for name, kind in _ONCE_METADATA.items() if isinstance(metadata.get(name), kind)}
 
 
 def _id(value: Any) -> str:

@@ -106,7 +106,7 @@ def addresses(text: str) -> Iterator[PrivacySpan]:
 
 # ------------------------------------------------------------------------------------------------------- phones
 
-RUNS = re.compile(r"\d(?:[ .\-()/]{0,2}\d){5,}+")
+RUNS = re.compile(r"\d(?:[ .\-()/]{0,2}\d){5,}")
 """At least six digits that stand close together: where numbers are looked for at all."""
 _EXTENSION = re.compile(r"[ ]?(?:x|ext\.?|#)[ ]?\d{1,6}(?!\w)", re.IGNORECASE)
 _PHONE_WORDS = re.compile(

@@ -9,6 +9,7 @@ import contextlib
 import select
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -32,6 +33,10 @@ class ScanProcess:
         self._argv = (sys.executable, "-P", "-m", "insource.traffic.scan_process", detector, str(cpu_seconds))
         self._hung_seconds = hung_seconds
         self._process: subprocess.Popen[bytes] | None = None
+        self._closed = False
+        self._busy = threading.Lock()
+        self._starting = threading.Lock()
+        """Held while a process starts: none may start after `close`."""
 
     @property
     def pid(self) -> int | None:
@@ -39,20 +44,36 @@ class ScanProcess:
 
     def kinds(self, body: bytes) -> tuple[str, ...]:
         """The kinds of private data in a request's body, sorted; with `unscanned` where it was not read to its end."""
-        try:
-            process = self._running()
-            to, back = cast("BinaryIO", process.stdin), cast("BinaryIO", process.stdout)
-            write_frame(to, body)
-            answer = read_frame(back) if self._answers(process, back) else None
-        except OSError:
-            answer = None
-        if answer is None:
-            self.close()
-            return (UNSCANNED,)
-        return tuple(msgspec.json.decode(answer, type=list[str]))
+        with self._busy:
+            try:
+                answer = self._asked(body)
+            except OSError:
+                answer = None
+            if answer is None:
+                self._drop()
+                return (UNSCANNED,)
+            return tuple(msgspec.json.decode(answer, type=list[str]))
+
+    def _asked(self, body: bytes) -> bytes | None:
+        process = self._running()
+        if process is None:
+            return None
+        to, back = cast("BinaryIO", process.stdin), cast("BinaryIO", process.stdout)
+        write_frame(to, body)
+        return read_frame(back) if self._answers(process, back) else None
 
     def close(self) -> None:
-        """Ends the process, at once if it does not end by itself. Idempotent; the next body starts another."""
+        """Ends the process, also under another thread that waits in `kinds`: then its body is unscanned, as are all
+        after it. Idempotent."""
+        with self._starting:
+            self._closed, process = True, self._process
+        if process is not None:
+            process.kill()
+        with self._busy:
+            self._drop()
+
+    def _drop(self) -> None:
+        """Ends the process, at once if it does not end by itself; the next body starts another."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -66,12 +87,16 @@ class ScanProcess:
             process.kill()
             process.wait()
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> subprocess.Popen[bytes] | None:
+        """None: closed."""
         if self._process is None or self._process.poll() is not None:
-            self.close()
-            self._process = subprocess.Popen(
-                self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child_environment()
-            )
+            self._drop()
+            with self._starting:
+                if self._closed:
+                    return None
+                self._process = subprocess.Popen(
+                    self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child_environment()
+                )
         return self._process
 
     def _answers(self, process: subprocess.Popen[bytes], stream: BinaryIO) -> bool:
@@ -79,9 +104,10 @@ class ScanProcess:
         if sys.platform == "win32":
             return True  # pipes can't be waited for there; the read waits
         used, idle_since = _cpu_ticks(process.pid), time.monotonic()
+        waiting = select.poll()  # not select(): a gateway with many connections has descriptors beyond its 1,024
+        waiting.register(stream, select.POLLIN)
         while True:
-            ready, _, _ = select.select([stream], [], [], min(_LOOK_SECONDS, self._hung_seconds))
-            if ready:
+            if waiting.poll(1000 * min(_LOOK_SECONDS, self._hung_seconds)):
                 return True
             now = _cpu_ticks(process.pid)
             if now is None or used is None or now > used:

@@ -75,9 +75,7 @@ SECRET_RULES: tuple[Rule, ...] = (
     Rule(
         kind="secret",
         markers=("private key",),
-        pattern=re.compile(
-            r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----(?:(?!-----END)[\s\S])*+(?:-----END[^\n]*+)?"
-        ),
+        pattern=re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END[^\n]*+|\Z)"),
         confidence=1.0,
     ),
     Rule(

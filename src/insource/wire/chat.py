@@ -31,13 +31,6 @@ def messages(request: JsonObject) -> list[JsonObject]:
     return [message for message in found if isinstance(message, dict)] if isinstance(found, list) else []
 
 
-def system_text(request: JsonObject) -> str:
-    """All system and developer messages, in order."""
-    return "\n".join(
-        content_text(m.get("content")) for m in messages(request) if m.get("role") in ("system", "developer")
-    )
-
-
 def user_text(request: JsonObject) -> str:
     """The last user message: what is asked now."""
     for message in reversed(messages(request)):

@@ -155,7 +155,7 @@ def _check(status: int, data: bytes) -> None:
     if found.get("type") == "exceed_context_size_error" or found.get("code") == "context_length_exceeded":
         raise ContextOverflow(
             f"The request is longer than the local context: {said}",
-            next_step="Shorten the request, or raise context_tokens (or lower slots) and restart.",
+            next_step="Shorten it, or raise INSOURCE_CONTEXT_TOKENS (which INSOURCE_SLOTS divides) and restart.",
         )
     if 400 <= status < 500:
         raise BadInput(f"The engine refused the request ({status}): {said}", next_step="Correct the request.")

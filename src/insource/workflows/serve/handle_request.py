@@ -191,16 +191,23 @@ class RequestHandler:
     # ------------------------------------------------------------------------------------------- answering
 
     async def _answer(self, case: _Case, decision: Decision) -> Answer:
-        marks = Marks()
+        marks, confidence, error = Marks(), None, None
         while decision.route == "local":
             answered = await self._locally(case, decision)
             if isinstance(answered, Answer):
                 return answered
-            marks = Marks(escalated=marks.escalated or answered.escalated, fallback=answered.fallback or marks.fallback)
+            marks, error = answered.added_to(marks), answered.error
+            confidence = confidence if answered.confidence is None else answered.confidence
+            if decision.otherwise == "refuse":
+                break
             decision = replace(otherwise(decision, case.facts, case.state.table), reason=answered.reason)
-        if decision.route == "refuse":
-            raise _refusal(decision)
-        return await self._by_provider(case, decision, marks)
+            error = None  # it is part of the reason now
+        route = replace(_route_of(decision, case.asked), confidence=confidence)
+        if decision.stays_here:
+            refusal = _refusal(decision, error)
+            case.underway.end(route, Ending(status=error_status(refusal)), marks)
+            raise refusal
+        return await self._by_provider(case, decision, route=route, marks=marks)
 
     async def _locally(self, case: _Case, decision: Decision) -> Answer | _Missed:
         """The answer of a candidate or a model on this machine, or why it does not answer."""
@@ -210,11 +217,7 @@ class RequestHandler:
                 await self._joints.routing.ensure(local.engine)
             return await self._by_local(case, decision, local)
         except InsourceError as error:
-            if decision.otherwise == "refuse":
-                raise _refusal(decision, error) from error
-            return _Missed(
-                reason=f"{decision.reason}; not answered here: {error.message}", fallback=type(error).__name__
-            )
+            return _Missed(reason=f"{decision.reason}; not answered here: {error.message}", error=error)
 
     async def _by_local(self, case: _Case, decision: Decision, local: Local) -> Answer | _Missed:
         request = case.asked.request
@@ -235,17 +238,16 @@ class RequestHandler:
         if after_answer(decision, prepared.confidence) == "otherwise":
             below = f"confidence {prepared.confidence:.4g} is below the gate {decision.gate:.4g}"
             stays = f"{decision.reason}; {below}"
-            return _Missed(reason=stays if decision.stays_here else f"escalated: {below}", escalated=True)
+            reason = stays if decision.stays_here else f"escalated: {below}"
+            return _Missed(reason=reason, confidence=prepared.confidence)
         created = int(case.underway.created.timestamp())
         completion = client_completion(prepared, local, request, id=case.underway.id, created=created)
         reply = relay_completion(Relayed(underway=case.underway, route=route), completion)
         return Answer(reply=reply, route=route, authored=True)
 
-    async def _by_provider(self, case: _Case, decision: Decision, marks: Marks) -> Answer:
-        if decision.stays_here:  # decide() and otherwise() have seen to it; a bug there must not become a leak
-            raise _refusal(decision)
+    async def _by_provider(self, case: _Case, decision: Decision, *, route: Route, marks: Marks) -> Answer:
         provider, incoming = self._joints.provider, case.incoming
-        route = replace(_route_of(decision, case.asked), upstream=provider.name)
+        route = replace(route, upstream=provider.name)
         headers = to_provider(incoming.headers, with_key=self._joints.forward_key, length_known=bool(case.body))
         call = Call(
             method=incoming.method,
@@ -273,11 +275,16 @@ class RequestHandler:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Missed:
-    """The local side did not answer."""
+    """The local side did not answer: one of the two says why."""
 
     reason: str
-    escalated: bool = False
-    fallback: str | None = None
+    confidence: float | None = None
+    """Of an answer that was not sure enough."""
+    error: InsourceError | None = None
+
+    def added_to(self, marks: Marks) -> Marks:
+        fallback = marks.fallback if self.error is None else type(self.error).__name__
+        return Marks(escalated=marks.escalated or self.error is None, fallback=fallback)
 
 
 # ---------------------------------------------------------------------------------------------- pure helpers

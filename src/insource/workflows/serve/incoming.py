@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,12 +13,13 @@ from insource.wire import chat, json_text
 
 READ_BYTES = 1 << 20
 """Bodies of other endpoints are read whole before they are sent on when they state a length up to this."""
+_TEXTS = frozenset({"text", "input_text", "output_text", "refusal"})
 _PARTS: Mapping[str, Demand] = {
     **dict.fromkeys(("image_url", "input_image", "image"), "images"),
     **dict.fromkeys(("input_audio", "audio"), "audio"),
-    **dict.fromkeys(("file", "input_file", "document"), "files"),
+    **dict.fromkeys(("tool_use", "tool_result"), "tools"),
 }
-"""Kinds of content parts, in the words of several dialects."""
+"""Kinds of content parts that are no text, in the words of several dialects; any other is a file."""
 
 
 class Body(Protocol):
@@ -98,21 +99,32 @@ def states_short_body(headers: Headers) -> bool:
 
 def demands(request: JsonObject) -> frozenset[Demand]:
     """What the client asks for beyond one text. Dropping it silently would change the answer. Of any shape."""
-    found: set[Demand] = set()
-    if request.get("tools") or request.get("functions"):
-        found.add("tools")
-    if request.get("n") not in (None, 1):
-        found.add("several choices")
-    if request.get("logprobs") or request.get("top_logprobs"):
-        found.add("log probabilities")
-    modalities = request.get("modalities")
-    if request.get("audio") is not None or (isinstance(modalities, list) and "audio" in modalities):
-        found.add("audio")
+    found: set[Demand] = {demand for demand, asks in _ASKS.items() if asks(request)}
     for message in chat.messages(request):
+        if message.get("role") == "tool" or message.get("tool_calls"):
+            found.add("tools")
+        if message.get("role") == "function" or message.get("function_call"):
+            found.add("functions")
         found |= _demands_of_content(message.get("content"))
     return frozenset(found)
 
 
+def _asks_for_audio(request: JsonObject) -> bool:
+    modalities = request.get("modalities")
+    return request.get("audio") is not None or (isinstance(modalities, list) and "audio" in modalities)
+
+
+_ASKS: Mapping[Demand, Callable[[JsonObject], bool]] = {
+    "tools": lambda request: bool(request.get("tools")),
+    "functions": lambda request: bool(request.get("functions")),
+    "web search": lambda request: request.get("web_search_options") is not None,
+    "several choices": lambda request: request.get("n") not in (None, 1),
+    "log probabilities": lambda request: bool(request.get("logprobs") or request.get("top_logprobs")),
+    "audio": _asks_for_audio,
+}
+
+
 def _demands_of_content(content: Any) -> set[Demand]:
     kinds = {part.get("type") for part in content if isinstance(part, dict)} if isinstance(content, list) else set()
-    return {_PARTS[kind] for kind in kinds if isinstance(kind, str) and kind in _PARTS}
+    named = {kind for kind in kinds if isinstance(kind, str) and kind not in _TEXTS}
+    return {_PARTS.get(kind, "files") for kind in named}

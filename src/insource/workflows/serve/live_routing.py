@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from insource.core.errors import EngineFailed, InsourceError
-from insource.core.ports import Clock, Engine
+from insource.core.ports import Engine
 from insource.core.values import EngineState, JsonObject
 from insource.routing.decide import RoutingTable
 from insource.workflows.serve.answer_locally import Local
+from insource.workflows.serve.engine_pool import EnginePool, PooledEngine
 
 _LOG = logging.getLogger(__name__)
 _RESTART_PAUSE_SECONDS = 5.0
 """Between two attempts to start a dead engine: an engine that can't start must not be tried at every request."""
-
-_RETIRE_SECONDS = 30.0
-"""How long an engine that no move uses any more may finish what it is answering."""
 
 Match = Callable[[JsonObject, str | None], str | None]
 """(request, the task that the application declared) -> task id or None; pure."""
@@ -41,17 +39,17 @@ class LiveRouting:
     """Holds the state in force; `refresh` replaces it as a whole."""
 
     def __init__(
-        self, load: Callable[[], RoutingState], *, revision: Callable[[], int], clock: Clock, warm: bool = True
+        self, load: Callable[[], RoutingState], *, revision: Callable[[], int], pool: EnginePool, idle_seconds: float
     ) -> None:
-        """`load` and `revision` may block: they run in a thread. `warm`: start the engines of every new state."""
+        """`load` and `revision` may block: they run in a thread. An engine of `pool` that the state does not keep warm
+        is stopped after `idle_seconds` without use; 0: never."""
         self._load = load
         self._revision = revision
-        self._clock = clock
-        self._warm = warm
+        self._pool = pool
+        self._idle_seconds = idle_seconds
         self._current = load()
-        self._known: dict[int, Engine] = {}
         self._starts: dict[int, asyncio.Task[None]] = {}
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._stops: set[asyncio.Task[None]] = set()
         self._tried: dict[int, float] = {}
 
     @property
@@ -63,13 +61,11 @@ class LiveRouting:
         try:
             if await asyncio.to_thread(self._revision) == self._current.revision:
                 return False
-            former = self.engines()
             self._current = await asyncio.to_thread(self._load)
         except InsourceError as error:
             _LOG.error("The routing table could not be reloaded; the former one stays. %s", error)
             return False
         self.start_engines()
-        self._retire({id(engine): engine for engine in former if id(engine) in self._known})
         return True
 
     async def watch(self, *, every_seconds: float = 0.5) -> None:
@@ -78,16 +74,23 @@ class LiveRouting:
         while True:
             await asyncio.sleep(every_seconds)
             await self.refresh()
+            self.rest_engines()
 
     def engines(self) -> list[Engine]:
-        found = {id(local.engine): local.engine for local in self._current.locals.values() if local.engine is not None}
-        return list(found.values())
+        return list(_engines_of(self._current.locals.values()))
 
     def start_engines(self) -> None:
-        state = self._current
-        for key, local in state.locals.items():
-            if local.engine is not None and key in state.warm and self._warm:
-                self.wake(local.engine)
+        for engine in self._warm():
+            self.wake(engine)
+
+    def rest_engines(self) -> None:
+        """Stops what was started for a request, or for a move that is no more, once nobody has used it for a while."""
+        warm = self._warm()
+        for engine in self._pool.engines():
+            if engine not in warm and self._is_idle(engine):
+                task = asyncio.create_task(self._stop_idle(engine))
+                self._stops.add(task)
+                task.add_done_callback(self._stops.discard)
 
     async def ensure(self, engine: Engine) -> None:
         """Returns once the engine is ready; starts it where it is not. Raises EngineFailed."""
@@ -105,37 +108,42 @@ class LiveRouting:
 
     def wake(self, engine: Engine) -> None:
         """Starts an engine in the background; at most one attempt at a time, and a pause between two."""
-        if engine.state not in (EngineState.STOPPED, EngineState.FAILED) or id(engine) in self._starts:
+        if engine.state in (EngineState.STARTING, EngineState.READY) or id(engine) in self._starts:
             return
-        now = self._clock.monotonic()
+        now = self._pool.clock.monotonic()
         if now - self._tried.get(id(engine), -_RESTART_PAUSE_SECONDS) < _RESTART_PAUSE_SECONDS:
             return
         self._tried[id(engine)] = now
-        self._known[id(engine)] = engine
         task = asyncio.create_task(_start(engine))
         self._starts[id(engine)] = task
         task.add_done_callback(lambda _: self._starts.pop(id(engine), None))
 
     async def close(self) -> None:
-        tasks = [*self._starts.values(), *self._retiring]
+        tasks = [*self._starts.values(), *self._stops]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        engines = {**self._known, **{id(engine): engine for engine in self.engines()}}
-        await asyncio.gather(*(engine.stop() for engine in engines.values()))
+        await asyncio.gather(*(engine.stop() for engine in {*self._pool.engines(), *self.engines()}))
 
-    def _retire(self, former: Mapping[int, Engine]) -> None:
-        in_use = {id(engine) for engine in self.engines()}
-        for key, engine in former.items():
-            if key not in in_use:
-                task = asyncio.create_task(self._stop_unused(engine))
-                self._retiring.add(task)
-                task.add_done_callback(self._retiring.discard)
+    def _warm(self) -> set[Engine]:
+        """Engines that run all the time."""
+        state = self._current
+        return _engines_of(local for key, local in state.locals.items() if key in state.warm)
 
-    async def _stop_unused(self, engine: Engine) -> None:
-        await asyncio.sleep(_RETIRE_SECONDS)
-        if all(engine is not used for used in self.engines()):
+    def _is_idle(self, engine: PooledEngine) -> bool:
+        runs = engine.state in (EngineState.READY, EngineState.FAILED)
+        return runs and 0 < self._idle_seconds <= engine.idle_seconds
+
+    async def _stop_idle(self, engine: PooledEngine) -> None:
+        """Asked once more: a request may have come before this task ran. From here to the engine's state nothing
+        else runs."""
+        if engine not in self._warm() and self._is_idle(engine):
+            self._tried.pop(id(engine), None)
             await engine.stop()
+
+
+def _engines_of(locals_: Iterable[Local]) -> set[Engine]:
+    return {local.engine for local in locals_ if local.engine is not None}
 
 
 def _is_ready(engine: Engine) -> bool:

@@ -5,41 +5,26 @@ recipe and engine.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from insource.core.errors import InsourceError
-from insource.core.ports import Engine
-from insource.core.values import Candidate, EngineSettings, ModelFile, Move, Stage
+from insource.core.values import Candidate, Move, Stage
 from insource.routing.decide import LOCAL_PREFIX, RoutingTable
 from insource.traffic.matcher import compile_matchers
 from insource.workflows.serve.answer_locally import Local
+from insource.workflows.serve.engine_pool import EnginePool
 from insource.workflows.serve.live_routing import LiveRouting, RoutingState
 from insource.workflows.services import Services, engine_settings
 
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(slots=True, kw_only=True)
-class EnginePool:
-    """One engine for equal model files and settings, whichever candidates use it."""
-
-    make: Callable[[ModelFile, EngineSettings], Engine]
-    _engines: dict[tuple[str, EngineSettings], Engine] = field(
-        default_factory=dict[tuple[str, EngineSettings], Engine], init=False
-    )
-
-    def get(self, file: ModelFile, settings: EngineSettings) -> Engine:
-        key = (file.sha256, settings)
-        if key not in self._engines:
-            self._engines[key] = self.make(file, settings)
-        return self._engines[key]
-
-
-def live_routing(services: Services, *, warm: bool = True) -> LiveRouting:
-    pool = EnginePool(make=services.make_engine)
+def live_routing(services: Services) -> LiveRouting:
+    pool = EnginePool(make=services.make_engine, clock=services.clock)
     return LiveRouting(
-        lambda: load_routing(services, pool), revision=services.registry.revision, clock=services.clock, warm=warm
+        lambda: load_routing(services, pool),
+        revision=services.registry.revision,
+        pool=pool,
+        idle_seconds=services.settings.engine_idle_seconds,
     )
 
 
