@@ -2,9 +2,9 @@
 
     python -m bench.discovery_mixtures [PART OF A NAME]     prints a table; writes bench/results when all are run
 
-The messages, answers and tool calls are recorded or labelled ones (shared data); the prompts around them are written for
-the bench. New requests come after the log: other messages, other people, later dates, more documents. *Wrong* counts
-those taken for another job, among them the requests of a job that is in no log and asks in the same frame."""
+The messages, answers and tool calls are recorded or labelled ones (shared data); the prompts around them are written
+for the bench. New requests come after the log: other messages, other people, later dates, more documents. *Wrong*
+counts those taken for another job, among them the requests of a job that is in no log and asks in the same frame."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from pathlib import Path
 from bench.mixtures.build import Mixture, Sample, mixtures, same_prompt
 from bench.mixtures.material import DATA
 from bench.mixtures.more import more_mixtures, single_jobs
+
 from insource.stats.agreement import v_measure
 from insource.traffic.discovery import Discovery, DiscoveryInput, discover
 from insource.traffic.matcher import compile_matchers
@@ -60,7 +61,9 @@ def recognised(
     match = compile_matchers(found.tasks)
     taken = [(sample.label, owner.get(match(sample.request, None) or "")) for sample in (*new, *strangers)]
     shown = [label == task for label, task in taken[: len(new)] if label not in chatter]
-    return sum(shown) / max(1, len(shown)), sum(task is not None and label != task for label, task in taken) / max(1, len(taken))
+    return sum(shown) / max(1, len(shown)), sum(task is not None and label != task for label, task in taken) / max(
+        1, len(taken)
+    )
 
 
 def run(mixture: Mixture, each: int, *, seed: int = 0) -> tuple[Result, Discovery, list[Sample]]:

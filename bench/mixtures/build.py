@@ -117,7 +117,7 @@ def one_example(ask: Ask) -> Body:
 
 
 def example_turns(ask: Ask) -> Body:
-    source, form = prompts.EXAMPLES[ask.job]
+    source, _ = prompts.EXAMPLES[ask.job]
     shown = ask.rng.sample(SOURCES[source]()[:20], 2)
     body = chat(prompts.INSTRUCTIONS[ask.job])
     for text, answer in shown:
@@ -141,7 +141,8 @@ def rules_and_instruction_in_user(ask: Ask) -> Body:
 def memory(ask: Ask) -> Body:
     facts = "\n".join(f"- {fact}" for fact in ask.slots.memory(ask.rng.choice((2, 3, 4))))
     return chat(
-        f"{prompts.RULES}\n\nWhat you remember of {ask.slots.name()}:\n{facts}\n\nTask: {prompts.INSTRUCTIONS[ask.job]}",
+        f"{prompts.RULES}\n\nWhat you remember of {ask.slots.name()}:\n{facts}\n\n"
+        f"Task: {prompts.INSTRUCTIONS[ask.job]}",
         ask.text,
     )
 
@@ -162,7 +163,9 @@ def bare_templates(ask: Ask) -> Body:
 
 
 def short_templates_among_chat(ask: Ask) -> Body:
-    return chat("You are a helpful assistant.", prompts.SHORT[ask.job].format(ask.text) if ask.job != "assistant" else ask.text)
+    return chat(
+        "You are a helpful assistant.", prompts.SHORT[ask.job].format(ask.text) if ask.job != "assistant" else ask.text
+    )
 
 
 def dialects(ask: Ask) -> Body:
@@ -178,7 +181,8 @@ def dialects(ask: Ask) -> Body:
                        {"role": "user", "content": [{"type": "input_text", "text": text}]}]},
             {"system": system, "messages": [{"role": "user", "content": text}], "max_tokens": 100},
             {"system": [{"type": "text", "text": system}], "messages": [{"role": "user", "content": parts}]},
-            {"systemInstruction": {"parts": [{"text": system}]}, "contents": [{"role": "user", "parts": [{"text": text}]}]},
+            {"systemInstruction": {"parts": [{"text": system}]},
+             "contents": [{"role": "user", "parts": [{"text": text}]}]},
         )
     )  # fmt: skip
 
@@ -187,13 +191,18 @@ def responses_and_anthropic(ask: Ask) -> Body:
     """Each job has a dialect of its own; instructions and messages vary by name and date."""
     system = f"User: {ask.slots.name()} ({ask.slots.date()}). {prompts.INSTRUCTIONS[ask.job]}"
     if len(ask.job) % 2:
-        return {"instructions": system, "input": [{"role": "user", "content": [{"type": "input_text", "text": ask.text}]}]}
+        return {
+            "instructions": system,
+            "input": [{"role": "user", "content": [{"type": "input_text", "text": ask.text}]}],
+        }
     return {"system": [{"type": "text", "text": system}], "messages": [{"role": "user", "content": ask.text}]}
 
 
 def tool_subsets(ask: Ask) -> Body:
     tools = prompts.TOOLS[ask.job]
-    return chat("You are a helpful assistant.", ask.text, tools=ask.rng.sample(tools, ask.rng.randint(2, len(tools) - 1)))
+    return chat(
+        "You are a helpful assistant.", ask.text, tools=ask.rng.sample(tools, ask.rng.randint(2, len(tools) - 1))
+    )
 
 
 def tool_subsets_and_prompts(ask: Ask) -> Body:
@@ -250,7 +259,7 @@ def one_prompt_two_kinds(ask: Ask) -> Body:
 
 def xml_tags(ask: Ask) -> Body:
     text = (
-        f"<context>\n  <user name=\"{ask.slots.name()}\" since=\"{ask.slots.date()}\"/>\n"
+        f'<context>\n  <user name="{ask.slots.name()}" since="{ask.slots.date()}"/>\n'
         f"  <memory>{'; '.join(ask.slots.memory(2))}</memory>\n</context>\n"
         f"<instructions>{prompts.INSTRUCTIONS[ask.job]}</instructions>\n<input>{ask.text}</input>"
     )
@@ -304,7 +313,7 @@ _AGENTS = ("bank", "assistant", "maths", "booking")
 
 
 def mixtures() -> list[Mixture]:
-    known = [
+    return [
         Mixture(name="date and user name in front", jobs=_SIX, write=date_and_name, stranger="survey"),
         Mixture(name="the same in the user's message", jobs=_SIX, write=date_and_name_in_user, stranger="survey"),
         Mixture(name="retrieved text first", jobs=_SIX, write=retrieved_first, stranger="survey"),
@@ -319,8 +328,15 @@ def mixtures() -> list[Mixture]:
         Mixture(name="six users with long profiles", jobs=_SIX, write=user_profile, stranger="survey"),
         Mixture(name="short templates", jobs=_SIX, write=short_templates, stranger="mood"),
         Mixture(name="short templates on one source", jobs=_BANK, write=short_templates, stranger="exam"),
-        Mixture(name="short templates, no punctuation", jobs=("bank", "maths", "booking", "rewrite"), write=bare_templates),
-        Mixture(name="short templates among free chat", jobs=_SIX, write=short_templates_among_chat, chatter=frozenset({"assistant"})),
+        Mixture(
+            name="short templates, no punctuation", jobs=("bank", "maths", "booking", "rewrite"), write=bare_templates
+        ),
+        Mixture(
+            name="short templates among free chat",
+            jobs=_SIX,
+            write=short_templates_among_chat,
+            chatter=frozenset({"assistant"}),
+        ),
         Mixture(name="every dialect for every job", jobs=_SIX, write=dialects, stranger="survey"),
         Mixture(name="Responses and Anthropic bodies", jobs=_SIX, write=responses_and_anthropic, stranger="survey"),
         Mixture(name="random subsets of tools", jobs=_AGENTS, write=tool_subsets, stranger="personal"),
@@ -337,7 +353,6 @@ def mixtures() -> list[Mixture]:
         Mixture(name="forty tasks under one set of rules", jobs=tuple(FORTY), write=forty_tasks, sources=FORTY),
         Mixture(name="ten jobs, eight ways to vary", jobs=tuple(SOURCES), write=everything),
     ]
-    return known
 
 
 def same_prompt() -> Mixture:

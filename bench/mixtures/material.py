@@ -114,8 +114,27 @@ SOURCES: dict[str, Callable[[], list[Pair]]] = {
 }
 
 _FIRST = "Ana Ben Chloé Dmitri Eva Farid Greta Hugo Ines Jonas Kofi Lena Marek Nadia Omar Paula Quentin Rosa Sven Tanja"
-_LAST = "Abel Brandt Castillo Dubois Eriksen Fontana Gruber Hansen Ivanova Jansen Kowalski Lindqvist Moreau Novak Okafor"
-_CITIES = "Lisbon Graz Ghent Turku Porto Lyon Bergen Gdansk Cork Trieste Nantes Basel Malmö Split Leeds Utrecht".split()
+_LAST = (
+    "Abel Brandt Castillo Dubois Eriksen Fontana Gruber Hansen Ivanova Jansen Kowalski Lindqvist Moreau Novak Okafor"
+)
+_CITIES = [
+    "Lisbon",
+    "Graz",
+    "Ghent",
+    "Turku",
+    "Porto",
+    "Lyon",
+    "Bergen",
+    "Gdansk",
+    "Cork",
+    "Trieste",
+    "Nantes",
+    "Basel",
+    "Malmö",
+    "Split",
+    "Leeds",
+    "Utrecht",
+]
 _FACTS = (
     "likes answers in short sentences", "has two cats", "works night shifts", "moved house in spring",
     "asked about a refund last week", "is learning Portuguese", "prefers to be called by the last name",

@@ -1,5 +1,5 @@
-"""More ways in which prompts vary, written after discovery held on the first ones (`build`): other languages, layouts,
-sizes, and logs of a single job, which have to stay one task."""
+"""More ways in which prompts vary, written after discovery held on the first ones (`build`): other languages,
+layouts, sizes, and logs of a single job, which have to stay one task."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def other_languages(ask: Ask) -> Body:
 def shared_input_output(ask: Ask) -> Body:
     """Few-shot blocks in one form for all jobs; only the first line says what is wanted."""
     source, _ = prompts.EXAMPLES[ask.job]
-    shown = "\n\n".join(f"Input: {text}\nOutput: {answer}" for text, answer in ask.rng.sample(SOURCES[source]()[:30], 4))
+    shown = "\n\n".join(
+        f"Input: {text}\nOutput: {answer}" for text, answer in ask.rng.sample(SOURCES[source]()[:30], 4)
+    )
     return chat(None, f"{prompts.INSTRUCTIONS[ask.job]}\n\n{shown}\n\nInput: {ask.text}\nOutput:")
 
 
@@ -69,7 +71,8 @@ def layers(ask: Ask) -> Body:
     """A long system prompt in which one line, somewhere in the middle, differs."""
     facts = "\n".join(f"- {fact}" for fact in ask.slots.memory(5))
     return chat(
-        f"# Assistant\nCurrent time: {ask.slots.date()} {ask.slots.time()}\nUser: {ask.slots.name()}, {ask.slots.city()}\n\n"
+        f"# Assistant\nCurrent time: {ask.slots.date()} {ask.slots.time()}\n"
+        f"User: {ask.slots.name()}, {ask.slots.city()}\n\n"
         f"# Policy\n{prompts.RULES}\n\n# Persona\nYou are {_LAYERS[ask.job]}.\n\n# Memory\n{facts}\n\n"
         f"# Style\nShort sentences. British spelling. No emoji.\n",
         ask.text,
@@ -112,7 +115,10 @@ def chatter(ask: Ask) -> Body:
 
 def json_keys(ask: Ask) -> Body:
     body = {
-        "meta": {"ts": f"{ask.slots.date()}T{ask.slots.time()}Z", "locale": ask.rng.choice(("en_GB", "de_AT", "pt_BR"))},
+        "meta": {
+            "ts": f"{ask.slots.date()}T{ask.slots.time()}Z",
+            "locale": ask.rng.choice(("en_GB", "de_AT", "pt_BR")),
+        },
         "op": {"name": _LINES[ask.job], "v": 2},
         "payload": {"body": ask.text, "from": ask.slots.name()},
     }
@@ -126,7 +132,7 @@ _SHOWN = ("bank", "assistant", "booking", "personal")
 
 
 def more_mixtures() -> list[Mixture]:
-    found = [
+    return [
         Mixture(name="six other languages", jobs=_SIX, write=other_languages),
         Mixture(name="few-shot blocks of one form", jobs=_SHOWN, write=shared_input_output, stranger="mood"),
         Mixture(name="examples without an instruction", jobs=_SHOWN, write=examples_say_it_all),
@@ -142,11 +148,11 @@ def more_mixtures() -> list[Mixture]:
         ),
         Mixture(name="JSON with other keys", jobs=_FIVE, write=json_keys),
         Mixture(
-            name="rules, name, instruction, rare jobs", jobs=_SIX, write=build.rules_name_instruction_time, stranger="survey",
+            name="rules, name, instruction, rare jobs", jobs=_SIX, write=build.rules_name_instruction_time,
+            stranger="survey",
             sizes={"bank": 3, "assistant": 2, "maths": 0.3, "booking": 0.1, "personal": 0.3},
         ),
     ]  # fmt: skip
-    return found
 
 
 def single_jobs() -> list[Mixture]:

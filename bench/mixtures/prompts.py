@@ -68,11 +68,27 @@ EXAMPLES = {
 }
 """Source of the job's examples, and how one is written."""
 TOOLS = {
-    "bank": "get_balance list_transactions block_card order_card open_dispute find_branch exchange_rate".split(),
-    "assistant": "set_alarm play_music add_reminder weather_now call_contact send_text search_web".split(),
-    "booking": "find_table reserve_table cancel_table list_menus ask_kitchen notify_guest search_web".split(),
-    "maths": "calculator plot_function solve_equation convert_units search_web".split(),
-    "personal": "redact_text list_entities restore_text audit_log".split(),
+    "bank": [
+        "get_balance",
+        "list_transactions",
+        "block_card",
+        "order_card",
+        "open_dispute",
+        "find_branch",
+        "exchange_rate",
+    ],
+    "assistant": ["set_alarm", "play_music", "add_reminder", "weather_now", "call_contact", "send_text", "search_web"],
+    "booking": [
+        "find_table",
+        "reserve_table",
+        "cancel_table",
+        "list_menus",
+        "ask_kitchen",
+        "notify_guest",
+        "search_web",
+    ],
+    "maths": ["calculator", "plot_function", "solve_equation", "convert_units", "search_web"],
+    "personal": ["redact_text", "list_entities", "restore_text", "audit_log"],
 }
 ROLES = {
     "bank": "You are an assistant for the customers of a bank.",

@@ -2,8 +2,8 @@
 form.
 
 A topic is not a task: the 77 intents of a bank's messages are one kind of work, and maths problems about ducks and
-about trains too. Clusters are therefore split only across a clear gap between two modes (few texts lie in the middle),
-and what shows no gap stays together. Texts are sorted first, so their order in the log does not matter."""
+about trains too. Clusters are therefore split only across a clear gap between two modes (few texts lie in the
+middle), and what shows no gap stays together. Texts are sorted first, so their order in the log does not matter."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ SEPARATION = 4.8
 """Ashman's D (Ashman, Bird & Zepf 1994) along the line between two centres; 2 is the usual sign of two modes. Halves
 of one kind of work reach 4.4 because the line is chosen to separate them."""
 MIDDLE_SHARE = 0.25
-"""Density between 35 % and 65 % of that line, relative to the smaller side's own; one kind of work gives 0.28 or more,
-two kinds 0.0 to 0.25 (bench/discovery.py prints pairs)."""
+"""Density between 35 % and 65 % of that line, relative to the smaller side's own; one kind of work gives 0.28 or
+more, two kinds 0.0 to 0.25 (bench/discovery.py prints pairs)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +69,8 @@ def answer_shapes(answers: Mapping[str, str | None], *, tool_calls: frozenset[st
 
 
 def cluster(shapes: Mapping[str, str], *, private: frozenset[str] = frozenset()) -> list[Cluster]:
-    """Clusters of the distinct texts, largest first. A shape or a cluster with too few texts is no kind of work of its
-    own: it stays with the largest. Words are taken from texts that are not `private`."""
+    """Clusters of the distinct texts, largest first. A shape or a cluster with too few texts is no kind of work of
+    its own: it stays with the largest. Words are taken from texts that are not `private`."""
     least = max(10, min(20, len(shapes) // 50))
     by_shape: defaultdict[str, list[str]] = defaultdict(list)
     for text, shape in sorted(shapes.items()):
@@ -108,7 +108,8 @@ def _by_form(texts: list[str], least: int) -> list[list[str]]:
 
 
 class _Space:
-    """Words (TF-IDF, reduced to topics) beside form (length, digits, lines, capitals, punctuation), on like scales."""
+    """Words (TF-IDF, reduced to topics) beside form (length, digits, lines, capitals, punctuation), on like
+    scales."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         # Imported here: only discovery needs scikit-learn, and loading it takes a second.

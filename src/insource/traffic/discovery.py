@@ -5,8 +5,8 @@ over whole texts; the shape of the answers; clusters by words and form. Discover
 assigned by the matchers alone, so the gateway recognises what discovery found; only `shape` tasks, which no request
 shows, are assigned by cluster.
 
-Tasks that are there already come first: their matchers stay, whatever the user renamed, merged or split, and only what
-they do not recognise is discovered. A wider template found later widens its task. A `shape` task lives on in the
+Tasks that are there already come first: their matchers stay, whatever the user renamed, merged or split, and only
+what they do not recognise is discovered. A wider template found later widens its task. A `shape` task lives on in the
 cluster that holds most of the exchanges it had."""
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from insource.traffic.grouping import Group
 from insource.traffic.matcher import Matchers, declared_task
 from insource.traffic.naming import clean, name_from_system, name_from_words, unique
 from insource.traffic.output_kind import profile_output
-from insource.traffic.rounds import Request, find_templates
+from insource.traffic.template_search import Request, find_templates
 from insource.traffic.templates import Template, View, view
 from insource.traffic.wording import widens
 from insource.wire.chat import answer_message, answer_text
@@ -154,7 +154,8 @@ def _with_matchers(existing: Sequence[Task], found: Sequence[_Found]) -> list[Ta
 
 
 def _narrower(existing: Sequence[Task], matcher: Matcher) -> Task | None:
-    """The one task that the template widens. Rules that two jobs share cover the templates of both and widen neither."""
+    """The one task that the template widens. Rules that two jobs share cover the templates of both and widen
+    neither."""
     if matcher.kind != "prefix":
         return None
     wide = Template.decode(matcher.value)

@@ -1,8 +1,9 @@
 """Whether the requests of supposed jobs differ in what is not their prompt: the messages that they work on, and the
-answers. An answer that repeats words of its request (a name, one of the options of a question) says nothing of its job.
+answers. An answer that repeats words of its request (a name, one of the options of a question) says nothing of its
+job.
 
-A naive Bayes classifier guesses the job of each text from all others, by words outside recurring text and by the form of
-the answers. It guesses no better than chance where the supposed jobs are one job with a slot (names, days,
+A naive Bayes classifier guesses the job of each text from all others, by words outside recurring text and by the form
+of the answers. It guesses no better than chance where the supposed jobs are one job with a slot (names, days,
 examples), because a slot's values say nothing about the message after them."""
 
 from __future__ import annotations

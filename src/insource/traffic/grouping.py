@@ -11,14 +11,25 @@ from functools import cached_property
 
 import numpy as np
 
-from insource.traffic.blocks import Recurring
-from insource.traffic.corpus import DELIMITERS, TOKEN, Bools, Corpus, Ints, clip, is_word
+from insource.traffic.corpus import DELIMITERS, TOKEN, Bools, Corpus, Ints, Recurring, clip, is_word
 from insource.traffic.evidence import Evidence, Outcome
-from insource.traffic.families import Family, constant, families
-from insource.traffic.judge import COVER, FEW_EDGES, INSIDE, LONG_WORDS, SURE, Alternative, Case, strength
-from insource.traffic.parts import constant_parts
+from insource.traffic.families import (
+    COVER,
+    FEW_EDGES,
+    INSIDE,
+    LONG_WORDS,
+    SURE,
+    Alternative,
+    Case,
+    Family,
+    constant,
+    families,
+    set_of,
+    strength,
+    tool_sets,
+)
+from insource.traffic.template_parts import constant_parts
 from insource.traffic.templates import END, MARKS, USER, Template
-from insource.traffic.tool_sets import set_of, tool_sets
 
 MOST_SPLITS = 400
 """Groups that are looked at; deeper ones come from hostile input."""
@@ -30,8 +41,11 @@ LEAST_WORDS = 3
 ALIKE_TEXTS, ALIKE_CHARACTERS = 20, 5
 """Texts that begin with one word, and how long it has to be (with its mark and the space after it)."""
 PROMPT_PHRASES = 5
-"""Of recurring text, from which its words are of a prompt and no evidence; people use shorter phrases again and again."""
+"""Of recurring text, from which its words are of a prompt and no evidence; people use shorter phrases again and
+again."""
 SHORT_TOKENS = 12
+REPEATED = 20
+"""Texts in which a message is looked for that many may have said."""
 _SPACE = re.compile(r"\s+")
 _MARK = re.compile(f"[{MARKS}]")
 BEFORE_CHARACTERS = 100
@@ -39,8 +53,8 @@ BEFORE_CHARACTERS = 100
 
 
 def least_texts(texts: int) -> int:
-    """How many distinct texts make a task by words of the user alone, of so many in all: 2 %, but no fewer than 10 and no
-    more than 20. Fewer will do for what has a system prompt or a template in common."""
+    """How many distinct texts make a task by words of the user alone, of so many in all: 2 %, but no fewer than 10
+    and no more than 20. Fewer will do for what has a system prompt or a template in common."""
     return max(10, min(20, texts // 50))
 
 
@@ -57,8 +71,6 @@ class Unit:
 class Group:
     template: Template
     texts: tuple[str, ...]
-    told_by: str
-    """The text that sets the group apart from those it was split from; "" where it was not."""
 
 
 def find_groups(units: Sequence[Unit], least: int) -> list[Group]:
@@ -74,7 +86,8 @@ class _Part:
     """A group that is still to be looked at."""
 
     texts: Ints
-    told_by: str = ""
+    told: bool = False
+    """Something of its own sets it apart from the groups that it was split from."""
     tools: tuple[str, ...] | None = None
 
 
@@ -105,17 +118,17 @@ class _Search:
                 yield group
 
     def _leaf(self, part: _Part, look: _Look) -> Group | None:
-        if len(part.texts) < (FEWEST if part.told_by or look.instructs else self._least):
+        if len(part.texts) < (FEWEST if part.told or look.instructs else self._least):
             return None
         parts = constant_parts(self._corpus, part.texts, look.phrases(look.core))
         tools = part.tools
-        if not (part.told_by and parts) and not _tells(parts) and not self._begins_alike(look, parts):
+        if not (part.told and parts) and not _tells(parts) and not self._begins_alike(look, parts):
             sets = self._tool_sets(part.texts)
             tools = tuple(sorted(sets[0])) if tools is None and len(sets) == 1 else tools
             if not tools:
                 return None
         texts = tuple(self._units[text].text for text in part.texts)
-        return Group(template=Template(parts=parts, tools=tools), texts=texts, told_by=part.told_by)
+        return Group(template=Template(parts=parts, tools=tools), texts=texts)
 
     def _begins_alike(self, look: _Look, parts: Sequence[str]) -> bool:
         """All messages begin or end with a word that is inside none: `classify …`."""
@@ -128,25 +141,24 @@ class _Search:
 
     def _by_text(self, look: _Look) -> tuple[int, list[_Part]]:
         """(how surely they are jobs, the group's parts by the best family of blocks); (0, []) for one job."""
-        best: tuple[tuple[int, int], Family, Case] | None = None
+        best: tuple[tuple[int, int], Family] | None = None
         for family in families(look.blocks, len(look.texts), least=FEWEST, first=look.beside):
             case = self._case(look, family)
             found = strength(case) if case is not None else 0
             if case is not None and found and (best is None or (found, -family.size) > best[0]):
-                best = ((found, -family.size), family, case)
+                best = ((found, -family.size), family)
         if best is None and look.alone:
             best = self._among_others(look)
         if best is None:
             return 0, []
-        (sure, _), family, case = best
-        told = [one.text for one in case.alternatives]
-        parts = [_Part(texts=look.texts[family.choice == k], told_by=told[k]) for k in range(family.size)]
+        (sure, _), family = best
+        parts = [_Part(texts=look.texts[family.choice == k], told=True) for k in range(family.size)]
         rest = look.texts[family.choice < 0]
         return sure, [*parts, _Part(texts=rest)] if len(rest) else parts
 
-    def _among_others(self, look: _Look) -> tuple[tuple[int, int], Family, Case] | None:
+    def _among_others(self, look: _Look) -> tuple[tuple[int, int], Family] | None:
         """Templates among texts that have nothing in common with them."""
-        best: tuple[float, Family, Case] | None = None
+        best: tuple[float, Family] | None = None
         eligible = look.telling & ((look.blocks.texts >= self._least) | (look.blocks.feature("instructs") > 0))
         for family in families(look.blocks, len(look.texts), least=FEWEST, first=look.beside, eligible=eligible):
             case = self._case(look, family, always=True)
@@ -154,8 +166,8 @@ class _Search:
                 continue
             score = case.cover * (1 + max(case.agreement, 0)) - family.size / 1000
             if best is None or score > best[0]:
-                best = (score, family, case)
-        return None if best is None else ((1, -best[1].size), best[1], best[2])
+                best = (score, family)
+        return None if best is None else ((1, -best[1].size), best[1])
 
     def _case(self, look: _Look, family: Family, *, always: bool = False) -> Case | None:
         """None where no text has to be read to see that the family tells nothing."""
@@ -185,7 +197,12 @@ class _Search:
         text = clip(self._units[example].text)
         tokens = list(TOKEN.finditer(text))
         at = [token for token, holds in zip(tokens, mine, strict=True) if holds]
-        messages = _messages(tokens)
+        others = [self._units[other].text for other in look.texts[family.choice == number][1:REPEATED]]
+        said_whole = covered | common
+        whole = [
+            bool(said_whole[message].all() and mine[message].any()) and _repeated(text, tokens[message], others)
+            for message in _messages(tokens)
+        ]
         short = bool(look.blocks.at_edge[block]) and 0 < len(at) <= SHORT_TOKENS and family.size <= FEW_EDGES
         having = int((family.choice == number).sum())
         said = " ".join(token.group() for token in at)
@@ -199,13 +216,13 @@ class _Search:
             at_edge=bool(look.blocks.at_edge[block]),
             framed=bool(look.blocks.framed[block]),
             inside=self._inside(look, text[at[0].start() : at[-1].end()], having) if short else 1.0,
-            whole=any((covered | common)[message].all() and mine[message].any() for message in messages),
-            last=bool(messages) and bool((covered | common)[messages[-1]].all() and mine[messages[-1]].any()),
+            whole=any(whole),
+            last=whole[-1:] == [True],
         )
 
     def _inside(self, look: _Look, said: str, having: int) -> float:
-        """How often the words of a block at the edge of messages are elsewhere in the group's texts, for each text that
-        has the block."""
+        """How often the words of a block at the edge of messages are elsewhere in the group's texts, for each text
+        that has the block."""
         words = _SPACE.sub(" ", _MARK.sub("", said)).strip().casefold()
         texts = (_SPACE.sub(" ", self._units[text].text).casefold() for text in look.texts)
         return max(0, sum(text.count(words) for text in texts) - having) / having
@@ -228,11 +245,11 @@ class _Search:
         chosen = np.array([set_of(self._units[text].tools, sets) for text in part.texts])
         bare = np.array([not self._units[text].tools for text in part.texts])
         parts = [
-            _Part(texts=part.texts[chosen == number], told_by=", ".join(sorted(names)), tools=tuple(sorted(names)))
+            _Part(texts=part.texts[chosen == number], told=True, tools=tuple(sorted(names)))
             for number, names in enumerate(sets)
         ]
         if bare.sum() >= FEWEST:
-            parts.append(_Part(texts=part.texts[bare], told_by=part.told_by, tools=()))
+            parts.append(_Part(texts=part.texts[bare], told=part.told, tools=()))
         return parts if len(parts) > 1 else []
 
 
@@ -290,6 +307,12 @@ def _messages(tokens: Sequence[re.Match[str]]) -> list[slice]:
     begins = [n + 1 for n, token in enumerate(tokens) if token.group() == USER]
     ends = [next((n for n in range(at, len(tokens)) if tokens[n].group() == END), len(tokens)) for at in begins]
     return [slice(begin, end) for begin, end in zip(begins, ends, strict=True) if end > begin]
+
+
+def _repeated(text: str, message: Sequence[re.Match[str]], others: Sequence[str]) -> bool:
+    """The message is said by others letter by letter; `Is 7 prime?` and `Is 9 prime?` are filled from a template."""
+    said = text[message[0].start() : message[-1].end()]
+    return any(said in other for other in others)
 
 
 def _tells(parts: Sequence[str]) -> bool:

@@ -16,8 +16,8 @@ from insource.core.values import JsonObject
 from insource.wire.prompts import prompt_of
 
 SYSTEM, USER, FORMAT, END = "\x02", "\x03", "\x04", "\x05"
-"""Marks in a view's text: where the instructions, a user's message or the name of the answer's format begin, and where
-each of them ends. A template's part may hold one, and so can say that a message begins or ends with it."""
+"""Marks in a view's text: where the instructions, a user's message or the name of the answer's format begin, and
+where each of them ends. A template's part may hold one, and so can say that a message begins or ends with it."""
 MARKS = SYSTEM + USER + FORMAT + END
 
 LEAST_CHARACTERS = 24
@@ -89,7 +89,8 @@ class Template:
 
     @property
     def specificity(self) -> int:
-        """Characters of constant text, and the same again for tools: of templates that match, the longest is meant."""
+        """Characters of constant text, and the same again for tools: of templates that match, the longest is
+        meant."""
         return sum(map(len, self.parts)) + (LEAST_CHARACTERS if self.tools is not None else 0)
 
     def covers(self, other: Template) -> bool:
@@ -106,8 +107,8 @@ class Template:
         return [text for text in left if text.strip(MARKS).strip()]
 
     def without_private(self, mask: Callable[[str], str]) -> Template | None:
-        """This template with the pieces of its parts that `mask` leaves as they are; None: too little of it is left to
-        tell anything. A constant text may hold somebody's address as well as a variable one."""
+        """This template with the pieces of its parts that `mask` leaves as they are; None: too little of it is left
+        to tell anything. A constant text may hold somebody's address as well as a variable one."""
         parts = tuple(piece for part in self.parts for piece in _public_pieces(part, mask))
         if parts == self.parts:
             return self
@@ -133,7 +134,9 @@ class Template:
         start = SYSTEM if fields["scope"] == "system" else USER
         ends = {"prefix": (start, ""), "middle": ("", ""), "suffix": ("", END)}
         found = ((before, fields.get(name), after) for name, (before, after) in ends.items())
-        return cls(parts=tuple(before + text + after for before, text, after in found if isinstance(text, str) and text))
+        return cls(
+            parts=tuple(before + text + after for before, text, after in found if isinstance(text, str) and text)
+        )
 
 
 def _texts(values: Iterable[Any]) -> tuple[str, ...]:
@@ -152,8 +155,8 @@ def _public_pieces(part: str, mask: Callable[[str], str]) -> list[str]:
 class Contained:
     """A `contains` matcher: requests with this text, among those that would otherwise be of task `of`.
 
-    `of` None: among all requests; "": among those that nothing else recognises (a split of a task known by its shape).
-    """
+    `of` None: among all requests; "": among those that nothing else recognises (a split of a task known by its
+    shape)."""
 
     text: str
     of: str | None = None

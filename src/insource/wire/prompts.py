@@ -1,9 +1,10 @@
-"""What a request says, in whatever dialect: its instructions, the user's texts, the tools it offers, the format it wants.
+"""What a request says, in whatever dialect: its instructions, the user's texts, the tools it offers, the format it
+wants.
 
 OpenAI chat and Responses, completions, Anthropic Messages, Gemini, Bedrock Converse and Ollama put the same things in
 different places; here a place is known by its name, so a body that mixes dialects is read as well. Tool results,
-reasoning and the assistant's own turns say nothing of what is asked and are left out. Never raises, whatever the body.
-"""
+reasoning and the assistant's own turns say nothing of what is asked and are left out. Never raises, whatever the
+body. """
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Templates in a log of any size: found in a sample, recognised in all requests, and sought again in what is left, until
-nothing new is found. Large tasks are found first, and rare ones among what these leave. The same for any order."""
+"""Templates in a log of any size: found in a sample, recognised in all requests, and sought again in what is left,
+until nothing new is found. Large tasks are found first, and rare ones among what these leave. The same for any
+order."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ from insource.traffic.wording import widens
 SAMPLE_TEXTS = 1_500
 SAMPLE_CHARACTERS = 3_000_000
 FEW_TEXTS, MORE_TEXTS = 100, 200
-"""A template of few texts of a sample is sought again in more that look like it: what seven texts have in common may be
-chance."""
+"""A template of few texts of a sample is sought again in more that look like it: what seven texts have in common may
+be chance."""
 ROUNDS = 10
 CATCH_ALL = 0.2
 """A template that several others extend is what their jobs have in common, and no job, when it holds fewer texts than
@@ -76,7 +77,7 @@ def _sought_again(group: Group, groups: Sequence[Group], requests: Sequence[Requ
     units, _, _ = _sample(alike, MORE_TEXTS)
     if len(units) <= len(group.texts):
         return [group]
-    return [replace(again, told_by=again.told_by or group.told_by) for again in find_groups(units, FEWEST)] or [group]
+    return find_groups(units, FEWEST) or [group]
 
 
 def _jobs(groups: Sequence[Group]) -> list[Group]:
@@ -93,8 +94,8 @@ def _jobs(groups: Sequence[Group]) -> list[Group]:
 
 
 def _sample(requests: Sequence[Request], most: int) -> tuple[list[Unit], int, bool]:
-    """Distinct requests, in an order of their own; how many of them make a task where nothing but users' words is alike;
-    whether it is all of them."""
+    """Distinct requests, in an order of their own; how many of them make a task where nothing but users' words is
+    alike; whether it is all of them."""
     by_text: defaultdict[str, list[Request]] = defaultdict(list)
     for request in requests:
         by_text[request.view.text].append(request)

@@ -1,4 +1,5 @@
-"""A template from the texts of a group: the pieces of constant text that nearly all of them hold, letter by letter."""
+"""A template from the texts of a group: the pieces of constant text that nearly all of them hold, letter by
+letter."""
 
 from __future__ import annotations
 
@@ -7,8 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from insource.traffic.blocks import CONSTANT
-from insource.traffic.corpus import TOKEN, VARIABLE, Bools, Corpus, Ints, clip, is_word, normal_token
+from insource.traffic.corpus import CONSTANT, TOKEN, VARIABLE, Bools, Corpus, Ints, clip, is_word, normal_token
 from insource.traffic.templates import END, LEAST_PART, MARKS
 from insource.traffic.wording import asks
 
@@ -22,11 +22,12 @@ _MARK = re.compile(f"[{MARKS}]")
 
 
 def constant_parts(corpus: Corpus, group: Ints, constant: Bools) -> tuple[str, ...]:
-    """`constant` says it of each phrase of the corpus. Longest first; () where nothing that is constant says a thing."""
+    """`constant` says it of each phrase of the corpus. Longest first; () where nothing that is constant says a
+    thing."""
     lengths = corpus.ends - np.append(0, corpus.ends[:-1])
     shortest = int(group[np.argmin(lengths[group])])
     step = max(1, len(group) // CHECKED)
-    texts = [corpus.texts[number] for number in group[::step]]
+    texts = [corpus.texts[int(number)] for number in group[::step]]
     covered = corpus.covered(constant, corpus.span(shortest))
     found = {
         part
@@ -84,7 +85,8 @@ def _says(part: str) -> bool:
 
 
 def _together(parts: Sequence[str], texts: Sequence[str]) -> tuple[str, ...]:
-    """The parts that no text is without, or else the longest one; and those that ask for something and hardly any is."""
+    """The parts that no text is without, or else the longest one; and those that ask for something and hardly any
+    is."""
     constant = [part for part in parts if all(part in text for text in texts)] or list(parts[:1])
     left = [text for text in texts if all(part in text for part in constant)]
     for part in parts:
