@@ -19,9 +19,8 @@ from insource.core.hashing import canonical_json, sha256_hex
 from insource.core.values import Exchange, JsonObject, Matcher, OutputKind, OutputProfile, Task
 from insource.traffic.clusters import answer_shapes, cluster
 from insource.traffic.evidence import Outcome
-from insource.traffic.grouping import Group
 from insource.traffic.matcher import Matchers, declared_task
-from insource.traffic.naming import clean, name_from_system, name_from_words, unique
+from insource.traffic.naming import clean, name_from_words, names_of_templates, outline, unique
 from insource.traffic.output_kind import profile_output
 from insource.traffic.template_search import Request, find_templates
 from insource.traffic.templates import Template, View, view
@@ -182,17 +181,13 @@ def _new_matchers(items: Sequence[DiscoveryInput], views: Mapping[str, View], ma
         )
         for item in left
     ]
-    for group in find_templates(requests):
-        public = group.template.without_private(mask)
-        if public is not None:
-            name = _template_name(public, group, mask)
-            found.append(_Found(matcher=Matcher(kind="prefix", value=public.encode()), name=name))
+    groups = [(group, group.template.without_private(mask)) for group in find_templates(requests)]
+    public = [(template, mask(outline(template.parts, group.texts[0]))) for group, template in groups if template]
+    names = names_of_templates([text for _, text in public])
+    for (template, _), name in zip(public, names, strict=True):
+        name = name or name_from_words("tool_call", (template.tools or ())[:3])
+        found.append(_Found(matcher=Matcher(kind="prefix", value=template.encode()), name=name))
     return found
-
-
-def _template_name(template: Template, group: Group, mask: Mask) -> str:
-    text = mask(group.told_by) or "\n".join(template.parts)
-    return name_from_system(text) or name_from_words("tool_call", (template.tools or ())[:3])
 
 
 # -------------------------------------------------------------------------------------------- what only answers show
