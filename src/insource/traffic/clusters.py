@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insource.core.answers import normalise
+from insource.traffic.evidence import is_json
 from insource.traffic.naming import frequent_words
 
 Floats = NDArray[np.float64]
@@ -59,7 +60,7 @@ def answer_shapes(answers: Mapping[str, str | None], *, tool_calls: frozenset[st
     for text, answer in answers.items():
         if text in tool_calls:
             shapes[text] = "tool_call"
-        elif answer and answer.lstrip()[:1] in ("{", "[") and answer.rstrip()[-1:] in ("}", "]") and len(answer) > 5:
+        elif answer and is_json(answer):
             shapes[text] = "json"
         elif closed and text in forms:
             shapes[text] = "label"

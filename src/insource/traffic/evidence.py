@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from insource.core.answers import find_number, normalise
+from insource.core.answers import find_json, find_number, normalise
 from insource.traffic.corpus import Bools, Corpus, Ints
 
 WIDTH = 4096
@@ -28,6 +28,11 @@ ANSWER_CHARACTERS = 300
 SHORT_WORDS = 8
 WEIGHT = 3.0
 """Of the form of an answer beside one word."""
+SURE = 0.75
+"""Agreement (kappa) from which messages and answers alone show that supposed jobs are different ones."""
+KINDS = ("json", "few words", "prose")
+FEWEST_OF_KIND, KIND_SHARE = 20, 0.1
+"""Answers of a kind, and their share of all, that show that it is no exception."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,7 @@ class Evidence:
         """`prompts` are the phrases of the corpus that are parts of longer recurring texts."""
         from scipy.sparse import csr_matrix
 
+        self._kinds = np.array([_kind(one) for one in outcomes], dtype=np.int64)
         self.answered = np.array([one.tool_call or bool(one.answer) for one in outcomes], dtype=bool)
         rare = ~corpus.covered(prompts) & corpus.kinds["word"][corpus.tokens]
         said, sayers = _new_words(corpus, outcomes)
@@ -53,9 +59,21 @@ class Evidence:
         self._found.data[:] = 1
         self._weights = np.where(np.arange(2 * WIDTH + width) < 2 * WIDTH, 1.0, WEIGHT)
 
-    def agreement(self, texts: Ints, jobs: Ints) -> float:
-        """Cohen's kappa between the jobs of some texts and what is guessed from everything else: 0 chance, 1 always
-        right."""
+    def of_two_kinds(self, texts: Ints) -> bool:
+        """Whether the answers to one prompt are of several kinds (JSON, a few words, prose), and the messages show
+        which: then the prompt is shared by several jobs. Who answers some messages briefly does one job."""
+        kinds = self._kinds[texts]
+        sizes = np.bincount(kinds[kinds >= 0], minlength=len(KINDS))
+        frequent = np.flatnonzero(sizes >= max(FEWEST_OF_KIND, KIND_SHARE * sizes.sum()))
+        if len(frequent) < 2:
+            return False
+        chosen = np.isin(kinds, frequent)
+        jobs = np.searchsorted(frequent, kinds[chosen])
+        return self.agreement(texts[chosen], jobs, answers=False) >= SURE
+
+    def agreement(self, texts: Ints, jobs: Ints, *, answers: bool = True) -> float:
+        """Cohen's kappa between the jobs of some texts and what is guessed from everything else, or from the messages
+        alone: 0 chance, 1 always right."""
         from scipy.sparse import csr_matrix
 
         found = self._found[texts]
@@ -65,6 +83,8 @@ class Evidence:
         sizes = np.bincount(jobs, minlength=count)
         keep = np.ones(counts.shape[1])
         keep[:WIDTH][(counts[:, :WIDTH] > OWN * sizes[:, None]).any(axis=0)] = 0
+        if not answers:
+            keep[WIDTH:] = 0
         weights, counts = self._weights * keep, counts * keep
         found.data *= keep[found.indices]
         said, length = counts.sum(axis=1), np.asarray(found.sum(axis=1)).ravel()
@@ -84,6 +104,19 @@ class Evidence:
         return (right - chance) / (1 - chance) if chance < 1 else 0.0
 
 
+def is_json(answer: str) -> bool:
+    """`{}` is, `[Yes]` is not."""
+    return answer.lstrip()[:1] in ("{", "[") and isinstance(find_json(answer), dict | list)
+
+
+def _kind(one: Outcome) -> int:
+    """Number of the answer's kind; -1 for a tool call and where none is known: an agent calls tools or answers."""
+    text = (one.answer or "").strip()
+    if one.tool_call or not text:
+        return -1
+    return KINDS.index("json" if is_json(text) else "few words" if _is_short(text) else "prose")
+
+
 def _is_short(answer: str) -> bool:
     return len(answer) <= 100 and len(answer.split()) <= SHORT_WORDS
 
@@ -96,7 +129,7 @@ def _forms(one: Outcome, request: str, recurring: Counter[str]) -> list[str]:
         return []
     text = one.answer.strip()
     found = [f"length {len(text.split()).bit_length()}", f"begins {_sort(text[0])}"]
-    if text[0] in "{[" and text[-1] in "}]":
+    if is_json(text):
         return [*found, "json"]
     if _is_short(text):
         form = normalise(text)

@@ -14,6 +14,7 @@ from itertools import combinations
 import numpy as np
 
 from insource.traffic.corpus import CONSTANT, Blocks, Bools, Floats, Ints
+from insource.traffic.evidence import SURE
 from insource.traffic.wording import asks, labelled, labelled_as_job
 
 MOST_BLOCKS = 250
@@ -28,8 +29,6 @@ LEAST_SAID = 60
 """Phrases times texts: five texts have to share a long instruction, twenty a short one."""
 EDGE_SHARE = 0.08
 """Of a group's texts: a single word that begins or ends so many messages may be all that a template says."""
-SURE = 0.75
-"""Agreement (kappa) from which messages and answers alone show that the alternatives are different jobs."""
 CHANCE = 0.25
 """Below it they show one job, if answers are known: then only a text that asks for something makes another job."""
 LIKELY = 0.45

@@ -12,13 +12,12 @@ from functools import cached_property
 import numpy as np
 
 from insource.traffic.corpus import DELIMITERS, TOKEN, Bools, Corpus, Ints, Recurring, clip, is_word
-from insource.traffic.evidence import Evidence, Outcome
+from insource.traffic.evidence import SURE, Evidence, Outcome
 from insource.traffic.families import (
     COVER,
     FEW_EDGES,
     INSIDE,
     LONG_WORDS,
-    SURE,
     Alternative,
     Case,
     Family,
@@ -119,6 +118,8 @@ class _Search:
 
     def _leaf(self, part: _Part, look: _Look) -> Group | None:
         if len(part.texts) < (FEWEST if part.told or look.instructs else self._least):
+            return None
+        if self._evidence.of_two_kinds(part.texts):  # no request shows which of the jobs it is
             return None
         parts = constant_parts(self._corpus, part.texts, look.phrases(look.core))
         tools = part.tools

@@ -4,7 +4,7 @@ wants.
 OpenAI chat and Responses, completions, Anthropic Messages, Gemini, Bedrock Converse and Ollama put the same things in
 different places; here a place is known by its name, so a body that mixes dialects is read as well. Tool results,
 reasoning and the assistant's own turns say nothing of what is asked and are left out. Never raises, whatever the
-body. """
+body."""
 
 from __future__ import annotations
 
@@ -36,14 +36,6 @@ class Prompt:
     format: str
     """The structure that the answer must have: a schema's name (without one, its fields), "json" for any, "" for
     text."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    text: str | None
-    """None: the answer holds no text."""
-    calls: tuple[str, ...]
-    """Names of the tools that the answer calls."""
 
 
 def prompt_of(request: JsonObject) -> Prompt:
@@ -147,50 +139,3 @@ def _format_name(asked: Any) -> str:
     if isinstance(fields, dict):
         return "fields " + sha256_hex(" ".join(sorted(map(str, cast("JsonObject", fields)))).encode())[:12]
     return "json" if str(one.get("type", "")).startswith("json") else ""
-
-
-# ----------------------------------------------------------------------------------------------------- answers
-
-
-def said_in(response: JsonObject | None) -> Said:
-    """The text and the tool calls of an answer, in whatever dialect; of several choices the first."""
-    texts: list[str] = []
-    calls: list[str] = []
-    for part in _answer_parts(response or {}):
-        call = part.get("function") or part.get("functionCall") or part.get("toolUse") or part
-        if part.get("type") in ("tool_use", "function_call", "function") or call is not part:
-            name = cast("JsonObject", call).get("name") if isinstance(call, dict) else None
-            calls.append(str(name or ""))
-        elif isinstance(part.get("text"), str) and part.get("type") not in _NOT_SAID and not part.get("thought"):
-            texts.append(part["text"])
-    return Said(text="".join(texts) if texts else None, calls=tuple(calls))
-
-
-def _answer_parts(response: JsonObject) -> Iterator[JsonObject]:
-    """Content parts and tool calls of the messages of an answer."""
-    first = [value[0] for name in ("choices", "candidates") if isinstance(value := response.get(name), list) and value]
-    output = response.get("output")
-    items: list[Any] = [response, *first, *(output if isinstance(output, list) else [output])]
-    for item in items:
-        if not isinstance(item, dict):
-            continue
-        one = cast("JsonObject", item)
-        if one.get("type") == "function_call" or isinstance(one.get("text"), str):
-            yield one
-        if isinstance(one.get("response"), str):
-            yield {"text": one["response"]}
-        message = one.get("message")
-        yield from _message_parts(cast("JsonObject", message) if isinstance(message, dict) else one)
-
-
-def _message_parts(message: JsonObject) -> Iterator[JsonObject]:
-    content = message.get("content")
-    if isinstance(content, dict):  # Gemini wraps its parts
-        content = cast("JsonObject", content).get("parts")
-    if isinstance(content, str):
-        yield {"text": content}
-    legacy = message.get("function_call")
-    calls = [{"type": "function", "function": legacy}] if isinstance(legacy, dict) else message.get("tool_calls")
-    for parts in (content, calls):
-        if isinstance(parts, list):
-            yield from (cast("JsonObject", part) for part in cast("list[Any]", parts) if isinstance(part, dict))
