@@ -30,6 +30,11 @@ _FILLER = (
 )
 _GENERIC = re.compile(rf"\s*(?:you are|you're|act as)(?:[\s,]+(?:{_FILLER})\b)+[.!]?\s*", re.I)
 """A system prompt that says who answers but not what is asked (`You are a helpful assistant.`) is no evidence."""
+_ONCE_GENERIC = re.compile(
+    r"\s*you are (?:a|an|the) [\w ,'-]{0,60}(?:assistant|chatbot|ai|model)(?: [\w ,'-]{0,40})?[.!]?\s*", re.I
+)
+"""What earlier versions left out of `system_key`."""
+GENERIC_CHARACTERS = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +42,14 @@ class View:
     """The parts of a request that tell its task."""
 
     system: str
-    """The instructions; "" also where they only say `You are a helpful assistant.`"""
+    """The instructions, letter by letter."""
     turns: tuple[str, ...]
     """The user's messages. A follow-up question in a conversation adds one and changes none."""
     tools: tuple[str, ...]
     """Names of the offered tools, sorted. Their descriptions may hold variable parts and are left out."""
     text: str
-    """All of it between marks: what a template's parts are looked for in."""
+    """All of it between marks, without instructions that only say `You are a helpful assistant.`: what a template's
+    parts are looked for in."""
 
     @property
     def user(self) -> str:
@@ -53,21 +59,23 @@ class View:
 def view(request: JsonObject) -> View:
     asked = prompt_of(request)
     system = asked.instructions.strip()
-    if system and len(system) <= 120 and _GENERIC.fullmatch(system):
+    if len(system) <= GENERIC_CHARACTERS and _GENERIC.fullmatch(system):
         system = ""
     text = f"{SYSTEM}{system}{END}" if system else ""
     for turn in asked.turns:
         text += f"{USER}{turn.strip()}{END}"
     if asked.format:
         text += f"{FORMAT}{asked.format}{END}"
-    return View(system=system, turns=asked.turns, tools=asked.tools, text=text)
+    return View(system=asked.instructions, turns=asked.turns, tools=asked.tools, text=text)
 
 
 def system_key(seen: View) -> str | None:
     """Hash of system prompt and tool set, by which earlier versions knew a task; None when there is neither."""
-    if not seen.system and not seen.tools:
+    generic = len(seen.system) <= GENERIC_CHARACTERS and _ONCE_GENERIC.fullmatch(seen.system)
+    system = "" if generic else seen.system
+    if not system and not seen.tools:
         return None
-    return "sha256:" + sha256_hex(canonical_json([_DIGITS.sub("0", seen.system), list(seen.tools)]))
+    return "sha256:" + sha256_hex(canonical_json([_DIGITS.sub("0", system), list(seen.tools)]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,13 +138,21 @@ class Template:
             tools = fields.get("tools")
             return cls(parts=_texts(fields["parts"]), tools=_texts(tools) if isinstance(tools, list) else None)
         if "scope" not in fields:
-            return cls(parts=(USER + value,))
+            return cls(parts=_lines(USER, value, ""))
         start = SYSTEM if fields["scope"] == "system" else USER
         ends = {"prefix": (start, ""), "middle": ("", ""), "suffix": ("", END)}
         found = ((before, fields.get(name), after) for name, (before, after) in ends.items())
-        return cls(
-            parts=tuple(before + text + after for before, text, after in found if isinstance(text, str) and text)
-        )
+        return cls(parts=tuple(part for before, text, after in found for part in _lines(before, text, after)))
+
+
+def _lines(before: str, text: Any, after: str) -> tuple[str, ...]:
+    """The lines of a text between marks. Earlier versions read all messages of a user as one text, so a line break may
+    be the end of a message."""
+    if not isinstance(text, str):
+        return ()
+    text = text.lstrip() if before else text
+    text = text.rstrip() if after else text
+    return tuple(line for line in f"{before}{text}{after}".split("\n") if line) if text else ()
 
 
 def _texts(values: Iterable[Any]) -> tuple[str, ...]:
