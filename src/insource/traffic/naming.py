@@ -18,8 +18,8 @@ OUTLINE_CHARACTERS = 20_000
 _MARKUP = re.compile(r"<[^<>]{0,200}>|[<>`*#|\[\]{}\\]+")
 _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_ROLE = re.compile(r"^(?:you are|you're|act as|your (?:task|job) is to)\s+", re.IGNORECASE)
-_YOU = re.compile(r"^you (?:will |must |should |can )?(?=[a-z]{3})", re.IGNORECASE)
+_ROLE = re.compile(r"^(?:you are|you're|act as)\s+", re.IGNORECASE)
+_YOU = re.compile(r"^(?:your (?:task|job) is to |you (?:will |must |should |can )?)(?=[a-z]{3})", re.IGNORECASE)
 _SENTENCE = re.compile(rf"(?<=[.!?:])\s+|(?<=[。！？])|\"\s*[,:}}\]]|[\n{MARKS}]+")
 _MARK = frozenset(MARKS)
 _COMMON = frozenset(
@@ -84,9 +84,8 @@ def names_of_templates(outlines: Sequence[str]) -> list[str]:
     templates = Counter(sentence for own in sentences for sentence in set(own))
 
     def rank(sentence: str) -> tuple[int, int]:
-        return templates[sentence], 2 if _ROLE.match(sentence) or not asks(sentence) else int(
-            bool(_YOU.match(sentence))
-        )
+        told = not _ROLE.match(sentence) and asks(sentence)
+        return templates[sentence], 0 if told and asks(_YOU.sub("", sentence)) else 1 if told else 2
 
     return [_said(min(own, key=rank) if own else clean(text)) for own, text in zip(sentences, outlines, strict=True)]
 

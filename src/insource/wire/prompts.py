@@ -22,6 +22,8 @@ _ASKING = frozenset({"user", "human"})
 _SETTINGS = ("generationConfig", "generation_config", "config", "output_config")
 _OFFERS = ("tools", "functions", "toolConfig")
 _FORMATS = ("response_format", "text", "format", "output_format")
+DEPTH = 8
+"""Of lists and objects in a message's content; no dialect needs more than four."""
 _NOT_SAID = frozenset({"tool_result", "thinking", "reasoning", "function_call_output"})
 
 
@@ -65,25 +67,28 @@ def _messages(value: Any) -> Iterator[tuple[str, str]]:
         elif isinstance(item, dict):
             message = cast("JsonObject", item)
             role = message.get("role") or ("user" if "parts" in message else None)
-            if role in _INSTRUCTING or role in _ASKING:
-                yield cast("str", role), _text(message.get("content", message.get("parts")))
-            elif role is None and isinstance(message.get("id"), str) and "variables" in message:
+            filled: Any = message.get("variables")
+            if isinstance(role, str) and (role in _INSTRUCTING or role in _ASKING):
+                yield role, _text(message.get("content", message.get("parts")))
+            elif role is None and isinstance(message.get("id"), str) and isinstance(filled, dict):
                 yield "system", str(message["id"])  # a prompt stored at the provider, called by its id
-                yield "user", _text(list((cast("JsonObject", message["variables"]) or {}).values()))
+                yield "user", _text(list(cast("JsonObject", filled).values()))
 
 
-def _text(content: Any) -> str:
+def _text(content: Any, *, depth: int = DEPTH) -> str:
     """Of a text, a content part, or a list of them; images, files and tool results give nothing."""
     if isinstance(content, str):
         return content
+    if not depth:
+        return ""
     if isinstance(content, list):
         parts = cast("list[Any]", content)
-        return "\n".join(text for part in parts if (text := _text(part)))
+        return "\n".join(text for part in parts if (text := _text(part, depth=depth - 1)))
     if isinstance(content, dict):
         part = cast("JsonObject", content)
-        if part.get("type") in _NOT_SAID:
+        if str(part.get("type")) in _NOT_SAID:
             return ""
-        return _text(part.get("text", part.get("parts")))
+        return _text(part.get("text", part.get("parts")), depth=depth - 1)
     return ""
 
 
@@ -98,19 +103,18 @@ def _tools(request: JsonObject, settings: list[JsonObject]) -> tuple[str, ...]:
 
 
 def _tool_names(tools: list[Any]) -> Iterator[str]:
-    for tool in tools:
-        if not isinstance(tool, dict):
-            continue
-        one = cast("JsonObject", tool)
-        declared = one.get("functionDeclarations") or one.get("function_declarations")
-        if isinstance(declared, list):
-            yield from _tool_names(cast("list[Any]", declared))
-            continue
-        inner = one.get("function") or one.get("toolSpec")
-        named = cast("JsonObject", inner) if isinstance(inner, dict) else one
-        name = named.get("name") or named.get("server_label") or named.get("type") or next(iter(named), "")
-        if name:
-            yield str(name)
+    for tool in _objects(tools):
+        declared = tool.get("functionDeclarations") or tool.get("function_declarations")  # Gemini lists several in one
+        for one in _objects(cast("list[Any]", declared)) if isinstance(declared, list) else (tool,):
+            inner = one.get("function") or one.get("toolSpec")
+            named = cast("JsonObject", inner) if isinstance(inner, dict) else one
+            name = named.get("name") or named.get("server_label") or named.get("type") or next(iter(named), "")
+            if name:
+                yield str(name)
+
+
+def _objects(values: list[Any]) -> Iterator[JsonObject]:
+    return (cast("JsonObject", value) for value in values if isinstance(value, dict))
 
 
 def _format(request: JsonObject, settings: list[JsonObject]) -> str:
