@@ -24,6 +24,8 @@ from insource.traffic.discovery import Discovery, DiscoveryInput, discover
 from insource.traffic.matcher import compile_matchers
 
 OUT = Path(__file__).parent / "results" / "discovery_mixtures.txt"
+NAMES = OUT.with_name("discovery_names.txt")
+NAMES_OF_EACH, ALL_NAMES = 3, 40
 SIZES = (30, 300)
 """Requests of each job in the log."""
 
@@ -100,6 +102,19 @@ def table(chosen: Sequence[Mixture]) -> tuple[list[str], bool]:
     return lines, held
 
 
+def names(chosen: Sequence[Mixture]) -> list[str]:
+    """Different names of discovered tasks, at most three of each mixture, with the job that each task mostly holds."""
+    found: dict[str, str] = {}
+    for mixture in chosen:
+        _, discovered, log = run(mixture, SIZES[0])
+        new = [task for task in discovered.tasks if task.name not in found][:NAMES_OF_EACH]
+        for task in new:
+            labels = Counter(log[int(id)].label for id, task_id in discovered.task_of.items() if task_id == task.id)
+            found[task.name] = f"{task.name:<52}{labels.most_common(1)[0][0]:<24}{mixture.name}"
+    heading = f"{'name':<52}{'job':<24}mixture"
+    return [heading, *found.values()][: ALL_NAMES + 1]
+
+
 def main() -> int:
     if not DATA.is_dir():
         print("skipped: shared data not found (set INSOURCE_DATA)")
@@ -113,6 +128,8 @@ def main() -> int:
     print(lines[-1])
     if not part:
         OUT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        listed = names([*more_mixtures(), *mixtures()])
+        NAMES.write_text("\n".join(listed) + "\n", encoding="utf-8")
     return 0
 
 

@@ -28,6 +28,8 @@ from insource.traffic.templates import END, SYSTEM, USER
         ("\x1b[31mSort\x1b[0m the \u202email", "31mSort 0m the mail"),
         ("You sort messages. Answer with a label.", "Sort messages"),
         ("You work for ACME. Answer with a label.", "Answer with a label"),
+        ("You work out what orders come to. Show\nthe sum.", "Work out what orders come to"),
+        ("Is this about a card? Answer yes or no.", "Is this about a card?"),
         ('{"task": "extract", "text": "', "Extract"),
         ("Q: … A:", "Q: … A:"),
         ("请判断客户是在提问还是在陈述。只回答一个词。", "请判断客户是在提问还是在陈述。"),
@@ -47,8 +49,7 @@ def test_a_name_is_the_sentence_that_no_other_template_has() -> None:
 def test_an_outline_shows_gaps_within_a_message_only() -> None:
     text = f"{SYSTEM}Be brief.{END}{USER}Is 17 a prime number?{END}"
     parts = ("Be brief.", " a prime number?", f"{USER}Is ")
-    assert names_of_templates([outline(parts, text)] * 2) == ["Be brief", "Be brief"]
-    assert names_of_templates([outline(parts, text), "Be brief."])[0] == "Is … a prime number?"
+    assert names_of_templates([outline(parts, text)]) == ["Is … a prime number?"]
     assert outline(parts[:2], text).split("\n")[1:] == ["Be brief.", " a prime number?"]
     assert outline((), text) == ""
 

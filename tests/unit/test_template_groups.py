@@ -126,7 +126,7 @@ def test_json_is_what_can_be_read_as_an_object_or_a_list() -> None:
 
 ONE = Alternative(
     text="Sort the mail", before="\n", texts=100, words=3, elsewhere=0.0, at_edge=False, framed=False, inside=1.0,
-    whole=False, last=False,
+    shared=0.0, whole=False, last=False,
 )  # fmt: skip
 
 
@@ -144,13 +144,14 @@ def case(one: Alternative, *, cover: float = 1.0, agreement: float = 0.0, answer
         (case(replace(ONE, before="Customer: "), agreement=0.9), 3),
         (case(replace(ONE, text="Anna Berg", words=2)), 0),
         (case(replace(ONE, text="Intent", words=1, at_edge=True, framed=True)), 1),
+        (case(replace(ONE, text="Customer", words=1, at_edge=True, framed=True, shared=1.0)), 0),
         (case(replace(ONE, text="why is", words=2, at_edge=True, inside=0.5)), 0),
         (case(replace(ONE, last=True, whole=True), agreement=0.9), 0),
         (case(replace(ONE, text="the long plain line of a job with many words", words=9), answered=False), 1),
         (case(ONE, cover=0.5), 0),
     ],
-    ids=["answers", "asking", "labelled slot", "labelled, yet apart", "names", "framed word", "a user's own words",
-         "one question of many", "long lines", "half covered"],
+    ids=["answers", "asking", "labelled slot", "labelled, yet apart", "names", "framed word", "quoted talk",
+         "a user's own words", "one question of many", "long lines", "half covered"],
 )  # fmt: skip
 def test_how_surely_alternatives_are_jobs(found: Case, sure: int) -> None:
     assert strength(found) == sure

@@ -144,6 +144,9 @@ class Alternative:
     """A mark such as a colon sets it off from the text that it stands beside."""
     inside: float
     """Of words at the edge of a message: how often they are inside messages, for each time at the edge."""
+    shared: float
+    """Of words at the edge of a message: the share of the other alternatives' texts that hold them too, as the turns
+    of a quoted talk begin with who speaks."""
     whole: bool
     """It is a whole message of a user."""
     last: bool
@@ -180,7 +183,9 @@ def strength(case: Case) -> int:
         return 3
     if asked and case.cover >= COVER and case.share([one.elsewhere > 0.2 for one in case.alternatives]) < MOST:
         return 2
-    if case.cover >= COVER and size <= FEW and case.share([_set_off(one, size) for one in case.alternatives]) >= MOST:
+    own = all(one.shared <= 1 - MOST for one in case.alternatives)
+    set_off = case.share([_set_off(one, size) for one in case.alternatives]) >= MOST
+    if case.cover >= COVER and size <= FEW and own and set_off:
         return 1
     if known and case.answered and case.agreement < CHANCE:
         return 0

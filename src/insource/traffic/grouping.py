@@ -205,6 +205,7 @@ class _Search:
             for message in _messages(tokens)
         ]
         short = bool(look.blocks.at_edge[block]) and 0 < len(at) <= SHORT_TOKENS and family.size <= FEW_EDGES
+        edge = text[at[0].start() : at[-1].end()] if short else ""
         having = int((family.choice == number).sum())
         said = " ".join(token.group() for token in at)
         start = at[0].start() if at else 0
@@ -216,7 +217,8 @@ class _Search:
             elsewhere=look.elsewhere(block),
             at_edge=bool(look.blocks.at_edge[block]),
             framed=bool(look.blocks.framed[block]),
-            inside=self._inside(look, text[at[0].start() : at[-1].end()], having) if short else 1.0,
+            inside=self._inside(look, edge, having) if short else 1.0,
+            shared=self._shared(look.texts[(family.choice >= 0) & (family.choice != number)], edge) if short else 0.0,
             whole=any(whole),
             last=whole[-1:] == [True],
         )
@@ -227,6 +229,11 @@ class _Search:
         words = _SPACE.sub(" ", _MARK.sub("", said)).strip().casefold()
         texts = (_SPACE.sub(" ", self._units[text].text).casefold() for text in look.texts)
         return max(0, sum(text.count(words) for text in texts) - having) / having
+
+    def _shared(self, texts: Ints, said: str) -> float:
+        """The share of some texts that hold the words of a block too, wherever they stand."""
+        words = re.compile(rf"(?<!\w){re.escape(_SPACE.sub(' ', _MARK.sub('', said)).strip())}(?!\w)")
+        return sum(bool(words.search(_SPACE.sub(" ", self._units[text].text))) for text in texts) / max(1, len(texts))
 
     # ------------------------------------------------------------------------------------ by tools and formats
 

@@ -20,6 +20,14 @@ _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _ROLE = re.compile(r"^(?:you are|you're|act as)\s+", re.IGNORECASE)
 _YOU = re.compile(r"^(?:your (?:task|job) is to |you (?:will |must |should |can )?)(?=[a-z]{3})", re.IGNORECASE)
+_STATES = re.compile(
+    r"^(?:you (?:work (?:for|as|at|in|with)|talk|speak|live|belong|serve|have|know|get|receive|can|may|see)\b"
+    r"|your (?!task |job ))",
+    re.IGNORECASE,
+)
+"""Says who answers, to whom and with what, but not what is asked."""
+_WRAP = re.compile(r"(?<=[^\n])\n(?=[a-zß-ÿ])")
+"""A line break within a sentence."""
 _SENTENCE = re.compile(rf"(?<=[.!?:])\s+|(?<=[。！？])|\"\s*[,:}}\]]|[\n{MARKS}]+")
 _MARK = frozenset(MARKS)
 _COMMON = frozenset(
@@ -84,15 +92,17 @@ def names_of_templates(outlines: Sequence[str]) -> list[str]:
     templates = Counter(sentence for own in sentences for sentence in set(own))
 
     def rank(sentence: str) -> tuple[int, int]:
-        told = not _ROLE.match(sentence) and asks(sentence)
-        return templates[sentence], 0 if told and asks(_YOU.sub("", sentence)) else 1 if told else 2
+        told = not _ROLE.match(sentence) and (asks(sentence) or sentence.endswith(("?", "？")))
+        return templates[sentence], 2 if not told else int(_STATES.match(sentence) is not None)
 
     return [_said(min(own, key=rank) if own else clean(text)) for own, text in zip(sentences, outlines, strict=True)]
 
 
 def _sentences(outline: str) -> list[str]:
     """Sentences with a word in them, in their order; a gap at either end is not shown."""
-    found = (clean(sentence).strip("… ,;:\"'") for sentence in _SENTENCE.split(outline[:OUTLINE_CHARACTERS]))
+    found = (
+        clean(sentence).strip("… ,;:\"'") for sentence in _SENTENCE.split(_WRAP.sub(" ", outline[:OUTLINE_CHARACTERS]))
+    )
     return [sentence for sentence in found if _WORD.search(sentence)]
 
 
