@@ -190,6 +190,14 @@ def test_any_text_can_be_discovered(texts: list[str]) -> None:
     assert len({task.name for task in found.tasks}) == len(found.tasks)
 
 
+def test_no_name_holds_a_word_that_only_private_requests_hold() -> None:
+    template = "Sort the complaint about the doctor Zarathustra: {}"
+    for public, name in ((0, "Private requests"), (1, "Sort the complaint about the doctor …")):
+        items = [DiscoveryInput(id=str(n), request=chat(template.format(sentence(n))), private=True) for n in range(30)]
+        items += rows(*(chat("Sort a complaint about my doctor") for _ in range(public)))
+        assert name in {task.name for task in discover(items).tasks}
+
+
 def test_odd_bodies_are_discovered_too() -> None:
     bodies: list[JsonObject] = [{}, {"messages": None}, {"messages": [1, {"role": "user"}]}, {"tools": "x"}]
     assert len(discover(rows(*bodies)).task_of) == 4

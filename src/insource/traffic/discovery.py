@@ -1,7 +1,7 @@
 """Finding the recurring kinds of work in the traffic. Pure, the same for any order of the exchanges.
 
-Order of evidence: the task that the app declared; the hash of system prompt and tool set; templates in prefix tries
-over whole texts; the shape of the answers; clusters by words and form. Discovery makes matchers, and an exchange is
+Order of evidence: the task that the app declared; the template, wherever its constant text stands, and the tools that
+go with it; the shape of the answers; clusters by words and form. Discovery makes matchers, and an exchange is
 assigned by the matchers alone, so the gateway recognises what discovery found; only `shape` tasks, which no request
 shows, are assigned by cluster.
 
@@ -20,7 +20,7 @@ from insource.core.values import Exchange, JsonObject, Matcher, OutputKind, Outp
 from insource.traffic.clusters import answer_shapes, cluster
 from insource.traffic.evidence import Outcome
 from insource.traffic.matcher import Matchers, declared_task
-from insource.traffic.naming import clean, name_from_words, names_of_templates, outline, unique
+from insource.traffic.naming import clean, name_from_words, names_of_templates, outline, unique, without_words, words_of
 from insource.traffic.output_kind import profile_output
 from insource.traffic.template_search import Request, find_templates
 from insource.traffic.templates import Template, View, view
@@ -184,10 +184,17 @@ def _new_matchers(items: Sequence[DiscoveryInput], views: Mapping[str, View], ma
     groups = [(group, group.template.without_private(mask)) for group in find_templates(requests)]
     public = [(template, mask(outline(template.parts, group.texts[0]))) for group, template in groups if template]
     names = names_of_templates([text for _, text in public])
+    private = _private_words(items, views)
     for (template, _), name in zip(public, names, strict=True):
-        name = name or name_from_words("tool_call", (template.tools or ())[:3])
+        name = without_words(name, private) or name_from_words("tool_call", (template.tools or ())[:3])
         found.append(_Found(matcher=Matcher(kind="prefix", value=template.encode()), name=name))
     return found
+
+
+def _private_words(items: Sequence[DiscoveryInput], views: Mapping[str, View]) -> frozenset[str]:
+    """Words that only private requests hold."""
+    private = words_of(views[item.id].text for item in items if item.private)
+    return private - words_of(views[item.id].text for item in items if not item.private) if private else private
 
 
 # -------------------------------------------------------------------------------------------- what only answers show

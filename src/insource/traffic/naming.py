@@ -18,6 +18,7 @@ OUTLINE_CHARACTERS = 20_000
 _MARKUP = re.compile(r"<[^<>]{0,200}>|[<>`*#|\[\]{}\\]+")
 _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[^\W\d_]{3,}")
+_ANY_WORD = re.compile(r"[^\W\d_]+")
 _ROLE = re.compile(r"^(?:you are|you're|act as)\s+", re.IGNORECASE)
 _YOU = re.compile(r"^(?:your (?:task|job) is to |you (?:will |must |should |can )?)(?=[a-z]{3})", re.IGNORECASE)
 _STATES = re.compile(
@@ -109,6 +110,21 @@ def _sentences(outline: str) -> list[str]:
 def _said(sentence: str) -> str:
     said = _YOU.sub("", _ROLE.sub("", sentence, count=1), count=1).rstrip(" .")
     return shorten(said[:1].upper() + said[1:])
+
+
+def words_of(texts: Iterable[str]) -> frozenset[str]:
+    """Without the commonest, which tell nothing of anybody."""
+    return frozenset(word.casefold() for text in set(texts) for word in _ANY_WORD.findall(text)) - _COMMON
+
+
+def without_words(name: str, hidden: frozenset[str]) -> str:
+    """The name with a gap for each hidden word; of one that mostly consists of them only that it is private."""
+    words = words_of([name])
+    if hidden.isdisjoint(words):
+        return name
+    if 2 * len(words & hidden) > len(words):
+        return "Private requests"
+    return _ANY_WORD.sub(lambda word: "…" if word.group().casefold() in hidden else word.group(), name)
 
 
 def name_from_words(shape: str, words: Sequence[str]) -> str:
