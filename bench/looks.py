@@ -22,11 +22,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import beta
+from tests.fakes.evidence import outcome
 
 from insource.core.evidence import Outcome, Terms
 from insource.evals.ledger import Stakes, look
 from insource.workflows.prove.attempts import alpha_of
-from tests.fakes.evidence import outcome
 
 MARGIN, ALPHA = 0.02, 0.05
 RECIPES, MODELS, FITS = 4, 3, 2

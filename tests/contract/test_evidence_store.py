@@ -102,7 +102,12 @@ def test_judgements_are_replaced_by_answer_taken_back_by_exchange_and_go_with_it
     store.append(Exchange(id=id, created=START, request=ask(id)) for id in ("e1", "e2", "e3"))
     said = [
         Judgement(exchange_id=id, answer=answer, right=right, judged=START)
-        for id, answer, right in (("e2", "yes\ud800", True), ("e1", "no", False), ("e2", "no", False), ("e3", "a", True))
+        for id, answer, right in (
+            ("e2", "yes\ud800", True),
+            ("e1", "no", False),
+            ("e2", "no", False),
+            ("e3", "a", True),
+        )
     ]
     evidence.put_judgements("t", said)
     evidence.put_judgements("u", said[:1])
@@ -110,7 +115,12 @@ def test_judgements_are_replaced_by_answer_taken_back_by_exchange_and_go_with_it
     evidence.put_judgements("t", [changed])
     found = evidence.judgements("t")
     assert [each.exchange_id for each in found] == ["e1", "e2", "e2", "e3"]
-    assert {(each.answer, each.right) for each in found} == {("no", True), ("yes\ud800", True), ("no", False), ("a", True)}
+    assert {(each.answer, each.right) for each in found} == {
+        ("no", True),
+        ("yes\ud800", True),
+        ("no", False),
+        ("a", True),
+    }
     evidence.remove_judgements("t", "e2")
     assert [each.exchange_id for each in evidence.judgements("t")] == ["e1", "e3"]
     assert evidence.judgements("u") == said[:1]

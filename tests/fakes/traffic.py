@@ -21,7 +21,7 @@ WORDS = {
 }
 LABELS = tuple(WORDS)
 SYSTEM: JsonObject = {"role": "system", "content": "Sort the message of a customer: card, loan or transfer."}
-_SYLLABLES = "ba de fi go lu mer nat pol quis ra ste tor un vel wex yo zan kri phe dro".split()
+_SYLLABLES = ["ba", "de", "fi", "go", "lu", "mer", "nat", "pol", "quis", "ra", "ste", "tor", "un", "vel", "wex", "yo", "zan", "kri", "phe", "dro"]
 
 
 def message(number: int, *, labels: Sequence[str] = LABELS) -> tuple[str, str]:
@@ -40,7 +40,10 @@ def exchange(number: int, *, text: str | None = None, label: str | None = None, 
     fields: JsonObject = {
         "id": f"x{number:05}",
         "created": START + timedelta(minutes=number),
-        "request": {"model": "gpt-4", "messages": [SYSTEM, {"role": "user", "content": said if text is None else text}]},
+        "request": {
+            "model": "gpt-4",
+            "messages": [SYSTEM, {"role": "user", "content": said if text is None else text}],
+        },
         "response": completion(id="c", created=0, model="gpt-4", text=right),
         "reference": right,
         "reference_kind": "label",

@@ -196,9 +196,7 @@ def constant(text: str) -> str:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("says", [echo, constant])
-async def test_who_knows_nothing_is_never_moved(
-    tmp_path: Path, says: object, seed: int
-) -> None:
+async def test_who_knows_nothing_is_never_moved(tmp_path: Path, says: object, seed: int) -> None:
     """Over labels drawn anew, also where one of them is by far the most frequent."""
     drawn = random.Random(seed)
     shares = (0.9, 0.07, 0.03) if seed else (0.34, 0.33, 0.33)

@@ -20,9 +20,9 @@ from insource.core.errors import BadInput, EmptyLog, InsourceError, UnknownTask,
 from insource.core.evidence import End
 from insource.core.values import Exchange, Matcher, OutputKind, OutputProfile, Task
 from insource.engines.models.catalogue import DEFAULT_MODEL
+from insource.evals.comparison import figures
 from insource.hub.names import model_key
 from insource.hub.snapshot import SnapshotCatalogue, SnapshotRow
-from insource.evals.comparison import figures
 from insource.store.database import open_database
 from insource.store.evidence import SqlEvidence
 from insource.store.exchanges import SqlExchangeStore
@@ -253,9 +253,7 @@ def test_a_task_brings_its_own_lengths(store: Callable[..., Stores], machine: Ca
     assert any(item.found.purpose.field == "code" for item in report.ranked)
 
 
-def test_images_and_tools_in_the_log_are_needs(
-    store: Callable[..., Stores], machine: Callable[[int], str]
-) -> None:
+def test_images_and_tools_in_the_log_are_needs(store: Callable[..., Stores], machine: Callable[[int], str]) -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     request = {"messages": [{"role": "user", "content": [{"type": "text", "text": "x" * 400}, image]}], "tools": [{}]}
     store(_exchange(1, request=request, response=None, reference="y" * 40))
@@ -278,18 +276,14 @@ def _evaluate(stores: Stores, name: str, ref: str, end: End) -> None:
     id = f"prompt-{name}"
     made = candidate(id, task_id=TASK.id, recipe="prompt", model_ref=ref, model_sha256="1" * 64)
     stores.registry.put_candidate(made)
-    covered = figures(
-        [outcome(n, loss=float(n < 6)) for n in range(120)], margin=0.02, alpha=0.05, confidence=0.95
-    )
+    covered = figures([outcome(n, loss=float(n < 6)) for n in range(120)], margin=0.02, alpha=0.05, confidence=0.95)
     certificate_id = "cert-1" if end == "certified" else None
     stores.evidence.put_evaluation(
         evaluation(id, task_id=TASK.id, end=end, covered=covered, certificate_id=certificate_id)
     )
 
 
-def test_own_measurements_lead_and_failures_close(
-    store: Callable[..., Stores], machine: Callable[[int], str]
-) -> None:
+def test_own_measurements_lead_and_failures_close(store: Callable[..., Stores], machine: Callable[[int], str]) -> None:
     stores = store(*(_exchange(number) for number in range(3)))
     _evaluate(stores, "a", "bartowski/Qwen2.5-3B-Instruct-GGUF:Q4_K_M", "certified")  # refused by its licence
     _evaluate(stores, "b", "unsloth/granite-4.1-3b-GGUF:granite-4.1-3b-Q4_K_M.gguf", "certified")

@@ -177,7 +177,8 @@ COLUMNS: dict[str, tuple[Callable[[JsonObject], bool], Callable[[JsonObject], An
 
 
 @pytest.mark.parametrize(
-    "stated", [{"margin": 0.01}, {"loss_upper": 0.0}, {"coverage": 1.0}, {"n": 9}, {"gate": 0.001}, {"confidence": 0.99}]
+    "stated",
+    [{"margin": 0.01}, {"loss_upper": 0.0}, {"coverage": 1.0}, {"n": 9}, {"gate": 0.001}, {"confidence": 0.99}],
 )
 def test_a_certificate_says_what_its_bundle_says(services: Services, id: str, stated: JsonObject) -> None:
     known, raw = services.evidence.certificate(id), services.evidence.bundle(id)
