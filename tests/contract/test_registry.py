@@ -57,8 +57,8 @@ def test_tasks_are_replaced_whole_and_keep_their_order(registry: SqlRegistry) ->
 
 
 def test_candidates_are_replaced_by_id(registry: SqlRegistry) -> None:
-    for candidate in (_candidate("2", "t"), _candidate("1", "t"), _candidate("3", "u"), _candidate("2", "t", seed=7)):
-        registry.put_candidate(candidate)
+    for made in (_candidate("2", "t"), _candidate("1", "t"), _candidate("3", "u"), _candidate("2", "t", seed=7)):
+        registry.put_candidate(made)
     assert registry.candidates() == [_candidate("1", "t"), _candidate("2", "t", seed=7), _candidate("3", "u")]
     assert registry.candidates("u") == [_candidate("3", "u")]
 

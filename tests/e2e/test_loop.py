@@ -93,7 +93,7 @@ def test_a_certified_task_moves_and_moves_back(world: World) -> None:
 
     found = run.json("evaluate", world.triage, "--recipe", "head")
     assert found["verdict"] in ("MOVE", "MOVE PART"), found
-    certificate = found["candidates"][0]["certificate_id"]
+    certificate = found["candidates"][0]["certificate"]
     assert run.json("evaluate", "--verify", certificate)["ok"]
 
     run.run("move", world.triage)

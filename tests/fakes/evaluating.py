@@ -19,11 +19,14 @@ from insource.workflows.prove.find_tasks import find_tasks
 from insource.workflows.services import Services
 from tests.fakes.traffic import engine_that, label_of
 
+KNOWING = engine_that(label_of)
+"""An engine that is always right."""
+
 
 @contextmanager
 def evaluating(
     home: Path,
-    answer: Callable[[Call], Reply] = engine_that(label_of),
+    answer: Callable[[Call], Reply] = KNOWING,
     *,
     recipes: Sequence[str] = ("prompt",),
     **settings: Any,

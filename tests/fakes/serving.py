@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -194,6 +194,7 @@ class Bench:
     forward_key: bool = False
     bodies: bool = True
     guard: Guard = field(default_factory=Guard)
+    feedback: Callable[[JsonObject], Awaitable[None]] | None = None
     log: Log = field(default_factory=Log)
     clock: FakeClock = field(default_factory=FakeClock)
     routing: LiveRouting = field(init=False)
@@ -281,7 +282,7 @@ class Bench:
                 routing=self.routing,
                 provider=self.provider,
                 metrics=metrics,
-                own=OwnPages(routing=self.routing, metrics=metrics, policy=self.in_force),
+                own=OwnPages(routing=self.routing, metrics=metrics, policy=self.in_force, feedback=self.feedback),
                 guard=self.guard,
                 refresh_seconds=0.01,
             )

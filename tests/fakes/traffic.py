@@ -21,28 +21,10 @@ WORDS = {
 }
 LABELS = tuple(WORDS)
 SYSTEM: JsonObject = {"role": "system", "content": "Sort the message of a customer: card, loan or transfer."}
-_SYLLABLES = [
-    "ba",
-    "de",
-    "fi",
-    "go",
-    "lu",
-    "mer",
-    "nat",
-    "pol",
-    "quis",
-    "ra",
-    "ste",
-    "tor",
-    "un",
-    "vel",
-    "wex",
-    "yo",
-    "zan",
-    "kri",
-    "phe",
-    "dro",
-]
+_SYLLABLES = (
+    "ba", "de", "fi", "go", "lu", "mer", "nat", "pol", "quis", "ra", "ste", "tor", "un", "vel", "wex", "yo", "zan",
+    "kri", "phe", "dro",
+)  # fmt: skip
 
 
 def message(number: int, *, labels: Sequence[str] = LABELS) -> tuple[str, str]:

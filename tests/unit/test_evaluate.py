@@ -1,4 +1,4 @@
-"""Evaluations from the log to the verdict, with a scripted engine: what is certified, what is not, and what is asked."""
+"""Evaluations from the log to the verdict, with a scripted engine: what is certified, what not, and what is asked."""
 
 from __future__ import annotations
 

@@ -169,6 +169,35 @@ def test_a_loss_per_request_above_the_margin_stops_a_move() -> None:
     assert ledger.gate == 0
     assert ledger.loss_per_request > 0.02
     assert found.gate is None
+    assert found.stopped is not None
+    assert "most often" in found.stopped
+
+
+@pytest.mark.parametrize(("lost", "stops"), [(6, True), (0, False)])
+def test_a_rare_label_that_is_always_missed_stops_a_move(lost: int, stops: bool) -> None:
+    """Whatever the mean loss, and together with other rare ones."""
+    outcomes = [outcome(n) for n in range(900)]
+    for n in range(100, 108):
+        missed = n - 100 < lost
+        outcomes[n] = outcome(n, label=("no", "maybe")[n % 2], loss=float(missed), hosted=0.0)
+    found = look(ONE_GATE, outcomes, STAKES)
+    ledger = found.ledger("new")
+    assert ledger is not None
+    assert ledger.gate == 0
+    assert ledger.loss_upper <= 0.02
+    assert (found.gate is None) is stops
+    assert ("rare" in (found.stopped or "")) is stops
+    assert look(ONE_GATE, [replace(o, label=None) for o in outcomes], STAKES).gate == 0.0
+
+
+def test_a_frequent_label_may_be_wrong_now_and_then() -> None:
+    outcomes = [outcome(n, label="no" if n % 15 == 0 else "yes") for n in range(1_500)]
+    few = [replace(o, loss_local=1.0) if o.place in (150, 300, 450) else o for o in outcomes]
+    many = [replace(o, loss_local=1.0) if o.label == "no" and o.place % 60 == 0 else o for o in outcomes]
+    assert look(ONE_GATE, few, STAKES).gate == 0.0
+    stopped = look(ONE_GATE, many, replace(STAKES, margin=0.05))
+    assert stopped.gate is None
+    assert "'no'" in (stopped.stopped or "")
 
 
 def test_a_hopeless_candidate_is_futile_after_dozens() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine
 
 from insource.config import Settings
 from insource.core.values import CHAT_ENDPOINT, Exchange, Marks, Route
+from insource.store import migrations
 from insource.store.database import open_database
+from insource.store.evidence import SqlEvidence
 from insource.store.exchanges import SqlExchangeStore
 from insource.store.registry import SqlRegistry
 from insource.wiring import open_services
@@ -113,3 +117,59 @@ def test_a_store_that_was_migrated_is_left_alone_the_next_time(tmp_path: Path) -
     SqlRegistry(database).put_fact("privacy", "observe")
     database.close()
     assert _fact(url) == "observe"
+
+
+# ------------------------------------------------------------------------------------ evidence of an older kind
+
+
+def _move(stage: str) -> str:
+    move = {"task_id": "t", "candidate_id": "head-1", "stage": stage, "gate": 0.5, "certificate_id": "cert-1"}
+    return json.dumps({**move, "canary_share": 0.1, "changed": "2026-01-01T00:00:00+00:00", "reason": "certified"})
+
+
+def _with_evidence(file: Path, **stages: str) -> str:
+    """A store of schema 0002 with a candidate, an evaluation with outcomes, a certificate, and these tasks' moves."""
+    url = old_store(file, {"id": "one"})
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        migrations.upgrade(connection, "0002")
+        run = connection.exec_driver_sql
+        run("INSERT INTO candidates VALUES ('head-1', 'a', '{}')")
+        run("INSERT INTO evaluations (id, task_id, created_us, document) VALUES ('e', 'a', 0, '{}')")
+        run("INSERT INTO certificates (id, evaluation_id, document) VALUES ('cert-1', 'e', '{}')")
+        for task_id, stage in stages.items():
+            profile = {"kind": "label", "labels": ["no", "yes"], "json_schema": None}
+            task = {"id": task_id, "name": f"Task {task_id}", "matchers": [], "output": profile}
+            run("INSERT INTO tasks (id, position, document) VALUES (?, 0, ?)", (task_id, json.dumps(task)))
+            for each in ("shadow", stage):
+                document = json.dumps({**json.loads(_move(each)), "task_id": task_id})
+                run("INSERT INTO moves (task_id, document) VALUES (?, ?)", (task_id, document))
+    engine.dispose()
+    return url
+
+
+def test_older_evidence_is_void_and_what_stood_on_it_is_rolled_back_aloud(tmp_path: Path) -> None:
+    stages = {"a": "live", "b": "canary", "c": "shadow", "d": "rolled back", "e": "observe"}
+    database = open_database(_with_evidence(tmp_path / "log.db", **stages))
+    registry, evidence = SqlRegistry(database), SqlEvidence(database)
+    assert {move.task_id: move.stage.value for move in registry.moves()} == {
+        **dict.fromkeys("abcd", "rolled back"),
+        "e": "observe",
+    }
+    assert [move.reason for move in registry.move_history("a")] == ["certified", "certified", _OUTDATED]
+    events = registry.events(kind="rolled back")
+    assert [event.task_id for event in events] == ["a", "b", "c"]
+    for event in events:
+        assert f"Task {event.task_id}" in event.text
+        assert event.text.endswith(f"`insource evaluate {event.task_id}`.")
+    assert events[0].figures == {"stage": "live", "candidate": "head-1"}
+    assert (registry.candidates(), evidence.evaluations(), evidence.certificates()) == ([], [], [])
+    assert [task.id for task in registry.tasks()] == list("abcde"), "tasks and exchanges stay"
+    assert SqlExchangeStore(database).count() == 1
+    database.close()
+    again = open_database(f"sqlite:///{tmp_path / 'log.db'}")
+    assert len(SqlRegistry(again).events()) == 3, "said once"
+    again.close()
+
+
+_OUTDATED = "rolled back, evidence outdated"

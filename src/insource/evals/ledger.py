@@ -7,12 +7,14 @@ exchange; a cluster of repeats bets once a day. More evidence only adds bets at 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from insource.core.evidence import LabelFigures, LedgerFigures, Outcome, Stratum, Terms
+from insource.evals.terms import FEW, MOST_WRONG
 from insource.stats.betting import (
     highest_log_capital,
     highest_log_capital_for_worse,
@@ -21,7 +23,7 @@ from insource.stats.betting import (
     outcomes_without_loss,
 )
 from insource.stats.gates import Passed, pass_gates, starting_shares
-from insource.stats.intervals import clopper_pearson
+from insource.stats.intervals import clopper_pearson, clopper_pearson_lower
 
 _SHOWN = 0.05
 """Level at which a ledger is said to show that a candidate is worse."""
@@ -51,6 +53,8 @@ class Look:
     loss_upper: float | None
     covered: tuple[Outcome, ...]
     """What the gate (or before a certificate the first one) covers of the bets."""
+    stopped: str | None
+    """Why what is certified may not answer all the same, as the end of a sentence."""
     futile: bool
     """Shown to be worse by more than the margin at its tightest gate: more evidence will not help it."""
 
@@ -73,7 +77,7 @@ def bets(outcomes: Sequence[Outcome], stratum: Stratum) -> list[Outcome]:
 def look(terms: Terms, outcomes: Sequence[Outcome], stakes: Stakes) -> Look:
     new = _Ledger.of("new", terms, bets(outcomes, "new"), stakes=stakes)
     repeats = _Ledger.of("repeats", terms, bets(outcomes, "repeats"), stakes=stakes)
-    gate, serves, chosen = _served(new, repeats, stakes.margin)
+    gate, serves, chosen = _served(new, repeats)
     shown = chosen or (new if new.bets or not repeats.bets else repeats)
     index = shown.gate if shown.gate is not None else terms.first
     covered = shown.covered(index)
@@ -91,6 +95,7 @@ def look(terms: Terms, outcomes: Sequence[Outcome], stakes: Stakes) -> Look:
         whole=gate is not None and "new" in serves and "repeats" in serves and index == last and not terms.wary,
         loss_upper=chosen.loss_upper() if chosen is not None else None,
         covered=tuple(covered),
+        stopped=None if chosen is not None else new.stopped() or repeats.stopped(),
         futile=new.futile() and (not repeats.bets or repeats.futile()),
     )
 
@@ -153,6 +158,17 @@ class _Ledger:
         requests = sum(o.requests for o in covered)
         return sum(o.difference * o.requests for o in covered) / requests if requests else 0.0
 
+    def stopped(self) -> str | None:
+        """Why the certified gate may not serve; None: it may, or none is certified."""
+        if self.gate is None:
+            return None
+        if (loss := self.loss_per_request()) > self.margin:
+            return f"what comes most often is answered worst: {loss:.1%} more of the requests are wrong"
+        harmed = _harmed(self.bets, self.terms.thresholds[self.gate])
+        return (
+            None if harmed is None else f"too many of the requests whose answer is {harmed} would be answered wrongly"
+        )
+
     def shown_worse(self, gate: int) -> bool:
         capital = highest_log_capital_for_worse([o.difference for o in self.covered(gate)], self.margin)
         return capital >= math.log(1 / _SHOWN)
@@ -192,13 +208,27 @@ def _covered(outcomes: Sequence[Outcome], threshold: float) -> list[Outcome]:
     return [o for o in outcomes if o.answered and o.admitted and o.confidence >= threshold]
 
 
-def _served(new: _Ledger, repeats: _Ledger, margin: float) -> tuple[float | None, tuple[Stratum, ...], _Ledger | None]:
-    """The gate, what it serves and the ledger that it stands on. A loss per request above the margin stops a move."""
-    if new.gate is not None and new.loss_per_request() <= margin:
+def _harmed(held: Sequence[Outcome], threshold: float) -> str | None:
+    """A label of which more than a tenth is shown to be answered here and wrong; labels of which there are few are
+    judged together. It only ever stops a move, so it costs nothing of the error budget."""
+    wrong, n = Counter[str](), Counter(o.label for o in held if o.label is not None)
+    wrong.update(o.label for o in _covered(held, threshold) if o.label is not None and o.difference > 0)
+    rare = sorted(label for label, count in n.items() if count < FEW)
+    groups = [[label] for label in sorted(n) if n[label] >= FEW] + ([rare] if rare else [])
+    for group in groups:
+        lost, seen = sum(wrong[label] for label in group), sum(n[label] for label in group)
+        if clopper_pearson_lower(lost, seen, alpha=_SHOWN) > MOST_WRONG:
+            return repr(group[0]) if len(group) == 1 else f"one of the {len(group)} rare ones"
+    return None
+
+
+def _served(new: _Ledger, repeats: _Ledger) -> tuple[float | None, tuple[Stratum, ...], _Ledger | None]:
+    """The gate, what it serves and the ledger that it stands on."""
+    if new.gate is not None and new.stopped() is None:
         threshold = new.terms.thresholds[new.gate]
         worse = bool(repeats.bets) and repeats.shown_worse(new.gate)
         return threshold, ("new",) if worse else ("new", "repeats"), new
-    if repeats.gate is not None and repeats.loss_per_request() <= margin:
+    if repeats.gate is not None and repeats.stopped() is None:
         return repeats.terms.thresholds[repeats.gate], ("repeats",), repeats
     return None, (), None
 

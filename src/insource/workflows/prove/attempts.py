@@ -148,7 +148,9 @@ def standing_attempt(contest: Contest, candidate_id: str) -> Attempt:
             f"The recipe {candidate.recipe!r} is not installed.", next_step="Install the package that provides it."
         )
     attempt = resume(contest, recipe, candidate, running=None)
-    attempt.answerer.model, attempt.answerer.settings = candidate.model_sha256, candidate.settings
+    answerer = attempt.answerer
+    answerer.local = replace(answerer.local, model=candidate.model_ref or recipe.name)
+    answerer.model, answerer.settings = candidate.model_sha256, candidate.settings
     return attempt
 
 

@@ -189,6 +189,8 @@ def _ending(contest: Contest, attempt: Attempt, seen: _Seen) -> tuple[End, str, 
     if seen.end == "unmeasured":
         reason = f"could not be measured: the engine failed again and again. {attempt.answerer.last_fault}"
         return "unmeasured", reason.strip(), None
+    if found.stopped is not None:
+        return "not shown", f"its loss is shown, but {found.stopped}.{faults}", None
     mean = sum(o.difference for o in found.covered) / len(found.covered) if found.covered else 0.0
     shown = f"{mean:.1%} more wrong than the reference on the {len(found.covered)} inputs it is surest of"
     if seen.end == "unfinished":

@@ -63,13 +63,21 @@ def read_task_log(services: Services, task: Task) -> TaskLog:
         task=task,
         criterion=criterion,
         scoring=scoring,
-        examples={id: replace(example, cluster=clusters[id]) for id, example in examples.items()},
+        examples={
+            id: replace(example, cluster=clusters[id], judged=_comparable(example, scoring))
+            for id, example in examples.items()
+        },
         places=places,
         place_of={place.exchange_id: place for place in places},
         requests=Counter(place.cluster for place in places if place.part in ("evidence", "held out")),
         rules=rules,
         unusable=unusable,
     )
+
+
+def _comparable(example: Example, scoring: Scoring | None) -> dict[str, bool]:
+    """By the form that answers are compared in now: what was said may be older than the criterion."""
+    return {answer if scoring is None else scoring.canonical(answer): right for answer, right in example.judged.items()}
 
 
 def criterion_of(services: Services, task: Task, examples: Sequence[Example]) -> Criterion:
