@@ -194,7 +194,7 @@ def put_moves(registry: Registry) -> None:
             changed=when,
             reason="bench",
         ),
-        Event(created=when, task_id="task-0", kind="moved", text="bench"),
+        Event(created=when, task_id="task-0", kind="move", text="bench"),
     )
     registry.put_pin(Pin(task_id="task-7", changed=when, reason="bench"))
 

@@ -4,7 +4,8 @@
                                     in docs/lineage.md
 
 Part one: GGUF repositories of the October records, by name alone. Part two: half of the children of the hub-stats file
-(seeded), by everything but their own declarations; the other half trains.
+(seeded), by everything but their own declarations; the other half trains. Part three: derivatives of August 2026 beside
+the October records; one random quarter of them trains, the parents of the others are hidden.
 """
 
 from __future__ import annotations
@@ -20,16 +21,23 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
+from insource.core.ecosystem import Edge
+from insource.hub.archive import Archive
 from insource.hub.duck import connect
 from insource.hub.lineage.inferred import infer_edges, scorer_of
 from insource.hub.lineage.inferred_names import Namesakes, infer_copies
 from insource.hub.lineage.inferred_pairs import FEATURES, GROUPS, Declared
-from insource.hub.lineage.inferred_values import Edge, ModelFacts, facts_of
+from insource.hub.lineage.inferred_values import ModelFacts, facts_of
 from insource.hub.sources.parquet import load_models
+from insource.hub.sources.read import read_file
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 _ROOT = Path(__file__).parents[1]
 _DATA = _ROOT.parent / "shared" / "data" / "hub"
@@ -60,11 +68,7 @@ def read_halves(path: Path, *, seed: int) -> Halves:
     connection = connect()
     load_models(connection, path)
     models = facts_of(connection)
-    rows = connection.execute(
-        "SELECT id, base.id, base.relation FROM (SELECT id, unnest(base_models) AS base FROM models)"
-        " WHERE id <> base.id AND base.relation IS NOT NULL ORDER BY ALL"
-    ).fetchall()
-    edges = [Declared(child=child, parent=parent, kind=kind) for child, parent, kind in rows]
+    edges = [edge for edge in _declared(connection) if edge.kind]
     children = sorted({edge.child for edge in edges})
     random.Random(seed).shuffle(children)
     hidden = set(children[: len(children) // 2])
@@ -72,6 +76,35 @@ def read_halves(path: Path, *, seed: int) -> Halves:
         models=models,
         visible=[edge for edge in edges if edge.child not in hidden],
         hidden=[edge for edge in edges if edge.child in hidden],
+    )
+
+
+def _declared(connection: DuckDBPyConnection) -> Sequence[Declared]:
+    """The kind is "" where none is stated."""
+    rows = connection.execute(
+        "SELECT id, base.id, coalesce(base.relation, '') FROM (SELECT id, unnest(base_models) AS base FROM models)"
+        " WHERE id <> base.id ORDER BY ALL"
+    ).fetchall()
+    return [Declared(child=child, parent=parent, kind=kind) for child, parent, kind in rows]
+
+
+def read_quarter(folder: Path, *, seed: int) -> Halves:
+    """Derivatives of August 2026 and the October records; the edges of one quarter of the derivatives are visible."""
+    with connect() as connection, TemporaryDirectory() as scratch:
+        archive = Archive(Path(scratch) / "hub")
+        for name in ("radar_2026-08-22_half.jsonl.gz", "models_2026-10.json.gz"):
+            read = read_file(connection, folder / name, scratch=Path(scratch))
+            assert read.day is not None
+            archive.add(connection, source=read.source, day=read.day, whole=False)
+        archive.load(connection)
+        models, edges = facts_of(connection), _declared(connection)
+    children = sorted({edge.child for edge in edges})
+    random.Random(seed).shuffle(children)
+    known = set(children[: len(children) // 4])
+    return Halves(
+        models=models,
+        visible=[edge for edge in edges if edge.child in known],
+        hidden=[edge for edge in edges if edge.child not in known],
     )
 
 
@@ -243,6 +276,7 @@ def main() -> None:
     for seed in _SEEDS:
         halves = read_halves(_DATA / "hub_stats_frozen.parquet", seed=seed)
         lines += _hidden_table(halves, seed)
+    lines += ["\nDerivatives of August 2026, one quarter trains:", *_hidden_table(read_quarter(_DATA, seed=0), 0)]
     ablations, curve = _ablations(read_halves(_DATA / "hub_stats_frozen.parquet", seed=0), 0)
     lines += ablations
     _draw(curve)

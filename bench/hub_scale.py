@@ -95,9 +95,9 @@ def measure_files(folder: Path) -> dict[str, float]:
     the configurations of 25,000 name another model too, which counts only where bytes tell nothing."""
     from insource.hub.archive import Archive
     from insource.hub.lineage.inferred_files import SAME_BYTES
+    from insource.hub.page import page_of
     from insource.hub.prepared import open_prepared
     from insource.hub.repo_files import MODEL_CONFIG
-    from insource.workflows.ecosystem.show import show
 
     archive = Archive(folder / "archive")
     log = archive.folder / "files.jsonl"
@@ -115,7 +115,7 @@ def measure_files(folder: Path) -> dict[str, float]:
     def page(id: str) -> None:
         opened, day = open_prepared(archive, files=True)
         with opened:
-            show(opened, id, as_of=day)
+            page_of(opened, id, as_of=day)
 
     found = {"first": _timed(lambda: open_prepared(archive, files=True)[0].close())[0]}
     connection, _ = open_prepared(archive, files=True)
@@ -146,16 +146,16 @@ def _ingest(archive: Archive, file: Path, day: date) -> dict[str, float]:
 
 def _answer(archive: Archive) -> dict[str, float]:
     from insource.hub.lineage.counts import close, load_graph
+    from insource.hub.lineage.tree import tree_of
+    from insource.hub.page import page_of
     from insource.hub.prepared import open_prepared
     from insource.hub.report.figures import FIGURES, take
     from insource.hub.report.prepare import read_organisations
-    from insource.workflows.ecosystem.lineage import tree_of
-    from insource.workflows.ecosystem.show import show
 
     def page(id: str) -> None:
         connection, day = open_prepared(archive, files=True)
         with connection:
-            show(connection, id, as_of=day)
+            page_of(connection, id, as_of=day)
 
     found: dict[str, float] = {}
     connection, _ = open_prepared(archive)

@@ -54,12 +54,12 @@ def model(id: str, *parents: str, kind: str | None = "finetune", **columns: Any)
     return {"id": id, "base_models": [{"relation": kind, "id": parent} for parent in parents], **columns}
 
 
-def archived(folder: Path, *rows: dict[str, Any], day: date) -> Archive:
+def archived(folder: Path, *rows: dict[str, Any], day: date, whole: bool = True) -> Archive:
     """An archive with one snapshot of these rows."""
     archive = Archive(folder)
     with world(*({"source": "hub-stats", **row} for row in rows)) as connection:
         connection.execute("CREATE TEMP TABLE incoming AS FROM models")
-        archive.add(connection, source="hub-stats", day=day)
+        archive.add(connection, source="hub-stats", day=day, whole=whole)
     return archive
 
 

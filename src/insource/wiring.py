@@ -24,6 +24,8 @@ from insource.workflows.services import Progress, Services, policy_in_force
 
 # What takes long to load is imported where it is used: `insource moves` needs a database and nothing else.
 if TYPE_CHECKING:
+    from insource.core.ecosystem import Ecosystem
+    from insource.core.ecosystem_store import EcosystemStore
     from insource.core.remote import RemoteModel
     from insource.engines.llamacpp import LlamaCppEngine
     from insource.engines.models.cache import ModelCache
@@ -112,12 +114,8 @@ def lmstudio_folders(settings: Settings) -> tuple[Path, ...]:
     return (Path(settings.lmstudio_models),) if settings.lmstudio_models else usual_folders(user_home())
 
 
-def _tell(error: Exception) -> None:
-    _LOG.error("An exchange could not be written yet. %s", error)
-
-
-def _tell_events(error: Exception) -> None:
-    _LOG.error("An event could not be written yet. %s", error)
+def _teller(what: str) -> Callable[[Exception], None]:
+    return lambda error: _LOG.error("%s could not be written yet. %s", what, error)
 
 
 class _Writer:
@@ -130,7 +128,9 @@ class _Writer:
 
     def record(self, exchange: Exchange) -> None:
         if self._writer is None:
-            self._writer = BatchingWriter(self._store, flush_seconds=self._flush_seconds, on_error=_tell)
+            self._writer = BatchingWriter(
+                self._store, flush_seconds=self._flush_seconds, on_error=_teller("An exchange")
+            )
         self._writer.record(exchange)
 
     def note_scan(self, exchange_id: str, kinds: tuple[str, ...]) -> None:
@@ -282,21 +282,44 @@ def open_scout(settings: Settings) -> Generator[ScoutParts]:
 
 @contextmanager
 def open_catalogue(settings: Settings) -> Generator[Catalogue]:
-    """The one that is named; else what `insource hub sync` fetched whole; else the shipped one."""
+    """The one that is named; else what `insource hub sync` fetched; else the shipped one."""
     from insource.hub.archive import Archive
     from insource.hub.snapshot import SnapshotCatalogue
 
     shipped = SnapshotCatalogue(Path(settings.catalogue) if settings.catalogue else None)
     archive = Archive(settings.home / "hub")
-    if settings.catalogue or not any(one.whole for one in archive.snapshots()):
+    if settings.catalogue or not archive.snapshots():
         yield shipped
         return
-    from insource.hub.archive_catalogue import ArchiveCatalogue  # late, with DuckDB
-    from insource.hub.prepared import open_prepared
+    from insource.hub.archive_catalogue import open_archive_catalogue  # late, with its database
 
-    connection, as_of = open_prepared(archive, files=True)
-    with connection:
-        yield ArchiveCatalogue(connection, as_of=as_of, shipped=shipped)
+    with open_archive_catalogue(archive, shipped=shipped) as catalogue:
+        yield catalogue
+
+
+@contextmanager
+def open_ecosystem(settings: Settings, path: Path | None = None, *, files: bool = False) -> Generator[Ecosystem]:
+    """Of a file of models; else of the newest snapshots; else the shipped one. With `files`, files tell parents too."""
+    from insource.hub.archive import Archive
+    from insource.hub.shipped import ShippedEcosystem
+    from insource.hub.snapshot import SnapshotCatalogue
+
+    archive = Archive(settings.home / "hub")
+    if path is None and not archive.snapshots():
+        yield ShippedEcosystem(SnapshotCatalogue(), archive)
+        return
+    from insource.hub.ecosystem import open_archive, open_file  # late, with its database
+
+    opened = open_archive(archive, files=files) if path is None else open_file(path, root=archive.root, files=files)
+    with opened as ecosystem:
+        yield ecosystem
+
+
+def ecosystem_store(settings: Settings) -> EcosystemStore:
+    from insource.hub.store import HubStore
+    from insource.hub.sync import HubPlace
+
+    return HubStore(HubPlace(home=settings.home, hub_url=settings.hub_url, today=SystemClock().now().date()))
 
 
 @contextmanager
@@ -377,7 +400,7 @@ def open_services(settings: Settings) -> Generator[Services]:
 
     with (
         _store(settings) as (exchanges, registry, evidence),
-        closing(EventWriter(registry.put_events, on_error=_tell_events)) as events,
+        closing(EventWriter(registry.put_events, on_error=_teller("An event"))) as events,
         closing(_Writer(exchanges, settings.flush_seconds)) as writer,
     ):
         yield Services(

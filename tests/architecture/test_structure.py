@@ -122,6 +122,12 @@ def test_the_layout_is_the_designs() -> None:
     assert folders == {*LAYOUT.split(), "demo_data"}
 
 
+def test_the_hubs_tables_and_connections_stay_inside_of_it() -> None:
+    """Whoever reads the ecosystem sees values (`core/ecosystem.py`), so a table may change without them."""
+    outside = [path for path in FILES if path.relative_to(SOURCE).parts[0] not in {"hub", "store"}]
+    assert not [_name(path) for path in outside if re.search(r"DuckDB|hub\.duck|\.execute\(", path.read_text())]
+
+
 def test_no_pattern_is_possessive_around_a_group() -> None:
     """Up to Python 3.11.4 such a group may match less than it should; around a class of characters it is right."""
     possessive = re.compile(r"(?<!\\)\)(?:[*+?]|\{\d*,?\d*\})\+")

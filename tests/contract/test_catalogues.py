@@ -18,12 +18,12 @@ from insource.hub.archive_catalogue import ArchiveCatalogue
 from insource.hub.duck import connect
 from insource.hub.licence_chain import class_rank, stated_licence
 from insource.hub.licences import licence_class, parse_policy
+from insource.hub.lineage.build import build_lineage
 from insource.hub.purpose import TEXT_PIPELINES
 from insource.hub.snapshot import SnapshotCatalogue, shipped_snapshot
-from insource.hub.sources.read import read_file
+from insource.hub.sources.read import load_file, read_file
 from insource.wiring import open_catalogue
 from insource.workflows.choose.sift import effective_licence
-from insource.workflows.ecosystem.lineage import open_lineage
 from tests.hub_rows import archived, model, real_models
 
 TEXT = Wanted(pipelines=TEXT_PIPELINES, convertible=False)
@@ -86,15 +86,24 @@ def test_a_model_is_found_whatever_its_case_with_the_same_facts(catalogue: Catal
     assert catalogue.find("nobody/nothing") is None
 
 
-def test_a_part_of_the_hub_does_not_stand_in_for_the_whole() -> None:
-    with synced(shipped_snapshot(), whole=False) as catalogue:
-        assert isinstance(catalogue, SnapshotCatalogue)
-    with synced(shipped_snapshot()) as catalogue:
-        assert isinstance(catalogue, ArchiveCatalogue)
+def test_a_part_of_the_hub_stands_beside_the_shipped_catalogue_and_a_whole_in_its_place() -> None:
+    archive = archived(
+        load_settings().home / "hub", model("new/Model-8B", pipeline_tag="text-generation"), day=date(2026, 10, 6)
+    )
+    with open_catalogue(load_settings()) as catalogue:
+        assert catalogue.select(EVERYTHING).listed == 1
+        assert catalogue.find("Qwen/Qwen3-8B") is None
+    archive.folder.joinpath("archive.json").unlink()
+    archived(archive.folder, model("new/Model-8B", pipeline_tag="text-generation"), day=date(2026, 10, 6), whole=False)
+    with open_catalogue(load_settings()) as catalogue:
+        assert catalogue.select(EVERYTHING).listed == 16_850
+        assert {catalogue.find("new/model-8b"), catalogue.find("Qwen/Qwen3-8B")} & {None} == set()
 
 
-def test_no_more_than_the_most_downloaded_are_given() -> None:
-    with open_lineage(load_settings().home, shipped_snapshot()) as (connection, _):
+def test_no_more_than_the_most_downloaded_are_given(tmp_path: Path) -> None:
+    with connect() as connection:
+        load_file(connection, shipped_snapshot(), scratch=tmp_path)
+        build_lineage(connection)
         catalogue = ArchiveCatalogue(connection, as_of=date(2026, 10, 5), shipped=SnapshotCatalogue(), most=100)
         selection = catalogue.select(EVERYTHING)
         downloads = [model.downloads or 0 for model in selection.models]

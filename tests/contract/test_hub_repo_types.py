@@ -13,17 +13,16 @@ import pytest
 from typer.testing import CliRunner
 
 from insource.cli.main import app
+from insource.core.ecosystem_store import SyncReport
 from insource.core.errors import BadInput, DownloadFailed, UsageError
 from insource.hub.duck import connect
+from insource.hub.page import page_of
 from insource.hub.prepared import open_prepared
 from insource.hub.schema import DATASETS, MODELS, SPACES, RepoType
 from insource.hub.sources import hub_api
-from insource.workflows.ecosystem.lineage import open_lineage
-from insource.workflows.ecosystem.report import Question, hub_report
-from insource.workflows.ecosystem.show import show
-from insource.workflows.ecosystem.sync import HubPlace, SyncReport, sync
-from insource.workflows.services import quiet
+from insource.hub.sync import HubPlace
 from tests.fakes.hub_listing import FakeListing, running_listing
+from tests.hub_place import hub_report, sync
 
 TODAY = date(2026, 11, 25)
 OTHERS = pytest.mark.parametrize("repo_type", [DATASETS, SPACES], ids=lambda one: one.name)
@@ -92,11 +91,11 @@ def place_of(home: Path, url: str = "") -> HubPlace:
 
 
 def synced(home: Path, path: Path | str, **options: Any) -> SyncReport:
-    return sync(place_of(home), str(path), limit=None, day=None, progress=quiet, **options)
+    return sync(place_of(home), str(path), **options)
 
 
 def listed(home: Path, hub: FakeListing, repo_type: RepoType) -> SyncReport:
-    return sync(place_of(home, hub.url), "", limit=None, day=None, progress=quiet, repo_type=repo_type)
+    return sync(place_of(home, hub.url), repo_type=repo_type.name)
 
 
 def rows_of(home: Path, repo_type: RepoType) -> list[dict[str, Any]]:
@@ -117,9 +116,9 @@ def test_the_api_the_parquet_and_a_snapshot_of_ours_give_the_same_rows(tmp_path:
     synced(tmp_path / "ours", ours)
     lines = tmp_path / "records.jsonl"
     lines.write_text("\n".join(map(json.dumps, made)))
-    told = synced(tmp_path / "lines", lines, repo_type=repo_type)
-    assert (stats.repo_type, stats.snapshot.source) == (repo_type, "hub-stats")
-    assert (api.repo_type, told.repo_type) == (repo_type, repo_type)
+    told = synced(tmp_path / "lines", lines, repo_type=repo_type.name)
+    assert (stats.snapshot.repo_type, stats.snapshot.source) == (repo_type.name, "hub-stats")
+    assert {api.snapshot.repo_type, told.snapshot.repo_type} == {repo_type.name}
     assert {report.snapshot.rows for report in (stats, api, told)} == {25}
     expected = rows_of(tmp_path / "api", repo_type)
     assert list(expected[0]) == [column.name for column in repo_type.columns]
@@ -177,7 +176,7 @@ def test_what_vanished_is_asked_about_by_its_type(tmp_path: Path, repo_type: Rep
         hub.renamed[made[0]["id"]] = new_id
         hub.models = [made[2], {**made[0], "id": new_id}]
         place = HubPlace(home=tmp_path, hub_url=hub.url, today=date(2026, 11, 26))
-        report = sync(place, "", limit=None, day=None, progress=quiet, repo_type=repo_type)
+        report = sync(place, repo_type=repo_type.name)
     assert report.renamed == {made[0]["id"]: new_id}
     assert report.deleted == (made[1]["id"],)
 
@@ -185,11 +184,9 @@ def test_what_vanished_is_asked_about_by_its_type(tmp_path: Path, repo_type: Rep
 def test_a_file_of_another_type_than_asked_for_is_refused(tmp_path: Path) -> None:
     path = write_hub_stats([space(1)], tmp_path / "x.parquet")
     with pytest.raises(BadInput, match="holds spaces, not datasets"):
-        synced(tmp_path / "home", path, repo_type=DATASETS)
+        synced(tmp_path / "home", path, repo_type="datasets")
     with pytest.raises(BadInput, match="holds spaces, not models"):
-        hub_report(Question(home=tmp_path / "home", path=path))
-    with pytest.raises(BadInput, match="holds spaces, not models"), open_lineage(tmp_path / "home", path):
-        pass
+        hub_report(tmp_path / "home", path=path)
     found = CliRunner().invoke(app, ["hub", "sync", "--type", "apps"])
     assert isinstance(found.exception, UsageError)
 
@@ -211,16 +208,16 @@ def home(tmp_path: Path) -> Path:
 
 def test_a_models_page_counts_the_spaces_that_name_it(home: Path) -> None:
     connection, day = open_prepared(place_of(home).archive)
-    found = show(connection, "maker/small-1b", as_of=day).spaces
+    found = page_of(connection, "maker/small-1b", as_of=day).spaces
     assert found is not None
     assert (found.count, found.top[0], len(found.top)) == (25, ("org/app-024", 24), 10)
-    lonely = show(connection, "maker/Lonely-3B", as_of=day).spaces
+    lonely = page_of(connection, "maker/Lonely-3B", as_of=day).spaces
     assert lonely is not None
     assert (lonely.count, lonely.top) == (0, ())
 
 
 def test_the_report_counts_datasets_and_spaces(home: Path) -> None:
-    made = hub_report(Question(home=home, only=("dataset_categories", "dataset_growth", "space_growth"))).taken
+    made = hub_report(home, only=("dataset_categories", "dataset_growth", "space_growth"))
     assert not made.missing
     categories, datasets, spaces = made.drawn
     # 25 sets: every second one robotics, by year of creation in turn from 2023.

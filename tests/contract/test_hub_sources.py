@@ -21,10 +21,10 @@ from insource.hub.schema import MODEL_COLUMNS
 from insource.hub.snapshot import SnapshotCatalogue, shipped_snapshot
 from insource.hub.sources.parquet import load_models
 from insource.hub.sources.read import Read, read_file
+from insource.hub.sync import HubPlace
 from insource.hub.window import window_downloads
-from insource.workflows.ecosystem.sync import HubPlace, sync
-from insource.workflows.services import quiet
 from tests.fakes.hub_listing import FakeListing, running_listing
+from tests.hub_place import sync
 
 PARQUET, OCTOBER, API = (
     "hub/hub_stats_frozen.parquet",
@@ -134,7 +134,7 @@ def test_all_api_records(duck: DuckDBPyConnection, shared_data: Path, tmp_path: 
         assert {(parent["relation"], parent["id"]) for parent in row["base_models"]} == typed
         assert {id for _, id in typed} == {tag for tag in tagged if ":" not in tag}
         licences = sorted(tag.removeprefix("license:") for tag in one["tags"] if tag.startswith("license:"))
-        assert row["license"] == (",".join(licences) or None)
+        assert row["license"] == ",".join(licences)
         assert len(row["files"]) == len(one["siblings"])
         said = "".join(one["siblings"])
         assert all(f"rfilename={name!r}," in said for name in row["files"])
@@ -172,7 +172,7 @@ def test_the_api_and_the_parquet_give_the_same_rows(
     stats = rows_of(duck, "models")
     with running_listing(FakeListing(models=api_models(shared_data))) as hub:
         place = HubPlace(home=tmp_path, hub_url=hub.url, today=TODAY)
-        report = sync(place, "", limit=None, day=None, progress=quiet)
+        report = sync(place)
     place.archive.load(duck)
     api = rows_of(duck, "models")
     assert (report.snapshot.rows, report.refused, report.snapshot.day) == (4167, 0, TODAY)
@@ -206,6 +206,7 @@ def test_may_and_october_are_two_windows_of_thirty_days(
     archive = Archive(tmp_path)
     for name in (OCTOBER, PARQUET):
         report = read_file(duck, shared_data / name, scratch=tmp_path)
+        assert report.day is not None
         archive.add(duck, source=report.source, day=report.day)
     window = window_downloads(duck, archive, first=date(2026, 5, 20), last=date(2026, 10, 5))
 

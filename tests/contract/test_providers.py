@@ -16,7 +16,8 @@ from insource.providers.openai_compatible import OpenAICompatible
 from insource.providers.replay import Replay, replay_key
 from insource.wire.sse import completion_to_sse
 from insource.wire.wholeness import judge
-from tests.fakes.serving import FakeProvider, ServerThread, completion, request
+from tests.fakes.servers import FakeProvider, ServerThread
+from tests.fakes.serving import completion, request
 
 KNOWN = request("Is 17077 prime?", temperature=0.1)
 ANSWER: JsonObject = {**completion("[Yes]"), "system_fingerprint": "fp_1", "novel": [1]}

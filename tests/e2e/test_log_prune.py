@@ -13,7 +13,7 @@ from insource.store.database import open_database
 from insource.store.exchanges import SqlExchangeStore
 from tests.fakes.gateway_process import Installation
 from tests.fakes.loopback import hosted
-from tests.fakes.serving import FakeProvider, ServerThread
+from tests.fakes.servers import FakeProvider, ServerThread
 
 pytestmark = pytest.mark.slow
 

@@ -19,7 +19,8 @@ from insource.gateway.server import gateway_app
 from insource.wire.sse import completion_to_sse, format_event
 from insource.wiring import open_services
 from insource.workflows.serve.save_policy import save_policy
-from tests.fakes.serving import FakeProvider, ServerThread, completion
+from tests.fakes.servers import FakeProvider, ServerThread
+from tests.fakes.serving import completion
 
 PATIENCE_SECONDS = 60.0
 MAIL, PHONE = "ada@lovelace-mail.org", "+44 7700 900123"

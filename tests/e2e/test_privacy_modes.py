@@ -22,7 +22,7 @@ from tests.fakes.loopback import hosted
 from tests.fakes.old_store import old_store
 from tests.fakes.plugins import install_moody_detector
 from tests.fakes.responder import running_responder
-from tests.fakes.serving import FakeProvider, ServerThread
+from tests.fakes.servers import FakeProvider, ServerThread
 
 PATIENCE_SECONDS = 60.0
 PRIVATE, HARMLESS = "write to a@b.com", "write to nobody"

@@ -14,7 +14,8 @@ import openai
 from insource.core.values import Exchange
 from insource.providers.openai_compatible import OpenAICompatible
 from insource.wire.sse import completion_to_sse, format_event
-from tests.fakes.serving import Bench, FakeProvider, ServerThread, completion
+from tests.fakes.servers import FakeProvider, ServerThread
+from tests.fakes.serving import Bench, completion
 
 MESSAGES: Any = [{"role": "user", "content": "hello"}]
 SSE = {"content-type": "text/event-stream"}

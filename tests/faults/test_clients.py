@@ -17,7 +17,7 @@ from insource.core.values import Exchange
 from insource.gateway.server import gateway_app
 from insource.wiring import open_services
 from insource.workflows.services import Services
-from tests.fakes.serving import ServerThread
+from tests.fakes.servers import ServerThread
 from tests.faults.scripts import GOOD, JSON_TYPE, answer
 from tests.faults.stream_scripts import SSE, WHOLE
 from tests.faults.upstream import End, FaultyUpstream

@@ -20,7 +20,7 @@ from insource.evals.examples import to_example
 from insource.gateway.server import gateway_app
 from insource.wiring import open_services
 from insource.workflows.services import Services
-from tests.fakes.serving import ServerThread
+from tests.fakes.servers import ServerThread
 from tests.faults.scripts import WHOLE_ANSWERS, Fault
 from tests.faults.stream_scripts import STREAMS
 from tests.faults.upstream import FaultyUpstream

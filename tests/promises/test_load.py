@@ -15,7 +15,7 @@ from insource.core.ports import Call
 from insource.gateway.server import gateway_app
 from insource.wire.client import Client
 from insource.wiring import open_services
-from tests.fakes.serving import ServerThread
+from tests.fakes.servers import ServerThread
 from tests.faults.scripts import GOOD, answer
 from tests.faults.upstream import FaultyUpstream
 

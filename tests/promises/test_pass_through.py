@@ -13,7 +13,7 @@ from insource.core.values import Exchange
 from insource.gateway.server import gateway_app
 from insource.wire.client import Client
 from insource.wiring import open_services
-from tests.fakes.serving import ServerThread
+from tests.fakes.servers import ServerThread
 from tests.faults.scripts import GOOD, answer
 from tests.faults.upstream import FaultyUpstream
 from tests.promises.requests import drawn

@@ -28,7 +28,8 @@ from insource.wire.client import Client
 from insource.workflows.serve.answer_locally import Local
 from insource.workflows.serve.scans import Scans
 from tests.fakes.plugins import install_moody_detector
-from tests.fakes.serving import Bench, FixedRecipe, ServerThread, candidate, fails, moved, says
+from tests.fakes.servers import ServerThread
+from tests.fakes.serving import Bench, FixedRecipe, candidate, fails, moved, says
 from tests.faults.scripts import GOOD, answer
 from tests.faults.upstream import FaultyUpstream
 from tests.promises.private_requests import FORWARDED, TASKS, Planted, planted, said

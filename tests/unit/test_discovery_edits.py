@@ -178,7 +178,7 @@ def test_a_task_is_named_by_id_or_by_what_is_clear(services: Services) -> None:
 def test_labels_become_references(services: Services, tmp_path: Path) -> None:
     """Of exchanges of the task that was named, and of no other."""
     find_tasks(services)
-    label_exchange(services, "translate", "e0003", "loan")
+    label_exchange(services, "translate", "e0003", reference="loan")
     file = tmp_path / "labels.csv"
     file.write_text('exchange_id,reference\ne0001,card\n"e0005","a, b"\nnobody,card\ne0002,card\n')
     report = label_file(services, "translate", file)
@@ -188,7 +188,7 @@ def test_labels_become_references(services: Services, tmp_path: Path) -> None:
     assert (found["e0003"].reference, found["e0002"].reference) == ("loan", None)
     for id in ("nobody", "e0002"):
         with pytest.raises(UsageError, match=f"has no exchange {id!r}"):
-            label_exchange(services, "translate", id, "x")
+            label_exchange(services, "translate", id, reference="x")
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_what_is_no_object_goes_out_as_it_came(body: bytes) -> None:
 class _Shared:
     """An engine that writes down what it is asked for."""
 
-    name, model, state = "engine:test", "base", EngineState.READY
+    name, model, state, is_here = "engine:test", "base", EngineState.READY, True
     honours: frozenset[Any] = frozenset()
     adapters = ("a", "b")
 
@@ -85,7 +85,7 @@ async def test_a_view_asks_for_its_adapter_and_never_stops_what_it_shares() -> N
     for engine in (one, other, shared):
         await engine.send(Call(path="/v1/chat/completions"))
     assert shared.scales == [{0: 1.0}, {1: 0.5}, {}]
-    assert (one.model, other.model) == ("base+a", "base+b")
+    assert (one.model, other.model, one.is_here) == ("base+a", "base+b", shared.is_here)
     await one.stop()
     await other.close()
     assert shared.stopped == 0

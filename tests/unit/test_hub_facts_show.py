@@ -12,10 +12,13 @@ from typer.testing import CliRunner
 
 from insource.cli.main import app
 from insource.core.errors import UnknownModel
+from insource.hub.archive import Archive
 from insource.hub.facts import format_in, is_namesake, quantization_in
 from insource.hub.lineage.build import build_lineage
+from insource.hub.page import page_of
+from insource.hub.shipped import ShippedEcosystem
 from insource.hub.snapshot import SnapshotCatalogue
-from insource.workflows.ecosystem.show import page_json, show, show_shipped
+from insource.workflows.ecosystem.show import page_json
 from tests.hub_rows import model, real_models, world
 
 _DAY = date(2026, 5, 20)
@@ -44,7 +47,7 @@ def test_the_licence_chain_goes_all_the_way_up_and_round_a_cycle() -> None:
     )
     build_lineage(connection)
     chains = {
-        id: [(link.id, link.steps, link.license) for link in show(connection, id, as_of=_DAY).licence.links]
+        id: [(link.id, link.steps, link.license) for link in page_of(connection, id, as_of=_DAY).licence.links]
         for id in ("b/leaf", "a/middle", "a/gone")
     }
     assert chains == {
@@ -75,7 +78,7 @@ def test_offers_are_declared_copies_and_namesakes_in_another_format() -> None:
         model("f/X-8B-Copy", "a/X-8B", kind="quantized", tags=["gguf"]),
     )
     build_lineage(connection)
-    offers = [(offer.id, offer.format, offer.evidence) for offer in show(connection, "a/X-8B", as_of=_DAY).offers]
+    offers = [(offer.id, offer.format, offer.evidence) for offer in page_of(connection, "a/X-8B", as_of=_DAY).offers]
     assert offers == [
         ("f/X-8B-Copy", "gguf", "lineage"),
         ("c/X-8B-4bit", "mlx", "name"),
@@ -98,7 +101,7 @@ def test_pages_of_real_models(shared_data: Path) -> None:
     asked.append(connection.execute("SELECT id FROM models ORDER BY len(base_models) DESC LIMIT 1").fetchall()[0][0])
     edges = connection.execute("SELECT child, parent FROM edges").fetchall()
     for id in asked:
-        page = page_json(show(connection, id.upper(), as_of=_DAY))
+        page = page_json(page_of(connection, id.upper(), as_of=_DAY))
         chain = above = {id}
         while above := {parent for child, parent in edges if child in above} - chain:
             chain = chain | above
@@ -109,7 +112,7 @@ def test_pages_of_real_models(shared_data: Path) -> None:
         assert page["derivatives"]["transitive"] >= page["derivatives"]["direct"]
         assert json.loads(json.dumps(page)) == page
     with pytest.raises(UnknownModel, match="nobody/nothing"):
-        show(connection, "nobody/nothing", as_of=_DAY)
+        page_of(connection, "nobody/nothing", as_of=_DAY)
 
 
 @pytest.mark.data
@@ -119,20 +122,20 @@ def test_a_parent_that_the_snapshot_does_not_list_has_a_page(shared_data: Path) 
     missing = connection.execute(
         "SELECT parent FROM edges WHERE parent NOT IN (SELECT id FROM models) GROUP BY 1 ORDER BY count(*) DESC LIMIT 1"
     ).fetchall()[0][0]
-    page = show(connection, missing, as_of=_DAY)
+    page = page_of(connection, missing, as_of=_DAY)
     assert page.note
     assert page.facts.license is None
     assert page.derivatives is not None
     assert page.derivatives.direct > 0
 
 
-def test_without_a_snapshot_the_shipped_catalogue_answers_and_says_what_is_missing() -> None:
-    page = show_shipped(SnapshotCatalogue(), "qwen/qwen2.5-7b-instruct")
+def test_without_a_snapshot_the_shipped_catalogue_answers_and_says_what_is_missing(tmp_path: Path) -> None:
+    page = ShippedEcosystem(SnapshotCatalogue(), Archive(tmp_path)).page("qwen/qwen2.5-7b-instruct")
     assert page.facts.id == "Qwen/Qwen2.5-7B-Instruct"
     assert page_json(page)["derivatives"] == {"direct": None, "transitive": None, "by_tag": None}
     assert "insource hub sync" in page.note
     with pytest.raises(UnknownModel, match="nobody/nothing"):
-        show_shipped(SnapshotCatalogue(), "nobody/nothing")
+        ShippedEcosystem(SnapshotCatalogue(), Archive(tmp_path)).page("nobody/nothing")
 
 
 def _run(*arguments: str) -> Any:

@@ -17,17 +17,18 @@ from typer.testing import CliRunner
 from insource.cli.main import app
 from insource.cli.session import load_settings
 from insource.core.catalogue import Wanted
+from insource.core.ecosystem import Page
 from insource.core.errors import StorageError
 from insource.hub.archive import Archive
 from insource.hub.bom import ai_bom
 from insource.hub.duck import connect
 from insource.hub.licence_chain import EffectiveLicence, chain
 from insource.hub.lineage.build import build_lineage
+from insource.hub.page import page_of
 from insource.hub.prepared import open_prepared
 from insource.hub.repo_files import FilesLog, RepoFiles, Weight
 from insource.wiring import open_catalogue
 from insource.workflows.choose.sift import effective_licence
-from insource.workflows.ecosystem.show import Page, show
 from tests.hub_rows import archived, model, world
 
 pytest.importorskip("duckdb")
@@ -61,7 +62,7 @@ def answers(folder: Path, files: Mapping[str, str], *, day: int = 2) -> None:
 def page(archive: Archive, id: str) -> Page:
     connection, day = open_prepared(archive, files=True)
     with connection:
-        return show(connection, id, as_of=day)
+        return page_of(connection, id, as_of=day)
 
 
 def links(licence: EffectiveLicence) -> Sequence[tuple[str, int, bool]]:
@@ -188,7 +189,7 @@ def test_whoever_reads_keeps_what_was_told_before(archive: Archive) -> None:
     with reader:
         answers(archive.folder, {"thief/Free-Chat": "b"}, day=3)
         assert page(archive, "thief/Free-Chat").parents == ()
-        assert len(show(reader, "thief/Free-Chat", as_of=day).parents) == 1
+        assert len(page_of(reader, "thief/Free-Chat", as_of=day).parents) == 1
 
 
 @st.composite
@@ -220,7 +221,7 @@ def test_every_way_up_is_found_whichever_told_it(lineage: tuple[int, list[tuple[
             {f"o/m{n}": _licence(n) for n in range(count)}.get,
             told_by_files={f"o/m{child}" for child in told},
         )
-        found = show(connection, f"o/m{n}", as_of=DAY).licence
+        found = page_of(connection, f"o/m{n}", as_of=DAY).licence
         assert sorted(links(found)) == sorted(links(expected))
         assert found.strictest.licence_class == expected.strictest.licence_class
 

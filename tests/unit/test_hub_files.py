@@ -16,15 +16,17 @@ import pytest
 from typer.testing import CliRunner
 
 from insource.cli.main import app
+from insource.core.ecosystem_store import FilesReport
 from insource.core.errors import DownloadFailed, StorageError, UnknownModel, UsageError
 from insource.hub.archive import Archive
+from insource.hub.ask_files import ask_for_files
 from insource.hub.duck import connect
 from insource.hub.repo_files import FilesLog, RepoFiles, Weight
 from insource.hub.sources.file_lists import ask_files
-from insource.workflows.ecosystem.files import FilesReport, ask_for_files
-from insource.workflows.ecosystem.sync import HubPlace, sync
+from insource.hub.sync import HubPlace
 from insource.workflows.services import quiet
 from tests.fakes.hub_listing import FakeListing, running_listing
+from tests.hub_place import sync
 
 TODAY, NOW = date(2026, 11, 25), datetime(2026, 11, 25, 12, tzinfo=UTC)
 ORIGINAL, TUNED, OTHER = b"o" * (2 << 20), b"t" * (2 << 20), b"x" * (2 << 20)
@@ -98,7 +100,7 @@ def world() -> Generator[FakeListing]:
 
 def listed(hub: FakeListing, home: Path) -> HubPlace:
     place = HubPlace(home=home, hub_url=hub.url, today=TODAY)
-    sync(place, "", limit=None, day=None, progress=quiet)
+    sync(place)
     hub.requests.clear()
     return place
 

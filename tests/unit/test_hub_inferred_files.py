@@ -11,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from insource.core.ecosystem import Edge
 from insource.hub.lineage.build import build_lineage
 from insource.hub.lineage.files_to_ask import find_files_to_ask, next_to_ask, to_ask_about
 from insource.hub.lineage.inferred import infer_edges
 from insource.hub.lineage.inferred_files import edges_from_files
 from insource.hub.lineage.inferred_pairs import Declared
-from insource.hub.lineage.inferred_values import WANTED_PRECISION, Edge, facts_of
+from insource.hub.lineage.inferred_values import WANTED_PRECISION, facts_of
 from insource.hub.repo_files import ADAPTER_CONFIG, MODEL_CONFIG, FilesLog
 from tests.hub_rows import model, real_models, world
 

@@ -13,12 +13,14 @@ import pytest
 from typer.testing import CliRunner
 
 from insource.cli.main import app
+from insource.core.ecosystem import TreeNode
 from insource.core.errors import StorageError, UnknownModel
 from insource.hub.lineage.build import build_lineage
+from insource.hub.lineage.export import export_edges
 from insource.hub.lineage.repair import CONFIDENCE
+from insource.hub.lineage.tree import tree_of
 from insource.web.tree_page import tree_html
 from insource.web.tree_svg import tree_svg
-from insource.workflows.ecosystem.lineage import TreeNode, export_edges, tree_of
 from tests.hub_rows import model, world
 
 _HOSTILE = "evil/<script>alert(1)</script>&\"'\x1b[31m"

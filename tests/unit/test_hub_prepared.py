@@ -13,7 +13,7 @@ from insource.hub.archive import Archive
 from insource.hub.duck import connect
 from insource.hub.lineage.build import build_lineage
 from insource.hub.prepared import open_prepared, prepare
-from insource.hub.sizes_sql import SIZES_SQL
+from insource.hub.sizes_sql import COMPARED_SQL, SIZES_SQL
 from insource.hub.sources.read import read_file
 
 pytest.importorskip("duckdb")
@@ -50,6 +50,7 @@ def test_it_holds_just_what_is_worked_out_of_the_snapshots(shared_data: Path, tm
     archive = Archive(tmp_path / "hub")
     with connect() as connection:
         read = read_file(connection, shared_data / STATS, scratch=tmp_path)
+        assert read.day is not None
         archive.add(connection, source=read.source, day=read.day)
     prepared, day = open_prepared(archive)
     assert day == read.day
@@ -57,6 +58,7 @@ def test_it_holds_just_what_is_worked_out_of_the_snapshots(shared_data: Path, tm
         archive.load(connection)
         build_lineage(connection)
         connection.execute(f"CREATE TEMP TABLE sizes AS {SIZES_SQL}")
+        connection.execute(COMPARED_SQL)
         for table in TABLES:
             assert content(prepared, table) == content(connection, table), table
         assert len(content(prepared, "sizes")) == 4167

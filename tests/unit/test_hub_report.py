@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,16 @@ import pytest
 from typer.testing import CliRunner
 
 from insource.cli.main import app
+from insource.core.ecosystem_report import Taken
 from insource.core.errors import BadInput, UsageError
 from insource.hub.duck import connect
+from insource.hub.ecosystem import HubEcosystem
 from insource.hub.report.figures import FIGURES, choose
 from insource.hub.report.prepare import read_organisations
 from insource.hub.report.reports import REPORTS
 from insource.hub.schema import MODEL_COLUMNS
 from insource.web import hub_figures
-from insource.workflows.ecosystem.report import HubReport, compared, make_report, report_json
+from insource.workflows.ecosystem.report import compared, report_json
 
 HOSTILE = "</text><script>alert('x')</script><img src=http://evil.example/x.png onerror=alert(1)>"
 _SCALARS = {"VARCHAR", "BIGINT", "TIMESTAMP", "DOUBLE"}
@@ -64,10 +67,14 @@ def many(n: int = 300) -> list[dict[str, Any]]:
     ]
 
 
+def taken(connection: Any, *, source: str = "", only: Sequence[str] = ()) -> Taken:
+    return HubEcosystem(connection, as_of=date(2026, 5, 20), described=source).report(only=only)
+
+
 @pytest.fixture(scope="module")
-def report() -> Iterator[HubReport]:
+def report() -> Iterator[Taken]:
     with connection_with([*many(), model(f"{HOSTILE}/x", created="2026-05-01", downloads_all=10**6, likes=10**6)]) as c:
-        yield make_report(c, source=HOSTILE)
+        yield taken(c, source=HOSTILE)
 
 
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.id)
@@ -92,9 +99,9 @@ def test_ids_are_names_of_files_and_distinct() -> None:
     assert all(re.fullmatch(r"[a-z0-9_]+", id) for id in ids)
 
 
-def test_every_figure_that_is_drawn_has_labels_for_its_columns(report: HubReport) -> None:
-    assert len(report.taken.drawn) == len(FIGURES) - 7
-    for found in report.taken.drawn:
+def test_every_figure_that_is_drawn_has_labels_for_its_columns(report: Taken) -> None:
+    assert len(report.drawn) == len(FIGURES) - 7
+    for found in report.drawn:
         chart = found.figure.chart
         used = [chart.x, chart.y, *filter(None, (chart.colour, chart.label))]
         assert set(used) <= set(found.rows[0]), found.figure.id
@@ -106,9 +113,9 @@ def test_every_figure_that_is_drawn_has_labels_for_its_columns(report: HubReport
 
 def test_what_the_snapshot_cannot_support_is_listed_and_not_drawn(tmp_path: Path) -> None:
     with connection_with([model("a/b", created="2026-01-01"), model("a/c", created="2026-02-01")]) as connection:
-        made = make_report(connection, source="two models")
-    assert {found.figure.id for found in made.taken.drawn} == {"growth", "weekly", "weekly_organisations"}
-    missing = {item.figure.id: item.what for item in made.taken.missing}
+        made = taken(connection, source="two models")
+    assert {found.figure.id for found in made.drawn} == {"growth", "weekly", "weekly_organisations"}
+    missing = {item.figure.id: item.what for item in made.missing}
     assert missing["concentration"] == ("no row states downloads",)
     assert "datasets" in missing["dataset_categories"][0]
     stale = tmp_path / "trending.svg"
@@ -127,8 +134,8 @@ def test_data_sets_are_counted_where_the_snapshot_has_them() -> None:
             ('x', ['task_categories:robotics', 'en']), ('y', ['task_categories:robotics', 'task_categories:other']))
             t(id, tags)"""
         )
-        made = make_report(connection, source="", only=("dataset_categories",))
-    (found,) = made.taken.drawn
+        made = taken(connection, source="", only=("dataset_categories",))
+    (found,) = made.drawn
     assert {(row["year"], row["category"], row["datasets"]) for row in found.rows} == {
         ("2025-01-01", "robotics", 2),
         ("2025-01-01", "other", 1),
@@ -136,7 +143,7 @@ def test_data_sets_are_counted_where_the_snapshot_has_them() -> None:
     assert found.values == {"robotics_2024": 0, "robotics_2025": 2}
 
 
-def test_the_page_fetches_nothing_and_shows_hostile_names_as_text(report: HubReport, tmp_path: Path) -> None:
+def test_the_page_fetches_nothing_and_shows_hostile_names_as_text(report: Taken, tmp_path: Path) -> None:
     page = hub_figures.write(report, tmp_path).read_text()
     assert "alert(" in page  # the name is shown …
     assert "<script" not in page.lower()
@@ -151,9 +158,9 @@ def test_the_page_fetches_nothing_and_shows_hostile_names_as_text(report: HubRep
         assert "<script" not in picture.read_text().lower()
 
 
-def test_csv_and_json_hold_the_same_values(report: HubReport) -> None:
+def test_csv_and_json_hold_the_same_values(report: Taken) -> None:
     told = {figure["id"]: figure["rows"] for figure in json.loads(json.dumps(report_json(report)))["figures"]}
-    for found in report.taken.drawn:
+    for found in report.drawn:
         read = list(csv.DictReader(io.StringIO(hub_figures.csv_text(found.rows))))
         assert len(read) == len(told[found.figure.id])
         for row, other in zip(read, told[found.figure.id], strict=True):
@@ -164,8 +171,8 @@ def test_a_name_that_a_spreadsheet_would_run_is_written_as_text() -> None:
     assert hub_figures.csv_text(({"account": "=HYPERLINK(1)", "n": -3},)).splitlines()[1] == "'=HYPERLINK(1),-3"
 
 
-def test_every_published_number_stands_beside_ours(report: HubReport) -> None:
-    for found in report.taken.drawn:
+def test_every_published_number_stands_beside_ours(report: Taken) -> None:
+    for found in report.drawn:
         lines = compared(found.figure, found.values)
         assert [line.published for line in lines if line.where] == [item.text for item in found.figure.published]
         assert lines
@@ -179,8 +186,8 @@ def test_descent_ends_on_cycles_and_self_loops_and_counts_chains() -> None:
 
     def counts(rows: list[dict[str, Any]]) -> dict[Any, Any]:
         with connection_with(rows) as connection:
-            made = make_report(connection, source="", only=("derivatives_by_organisation",))
-        return {(row["account"], row["counted"]): row["derivatives"] for row in made.taken.drawn[0].rows}
+            made = taken(connection, source="", only=("derivatives_by_organisation",))
+        return {(row["account"], row["counted"]): row["derivatives"] for row in made.drawn[0].rows}
 
     chain = [derived(f"me-{i}/step-{i}", f"me-{i - 1}/step-{i - 1}") for i in range(1, 76)]
     rows = [

@@ -15,12 +15,12 @@ from typing import Any
 import duckdb
 import pytest
 
+from insource.core.ecosystem_report import Drawn, Taken
 from insource.hub.licences import licence_class
 from insource.hub.lineage.declared import build_declared
-from insource.hub.report.figure import Drawn
 from insource.hub.report.prepare import FAMILIES
 from insource.hub.sizes import SizeSources, parameters
-from insource.workflows.ecosystem.report import HubReport, Question, hub_report
+from tests.hub_place import hub_report
 from tests.hub_rows import real_models
 
 pytestmark = pytest.mark.data
@@ -36,14 +36,14 @@ def raw(shared_data: Path) -> list[Raw]:
 
 
 @pytest.fixture(scope="module")
-def report(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> HubReport:
+def report(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Taken:
     path = shared_data / "hub" / "hub_stats_frozen.parquet"
-    return hub_report(Question(home=tmp_path_factory.mktemp("home"), path=path))
+    return hub_report(tmp_path_factory.mktemp("home"), path=path)
 
 
 @pytest.fixture(scope="module")
-def drawn(report: HubReport) -> dict[str, Drawn]:
-    return {found.figure.id: found for found in report.taken.drawn}
+def drawn(report: Taken) -> dict[str, Drawn]:
+    return {found.figure.id: found for found in report.drawn}
 
 
 def owner(id: str) -> str:
@@ -71,11 +71,11 @@ def sizes(raw: list[Raw]) -> dict[str, int]:
     return {row["id"]: found for row in raw if (found := size(row))}
 
 
-def test_the_snapshot_is_called_a_sample_of_4_167(report: HubReport) -> None:
-    assert report.taken.ground.models == 4_167
-    assert report.taken.ground.is_sample
-    assert report.taken.ground.basis == "all time"
-    assert {item.figure.id for item in report.taken.missing} == {
+def test_the_snapshot_is_called_a_sample_of_4_167(report: Taken) -> None:
+    assert report.ground.models == 4_167
+    assert report.ground.is_sample
+    assert report.ground.basis == "all time"
+    assert {item.figure.id for item in report.missing} == {
         "dataset_categories",
         "dataset_growth",
         "space_growth",

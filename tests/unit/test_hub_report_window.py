@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
+from insource.core.ecosystem_report import Drawn
 from insource.core.errors import UsageError
-from insource.hub.report.figure import Drawn
-from insource.workflows.ecosystem.report import Question, hub_report
-from insource.workflows.ecosystem.sync import HubPlace, sync
-from insource.workflows.services import quiet
+from insource.hub.sync import HubPlace
+from tests.hub_place import hub_report, sync
 
 FIRST, LAST = date(2026, 1, 1), date(2026, 8, 1)
 ONLY = ("attention_window", "lab_downloads_window", "runtimes_window")
@@ -48,7 +47,7 @@ def take(home: Path, day: date, rows: list[dict[str, Any]], *, limit: int | None
     lines = home / f"{day}.jsonl"
     lines.write_text("\n".join(map(json.dumps, rows)))
     place = HubPlace(home=home, hub_url="", today=date(2026, 11, 25))
-    sync(place, str(lines), limit=limit, day=day, progress=quiet)
+    sync(place, str(lines), limit=limit, day=day, whole=True)
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +60,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def drawn(home: Path) -> dict[str, Drawn]:
-    report = hub_report(Question(home=home, since=date(2026, 2, 1), only=ONLY))
+    report = hub_report(home, since=date(2026, 2, 1), only=ONLY)
     assert report.source == "the newest snapshots of 2026-08-01, and of api from 2026-01-01 to 2026-08-01"
-    assert not report.taken.missing
-    return {found.figure.id: found for found in report.taken.drawn}
+    assert not report.missing
+    return {found.figure.id: found for found in report.drawn}
 
 
 def between() -> dict[str, tuple[int | None, int]]:
@@ -114,18 +113,18 @@ def test_libraries_as_each_snapshot_states_them(drawn: dict[str, Drawn]) -> None
 
 
 def test_without_a_first_day_the_figures_say_what_they_need(home: Path) -> None:
-    report = hub_report(Question(home=home, only=ONLY))
-    assert [item.figure.id for item in report.taken.missing] == list(ONLY)
-    assert all("--since" in item.what[0] for item in report.taken.missing)
+    report = hub_report(home, only=ONLY)
+    assert [item.figure.id for item in report.missing] == list(ONLY)
+    assert all("--since" in item.what[0] for item in report.missing)
 
 
 def test_what_makes_no_window(tmp_path: Path) -> None:
     take(tmp_path, FIRST, models(FIRST))
     take(tmp_path, LAST, models(LAST), limit=10)
     with pytest.raises(UsageError, match="two whole snapshots"):  # the later one is a part
-        hub_report(Question(home=tmp_path, since=FIRST))
+        hub_report(tmp_path, since=FIRST)
     with pytest.raises(UsageError, match="between two snapshots that are here"):
-        hub_report(Question(home=tmp_path, since=FIRST, path=tmp_path / f"{LAST}.jsonl"))
+        hub_report(tmp_path, since=FIRST, path=tmp_path / f"{LAST}.jsonl")
     take(tmp_path, LAST, models(LAST))
     with pytest.raises(UsageError, match="up to 2025-12-31"):
-        hub_report(Question(home=tmp_path, since=date(2025, 12, 31)))
+        hub_report(tmp_path, since=date(2025, 12, 31))

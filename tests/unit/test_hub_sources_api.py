@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
+from insource.core.ecosystem_store import SyncReport
 from insource.core.errors import BadInput, DownloadFailed
 from insource.hub.archive import Archive
 from insource.hub.duck import connect
 from insource.hub.prepared import open_prepared
 from insource.hub.sources import hub_api
-from insource.workflows.ecosystem.sync import HubPlace, SyncReport, sync
-from insource.workflows.services import quiet
+from insource.hub.sync import HubPlace
 from tests.fakes.hub_listing import FakeListing, running_listing
+from tests.hub_place import sync
 
 TODAY, LATER = date(2026, 11, 25), date(2026, 11, 26)
 
@@ -51,7 +52,7 @@ def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[re
 
 
 def synced(hub: FakeListing, home: Path, *, today: date = TODAY, limit: int | None = None) -> SyncReport:
-    return sync(HubPlace(home=home, hub_url=hub.url, today=today), "", limit=limit, day=None, progress=quiet)
+    return sync(HubPlace(home=home, hub_url=hub.url, today=today), limit=limit)
 
 
 def rows(home: Path, *, day: date | None = None) -> list[tuple[Any, ...]]:
@@ -146,7 +147,7 @@ def test_a_part_says_nothing_of_the_rest(tmp_path: Path) -> None:
         synced(hub, tmp_path)
         report = synced(hub, tmp_path, today=LATER, limit=15)
         assert hub.pages()[-2:] == [0, 10]
-    assert (report.snapshot.whole, report.snapshot.rows, report.snapshot.changed) == (False, 30, 0)
+    assert (report.snapshot.whole, report.snapshot.rows, report.snapshot.changed) == (False, 15, 15)
     assert report.deleted == ()
 
 
@@ -163,7 +164,7 @@ def test_hf_endpoint_is_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert hub_api.endpoint_of("") == hub.url
         monkeypatch.setattr("huggingface_hub.hf_api.constants.ENDPOINT", hub.url)
         place = HubPlace(home=tmp_path, hub_url="", today=TODAY)
-        assert sync(place, "", limit=None, day=None, progress=quiet).snapshot.rows == 2
+        assert sync(place).snapshot.rows == 2
 
 
 def test_a_next_page_on_another_host_is_not_followed(tmp_path: Path) -> None:
@@ -180,7 +181,7 @@ def test_a_next_page_on_another_host_is_not_followed(tmp_path: Path) -> None:
 def test_no_hub_is_said_with_the_way_out(tmp_path: Path, waits: list[float]) -> None:
     place = HubPlace(home=tmp_path, hub_url="http://127.0.0.1:9", today=TODAY)
     with pytest.raises(DownloadFailed, match=r"--from models\.parquet"):
-        sync(place, "", limit=None, day=None, progress=quiet)
+        sync(place)
     assert waits == []
 
 
@@ -197,8 +198,8 @@ def test_a_file_by_its_address_goes_on_where_it_broke(tmp_path: Path, cut: list[
         place = HubPlace(home=tmp_path / "home", hub_url="", today=TODAY)
         if cut:
             with pytest.raises(DownloadFailed, match="100 bytes are kept"):
-                sync(place, f"{hub.url}/d/models.parquet", limit=None, day=TODAY, progress=quiet)
-        report = sync(place, f"{hub.url}/d/models.parquet", limit=None, day=TODAY, progress=quiet)
+                sync(place, f"{hub.url}/d/models.parquet", day=TODAY)
+        report = sync(place, f"{hub.url}/d/models.parquet", day=TODAY)
     assert (report.snapshot.rows, report.snapshot.origin) == (500, "models.parquet")
     assert [headers.get("Range") for headers in hub.headers] == ([None, "bytes=100-"] if cut else [None])
     assert all("authorization" not in {name.lower() for name in headers} for headers in hub.headers)

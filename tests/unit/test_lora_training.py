@@ -241,8 +241,8 @@ def test_importance_is_what_flows_into_each_matrix(base: Path, tmp_path: Path) -
     assert len(found) == 14
     for layer in range(2):
         q, k, v = (found[f"blk.{layer}.attn_{one}.weight"] for one in "qkv")
+        assert q.mean() == pytest.approx(1, abs=0.05)  # behind a norm whose weights are 1
         assert (q == k).all()
         assert (q == v).all()
         assert q.shape == (32,)
         assert found[f"blk.{layer}.ffn_down.weight"].shape == (48,)
-    assert q.mean() == pytest.approx(1, abs=0.05)  # behind a norm whose weights are 1

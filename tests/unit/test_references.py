@@ -110,11 +110,11 @@ def test_a_checker_is_tried_before_it_is_chosen_and_its_losses_are_kept(tmp_path
         task = only_task(services)
         broken = checker_arguments(f"{sys.executable} -c 'print(7)'", 10.0)
         with pytest.raises(BadInput, match="did not score an answer"):
-            choose_criterion(services, task.id, "checker", broken)
+            choose_criterion(services, task.id, "checker", arguments=broken)
         assert services.registry.criteria() == {}, "what can't score is not chosen"
         with pytest.raises(UsageError, match="No checker"):
             checker_arguments(" ", 10.0)
-        choose_criterion(services, task.id, "checker", checker_arguments(f"{sys.executable} {script}", 10.0))
+        choose_criterion(services, task.id, "checker", arguments=checker_arguments(f"{sys.executable} {script}", 10.0))
         runs = len(counter.read_text())
         log = read_task_log(services, task)
         assert log.scoring is not None
@@ -145,7 +145,7 @@ def test_what_was_judged_counts_and_can_be_taken_back(services: Services) -> Non
     task = only_task(services)
     before = open_review(services, task.id)
     first = before.waiting[0]
-    judge(services, task, first, "both")
+    judge(services, task, first, choice="both")
     after = open_review(services, task.id)
     assert (after.judged, len(after.waiting)) == (1, len(before.waiting) - 1)
     take_back(services, task, first)
@@ -242,7 +242,7 @@ async def test_a_label_stands_instead_of_the_hosted_answer(tmp_path: Path) -> No
         services.exchanges.append(exchanges(60, reference=None, reference_kind=None))
         find_tasks(services)
         task = only_task(services)
-        label_exchange(services, task.id, "x00003", "loan" if message(3)[1] != "loan" else "card")
+        label_exchange(services, task.id, "x00003", reference="loan" if message(3)[1] != "loan" else "card")
         log = read_task_log(services, task)
         assert log.scoring is not None
         labelled = log.examples["x00003"]

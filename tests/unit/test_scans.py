@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from insource.core.scanning import Examined, ScanJob
 from insource.workflows.serve.scans import WAITING_BYTES, Scans
 
 PATIENCE_SECONDS = 30.0
@@ -22,10 +23,13 @@ class ScriptedScan:
         self._script = script
 
     def kinds(self, body: bytes) -> tuple[str, ...]:
-        if body == b"sleep":
+        return self.examine(ScanJob(body=body)).names
+
+    def examine(self, job: ScanJob) -> Examined:
+        if job.body == b"sleep":
             self.closed.wait(PATIENCE_SECONDS)
-            return ("unscanned",)
-        return self._script(body)
+            return Examined(kinds={"unscanned": 1})
+        return Examined(kinds=dict.fromkeys(self._script(job.body), 1))
 
     def close(self) -> None:
         self.closed.set()
@@ -37,9 +41,13 @@ def _finds_secret(body: bytes) -> tuple[str, ...]:
     return ("word",) if body == b"secret" else ()
 
 
+async def _names(scans: Scans, body: bytes) -> tuple[str, ...]:
+    return (await scans.examine(ScanJob(body=body))).names
+
+
 async def test_a_scan_that_raises_costs_its_own_body_only() -> None:
     scans = Scans(lambda: ScriptedScan(_finds_secret), processes=1)
-    found = [await scans.kinds(body) for body in (b"raise", b"secret", b"raise", b"x")]
+    found = [await _names(scans, body) for body in (b"raise", b"secret", b"raise", b"x")]
     assert found == [("unscanned",), ("word",), ("unscanned",), ()]
     scans.close()
 
@@ -53,43 +61,43 @@ async def test_a_scan_that_can_not_be_made_leaves_its_body_unscanned_and_is_trie
         return ScriptedScan(_finds_secret)
 
     scans = Scans(make, processes=1)
-    assert [await scans.kinds(b"secret") for _ in range(2)] == [("unscanned",), ("word",)]
+    assert [await _names(scans, b"secret") for _ in range(2)] == [("unscanned",), ("word",)]
     scans.close()
 
 
 async def test_a_listener_that_fails_ends_no_thread() -> None:
     scans = Scans(lambda: ScriptedScan(_finds_secret), processes=1)
 
-    def fails(kinds: tuple[str, ...]) -> None:
+    def fails(examined: Examined) -> None:
         raise RuntimeError("the log is gone")
 
-    assert scans.offer(b"secret", fails)
-    assert await scans.kinds(b"secret") == ("word",)
+    assert scans.offer(ScanJob(body=b"secret"), fails)
+    assert await _names(scans, b"secret") == ("word",)
     scans.close()
 
 
 @pytest.mark.parametrize("processes", [1, 3])
 async def test_the_end_does_not_wait_for_a_detector_that_sleeps_and_answers_who_waits(processes: int) -> None:
     scans = Scans(lambda: ScriptedScan(_finds_secret), processes=processes)
-    noted: list[tuple[str, ...]] = []
-    asked = [asyncio.create_task(scans.kinds(b"sleep")) for _ in range(processes)]
-    waiting = asyncio.create_task(scans.kinds(b"secret"))
+    noted: list[Examined] = []
+    asked = [asyncio.create_task(_names(scans, b"sleep")) for _ in range(processes)]
+    waiting = asyncio.create_task(_names(scans, b"secret"))
     await asyncio.sleep(0)
-    assert scans.offer(b"secret", noted.append)
+    assert scans.offer(ScanJob(body=b"secret"), noted.append)
     started = time.monotonic()
     await asyncio.to_thread(scans.close)
     assert time.monotonic() - started < PATIENCE_SECONDS / 2
     assert await asyncio.gather(*asked, waiting) == [("unscanned",)] * (processes + 1)
     assert noted == [], "what was not scanned stays so in the log"
-    assert await scans.kinds(b"secret") == ("unscanned",), "after the end"
-    assert not scans.offer(b"secret", noted.append)
+    assert await _names(scans, b"secret") == ("unscanned",), "after the end"
+    assert not scans.offer(ScanJob(body=b"secret"), noted.append)
 
 
 async def test_what_waits_off_the_way_is_bounded_by_its_bytes() -> None:
     scans = Scans(lambda: ScriptedScan(_finds_secret), processes=1)
-    noted: list[tuple[str, ...]] = []
-    assert scans.offer(b"sleep", noted.append)
-    large = bytes(WAITING_BYTES // 2)
+    noted: list[Examined] = []
+    assert scans.offer(ScanJob(body=b"sleep"), noted.append)
+    large = ScanJob(body=bytes(WAITING_BYTES // 2))
     assert [scans.offer(large, noted.append) for _ in range(3)] == [True, False, False]
     assert scans.skipped == 2
     await asyncio.to_thread(scans.close)

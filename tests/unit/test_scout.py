@@ -325,7 +325,7 @@ def test_another_catalogue_is_a_setting_and_its_text_is_shown_as_it_is(
     real = SnapshotCatalogue().find("Qwen/Qwen3-8B")
     assert real is not None
     row = [getattr(real, name) for name in SnapshotRow.__struct_fields__]
-    row[0], row[8] = "evil/[red]X[/red]\x1b[31m-8B", "mit"
+    row[0], row[8], row[13] = "evil/[red]X[/red]\x1b[31m-8B", "mit", ["x/X-8B-GGUF"]
     lines = (json.dumps({"as_of": "2026-01-01", "source": "a test"}), json.dumps(row, default=str))
     (tmp_path / "own.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
     monkeypatch.setenv("INSOURCE_CATALOGUE", str(tmp_path / "own.gz"))

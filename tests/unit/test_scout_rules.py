@@ -107,7 +107,7 @@ def _sift(
 
 
 def runnable(id: str, **changes: object) -> CatalogueModel:
-    return model(id, **{"layers": 32, "gguf_repositories": ("x/y-GGUF",), **changes})
+    return model(id, **{"layers": 32, "gguf_repositories": (f"x/{id.partition('/')[2]}-GGUF",), **changes})
 
 
 def test_every_filter_says_what_it_removed_and_what_would_help() -> None:

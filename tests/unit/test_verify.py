@@ -90,7 +90,7 @@ async def test_it_holds_after_a_year_of_new_log_labels_and_settings(
     task = only_task(services)
     move_task(services, task.id, to=None, stage=Stage.LIVE)
     for row in rows_of(document_of(services, id))[:10]:
-        label_exchange(services, task.id, row["exchange"], "fraud")
+        label_exchange(services, task.id, row["exchange"], reference="fraud")
     later = [exchange(n, created=START + timedelta(days=300, minutes=n)) for n in range(2_000, 2_150)]
     later += [exchange(n, label="fraud") for n in range(2_150, 2_250)]
     with evaluating(services.settings.home, recipes=(certified[2],), margin=0.05, seed=3) as (other, _):
@@ -286,7 +286,7 @@ async def test_a_plugins_scorer_is_recorded_with_its_arguments(tmp_path: Path) -
     with evaluating(tmp_path, recipes=("head",)) as (opened, _):
         services = replace(opened, scorers={**opened.scorers, "first letters": FirstLetters()})
         await evaluate(services, exchanges(1_000))
-        choose_criterion(services, only_task(services).id, "first letters", {"letters": 2})
+        choose_criterion(services, only_task(services).id, "first letters", arguments={"letters": 2})
         found = await evaluate(services)
         assert found.best is not None, found.reason
         certificate = services.evidence.certificate(found.best.certificate_id or "")

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 from insource.config import child_environment
@@ -16,9 +16,9 @@ from insource.core.errors import BadInput, InsourceError
 from insource.core.processes import die_with_parent
 from insource.core.values import JsonObject
 
-_WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
+_WAITING: Mapping[str, str] = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
 """Threads that spin while they wait take the cores from whoever wants them: three times slower beside neighbours."""
-_OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+_OFFLINE: Mapping[str, str] = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 _STOP_SECONDS = 10.0
 _SHOWN_LINES = 8
 

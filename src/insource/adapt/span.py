@@ -74,10 +74,10 @@ class SpanFitted:
         confidence = 1.0
         with self._turn:
             if found and "spans" in self._taggers:
-                confidence = self._spans(text, found, values, sure)
+                confidence = self._spans(text, found, values, sure=sure)
             for at, field in enumerate(self.fields):
                 if field.kind == "choice":
-                    confidence *= self._choice(at, found, values, sure)
+                    confidence *= self._choice(at, found, values, sure=sure)
         by_field = {self.fields[at].name: sure[at] for at in sorted(sure)}
         return Found(answer=assembled(self.fields, values), confidence=confidence, by_field=by_field)
 
@@ -86,7 +86,7 @@ class SpanFitted:
         header = artifact_header("span", {"fields": [asdict(field) for field in self.fields], "sizes": sizes})
         return b"\n".join([header, b"".join(self._models[name] for name in sorted(sizes))])
 
-    def _spans(self, text: str, found: Sequence[Token], values: dict[int, Any], sure: dict[int, float]) -> float:
+    def _spans(self, text: str, found: Sequence[Token], values: dict[int, Any], *, sure: dict[int, float]) -> float:
         """Fills in the values; returns the probability of the sequence."""
         tagger = self._taggers["spans"]
         tagger.set(features(found))
@@ -104,7 +104,7 @@ class SpanFitted:
                 values[span.field], sure[span.field] = value, marginal
         return float(tagger.probability(told))
 
-    def _choice(self, at: int, found: Sequence[Token], values: dict[int, Any], sure: dict[int, float]) -> float:
+    def _choice(self, at: int, found: Sequence[Token], values: dict[int, Any], *, sure: dict[int, float]) -> float:
         tagger = self._taggers[str(at)]
         tagger.set([whole(found)])
         (label,) = tagger.tag()

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from insource.cli import hub_edges, hub_files, hub_report, hub_show, hub_tree, hub_trending, hub_window
+from insource.cli import hub_edges, hub_files, hub_report, hub_search, hub_show, hub_tree, hub_trending, hub_window
 from insource.cli.options import JsonOption, QuietOption, parse_day
 from insource.cli.output import Output
 from insource.cli.session import load_settings
 
 if TYPE_CHECKING:
-    from insource.hub.archive import Snapshot
-    from insource.hub.schema import RepoType
+    from insource.core.ecosystem_store import FieldMapping, SnapshotInfo
 
 app = typer.Typer(help="The open-model ecosystem: snapshots of the Hub's metadata.", no_args_is_help=True)
 
@@ -32,38 +31,48 @@ TypeOption = Annotated[
 ]
 LimitOption = Annotated[int | None, typer.Option(min=1, metavar="N", help="Only so many: a partial snapshot.")]
 DayOption = Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Day of a file; default: the newest date in it.")]
+WholeOption = Annotated[
+    bool, typer.Option("--whole", help="The file lists all that its source has: what it lacks is gone.")
+]
+MapOption = Annotated[
+    str, typer.Option("--map", metavar="COLUMN=FIELD,…", help="Fields of a file that are called otherwise.")
+]
 
 
 @app.command("sync")
-def sync(
+def sync(  # noqa: PLR0913 - a command's parameters are its options
     source: FromOption = "",
     repo_type: TypeOption = "",
     limit: LimitOption = None,
     day: DayOption = "",
+    whole: WholeOption = False,
+    fields: MapOption = "",
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Take a snapshot of the Hub's models, datasets or Spaces; one that was interrupted goes on."""
-    from insource.workflows.ecosystem import sync as hub_sync
+    from insource.core.ecosystem_store import SyncRequest
+    from insource.wiring import ecosystem_store
 
-    settings = load_settings()
     out = Output(as_json=as_json, quiet=quiet)
-    today = datetime.now(UTC).date()
-    place = hub_sync.HubPlace(home=settings.home, hub_url=settings.hub_url, today=today)
+    request = SyncRequest(
+        source=source, repo_type=repo_type, limit=limit, day=parse_day(day), whole=whole, fields=fields
+    )
     with out.progress() as progress:
-        report = hub_sync.sync(
-            place, source, limit=limit, day=parse_day(day), progress=progress, repo_type=_repo_type(repo_type)
-        )
+        report = ecosystem_store(load_settings()).sync(request, progress=progress)
+    one = report.snapshot
     if as_json:
         left_out = {"refused": report.refused, "cut": report.cut}
-        one = _json(report.snapshot, report.repo_type)
-        out.data({**one, **left_out, "renamed": report.renamed, "deleted": list(report.deleted)})
+        told = None if report.mapping is None else asdict(report.mapping)
+        became = {"renamed": dict(report.renamed), "deleted": list(report.deleted)}
+        out.data({**_json(one), **left_out, **became, "mapping": told})
         return
-    one = report.snapshot
     out.text(
-        f"{one.rows:,} {report.repo_type.name} from {one.source}, {one.day}; {one.changed:,} rows stored, "
-        f"{one.size_bytes:,} bytes."
+        f"{one.rows:,} {one.repo_type} from {one.source}, {one.day} ({'whole' if one.whole else 'a part'}); "
+        f"{one.changed:,} rows stored, {one.size_bytes:,} bytes."
     )
+    if report.mapping is not None and not report.mapping.usual:
+        _say_mapping(report.mapping, out)
     if report.refused or report.cut:
         out.say(f"{report.refused:,} rows name no repository or repeat one; {report.cut:,} were too long and are cut.")
     if report.renamed or report.deleted:
@@ -73,21 +82,19 @@ def sync(
 @app.command("snapshots")
 def snapshots(as_json: JsonOption = False) -> None:
     """List the snapshots that are here."""
-    from insource.hub.archive import Archive
-    from insource.hub.schema import REPO_TYPES
+    from insource.wiring import ecosystem_store
 
-    root = load_settings().home / "hub"
-    found = [(kept, one) for kept in REPO_TYPES.values() for one in Archive(root, kept).snapshots()]
+    found = ecosystem_store(load_settings()).snapshots()
     out = Output(as_json=as_json)
     if as_json:
-        out.data([_json(one, kept) for kept, one in found])
+        out.data([_json(one) for one in found])
         return
     out.table(
         "Snapshots",
         ("type", "day", "source", "from", "part", ">repositories", ">rows stored", ">bytes"),
         [
             (
-                kept.name,
+                one.repo_type,
                 one.day.isoformat(),
                 one.source,
                 one.origin,
@@ -96,13 +103,14 @@ def snapshots(as_json: JsonOption = False) -> None:
                 f"{one.changed:,}",
                 f"{one.size_bytes:,}",
             )
-            for kept, one in found
+            for one in found
         ],
     )
     if not found:
         out.say("None yet: insource hub sync, or insource hub sync --from models.parquet")
 
 
+app.command("search")(hub_search.search)
 app.command("show")(hub_show.show)
 app.command("tree")(hub_tree.tree)
 app.command("trending")(hub_trending.trending)
@@ -112,20 +120,15 @@ app.command("report")(hub_report.report)
 app.command("window")(hub_window.window)
 
 
-def _repo_type(name: str) -> RepoType | None:
-    from insource.core.errors import UsageError
-    from insource.hub.schema import REPO_TYPES
-
-    if name and name not in REPO_TYPES:
-        raise UsageError(
-            f"There is no type of repositories {name!r}.", next_step=f"Choose of: {', '.join(REPO_TYPES)}."
-        )
-    return REPO_TYPES[name] if name else None
+def _say_mapping(mapping: FieldMapping, out: Output) -> None:
+    taken = ", ".join(f"{column} from {field!r}" for column, field in mapping.fields.items())
+    left = ", ".join(mapping.unused) or "none"
+    out.say(f"Read as {mapping.wrapper}: {taken}. Fields not used: {left}. Another choice: --map COLUMN=FIELD")
 
 
-def _json(one: Snapshot, repo_type: RepoType) -> dict[str, Any]:
+def _json(one: SnapshotInfo) -> dict[str, Any]:
     return {
-        "type": repo_type.name,
+        "type": one.repo_type,
         "source": one.source,
         "day": one.day.isoformat(),
         "repositories": one.rows,
@@ -133,4 +136,5 @@ def _json(one: Snapshot, repo_type: RepoType) -> dict[str, Any]:
         "size_bytes": one.size_bytes,
         "whole": one.whole,
         "origin": one.origin,
+        "columns": dict(one.columns),
     }

@@ -30,24 +30,26 @@ def edges(
     quiet: QuietOption = False,
 ) -> None:
     """Write every edge with its kind, evidence and confidence as Parquet."""
-    from insource.workflows.ecosystem.lineage import add_inferred, export_edges, open_lineage
+    from insource.wiring import open_ecosystem
 
     out = Output(as_json=as_json, quiet=quiet)
     if inferred and learned:
         out.say(
             "Inferring parents that nobody declared: about 10 seconds for every 1,000 models; or give --no-learned."
         )
-    with open_lineage(load_settings().home, source, files=inferred) as (connection, counts):
-        added = add_inferred(connection, learned=learned) if inferred else {}
-        written = export_edges(connection, out_file)
+    with open_ecosystem(load_settings(), source, files=inferred) as ecosystem:
+        counts = ecosystem.declared()
+        wanted = "none" if not inferred else "learned" if learned else "told"
+        written = ecosystem.write_edges(out_file, inferred=wanted)
+    added = written.inferred
     if as_json:
         by_evidence = {**counts.by_evidence, **({"inferred": sum(added.values())} if inferred else {})}
-        told = {"edges": written, "by_evidence": by_evidence, "not_resolved": counts.unresolved}
-        out.data({**told, **({"inferred_by": added} if inferred else {})})
+        told = {"edges": written.edges, "by_evidence": by_evidence, "not_resolved": counts.unresolved}
+        out.data({**told, **({"inferred_by": dict(added)} if inferred else {})})
         return
     rows = [(name, f"{count:,}") for name, count in counts.by_evidence.items()]
     rows += [(f"inferred: {name}", f"{count:,}") for name, count in sorted(added.items())]
-    out.table(f"{written:,} edges in {out_file}", ("evidence", ">edges"), rows)
+    out.table(f"{written.edges:,} edges in {out_file}", ("evidence", ">edges"), rows)
     if counts.unresolved:
         rest = ", ".join(f"{reason} {count:,}" for reason, count in counts.unresolved.items())
         out.say(f"Declared parents that did not resolve: {rest}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -19,22 +18,20 @@ def files(
     model: ModelArgument = "", limit: LimitOption = 200, as_json: JsonOption = False, quiet: QuietOption = False
 ) -> None:
     """Ask the Hub for hashes and configurations of models that declare no parent: copies and parents show in them."""
-    from insource.workflows.ecosystem.files import ask_for_files
-    from insource.workflows.ecosystem.lineage import safe_name
-    from insource.workflows.ecosystem.sync import HubPlace
+    from insource.wiring import ecosystem_store
+    from insource.workflows.ecosystem.names import safe_name
 
-    settings = load_settings()
     out = Output(as_json=as_json, quiet=quiet)
-    place = HubPlace(home=settings.home, hub_url=settings.hub_url, today=datetime.now(UTC).date())
+    store = ecosystem_store(load_settings())
     with out.progress() as progress:
-        report = ask_for_files(place, model=model or None, limit=limit, progress=progress)
+        report = store.ask_for_files(model=model or None, limit=limit, progress=progress)
     shown = [edge for edge in report.edges if report.model in (None, edge.child)]
     if as_json:
         out.data(
             {
                 "asked": report.asked,
                 "gone": list(report.gone),
-                "renamed": report.renamed,
+                "renamed": dict(report.renamed),
                 "known": report.known,
                 "left": report.left,
                 "parents": [

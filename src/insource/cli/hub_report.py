@@ -13,7 +13,7 @@ from insource.cli.session import load_settings
 from insource.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from insource.workflows.ecosystem.report import HubReport
+    from insource.core.ecosystem_report import Taken
 
 OutOption = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="For report.html, SVG, PNG and CSV.")]
 FileOption = Annotated[
@@ -44,29 +44,24 @@ def report(  # noqa: PLR0913 - a command's parameters are its options
     quiet: QuietOption = False,
 ) -> None:
     """Figures of the Hub beside the published ones: definitions, pictures, numbers. Nothing is fetched."""
-    from insource.workflows.ecosystem import report as workflow
+    from insource.wiring import open_ecosystem
+    from insource.workflows.ecosystem.report import report_json
 
     sink = Output(as_json=as_json, quiet=quiet)
-    question = workflow.Question(
-        home=load_settings().home,
-        path=file,
-        since=parse_day(since),
-        only=tuple(only or ()),
-        organisations=organisations,
-    )
     with sink.progress() as progress:
         progress("Reading the snapshot and counting", 0, 1)
-        made = workflow.hub_report(question)
+        with open_ecosystem(load_settings(), file) as ecosystem:
+            made = ecosystem.report(only=only or (), organisations=organisations, since=parse_day(since))
         progress("Reading the snapshot and counting", 1, 1)
         written = _write(made, out)
     if as_json:
-        sink.data({**workflow.report_json(made), "page": str(written)})
+        sink.data({**report_json(made), "page": str(written)})
         return
     _show(made, sink)
     sink.text(f"The page: {written}")
 
 
-def _write(made: HubReport, folder: Path) -> Path:
+def _write(made: Taken, folder: Path) -> Path:
     from insource.web import hub_figures
 
     try:
@@ -77,17 +72,17 @@ def _write(made: HubReport, folder: Path) -> Path:
         ) from error
 
 
-def _show(made: HubReport, sink: Output) -> None:
+def _show(made: Taken, sink: Output) -> None:
     from insource.workflows.ecosystem.report import compared
 
-    sample = " (a sample of the Hub)" if made.taken.ground.is_sample else ""
-    sink.text(f"{made.taken.ground.models:,} models of {made.source}{sample}. Uses: {made.taken.ground.basis}.")
+    sample = " (a sample of the Hub)" if made.ground.is_sample else ""
+    sink.text(f"{made.ground.models:,} models of {made.source}{sample}. Uses: {made.ground.basis}.")
     rows = [
-        (found.figure.id if at == 0 else "", line.published, line.ours)
-        for found in made.taken.drawn
+        (found.figure.id if at == 0 else "", f"{found.stated:,}" if at == 0 else "", line.published, line.ours)
+        for found in made.drawn
         for at, line in enumerate(compared(found.figure, found.values))
     ]
-    sink.table("Published and ours", ("figure", "published", "ours"), rows)
-    if made.taken.missing:
-        missing = [(item.figure.id, "; ".join(item.what)) for item in made.taken.missing]
+    sink.table("Published and ours", ("figure", ">counted", "published", "ours"), rows)
+    if made.missing:
+        missing = [(item.figure.id, "; ".join(item.what)) for item in made.missing]
         sink.table("What this snapshot can't support", ("figure", "what is missing"), missing)

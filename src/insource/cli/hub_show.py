@@ -13,8 +13,7 @@ from insource.cli.output import Output
 from insource.cli.session import load_settings
 
 if TYPE_CHECKING:
-    from insource.hub.licence_chain import EffectiveLicence, Link
-    from insource.workflows.ecosystem.show import Page
+    from insource.core.ecosystem import EffectiveLicence, Link, Page
 
 BomOption = Annotated[
     Path | None, typer.Option("--bom", metavar="FILE.json", help="Write an AI bill of materials too (CycloneDX 1.7).")
@@ -47,17 +46,10 @@ def show(
 
 
 def _page(model: str) -> Page:
-    from insource.hub.archive import Archive
-    from insource.hub.prepared import open_prepared
-    from insource.hub.snapshot import SnapshotCatalogue
-    from insource.workflows.ecosystem import show as hub_show
+    from insource.wiring import open_ecosystem
 
-    archive = Archive(load_settings().home / "hub")
-    if not archive.snapshots():
-        return hub_show.show_shipped(SnapshotCatalogue(), model)
-    connection, day = open_prepared(archive, files=True)
-    with connection:
-        return hub_show.show(connection, model, as_of=day)
+    with open_ecosystem(load_settings(), files=True) as ecosystem:
+        return ecosystem.page(model)
 
 
 def _write_bom(page: Page, path: Path) -> None:

@@ -14,7 +14,7 @@ from insource.cli.session import load_settings
 from insource.core.errors import StorageError
 
 if TYPE_CHECKING:
-    from insource.workflows.ecosystem.lineage import TreeNode
+    from insource.core.ecosystem import TreeNode
 
 FileOption = Annotated[
     Path | None,
@@ -36,11 +36,12 @@ def tree(  # noqa: PLR0913 - a command's parameters are its options
     quiet: QuietOption = False,
 ) -> None:
     """Show a model's descendants: fine-tunes, adapters, quantisations and merges, and theirs."""
-    from insource.workflows.ecosystem.lineage import open_lineage, tree_of
+    from insource.wiring import open_ecosystem
 
     out = Output(as_json=as_json, quiet=quiet)
-    with open_lineage(load_settings().home, source) as (connection, counts):
-        root = tree_of(connection, model, depth=depth, most=most, direct=skip)
+    with open_ecosystem(load_settings(), source) as ecosystem:
+        counts = ecosystem.declared()
+        root = ecosystem.tree(model, depth=depth, most=most, direct=skip)
     note = f"Of {counts.edges:,} declared edges; a model is shown in full at one place only."
     if html is not None:
         from insource.web.tree_page import tree_html
@@ -71,7 +72,7 @@ def _write(path: Path, text: str, out: Output) -> None:
 def _lines(root: TreeNode) -> list[str]:
     """A stack in place of recursion: chains are deep."""
     from insource.web.tree_page import figures, folded
-    from insource.workflows.ecosystem.lineage import safe_name
+    from insource.workflows.ecosystem.names import safe_name
 
     lines: list[str] = []
     waiting: list[tuple[TreeNode | str, str, str]] = [(root, "", "")]

@@ -23,17 +23,19 @@ def trending(
     quiet: QuietOption = False,
 ) -> None:
     """Rank roots by new derivatives a week, with floods, repeats and unused uploads discounted."""
-    from insource.hub.lineage import trending as rule
-    from insource.workflows.ecosystem.lineage import open_lineage, safe_name
+    from insource.wiring import open_ecosystem
+    from insource.workflows.ecosystem.names import safe_name
 
     out = Output(as_json=as_json, quiet=quiet)
-    with open_lineage(load_settings().home, source) as (connection, _):
-        found = rule.trending(connection, days=days, rows=rows)
+    with open_ecosystem(load_settings(), source) as ecosystem:
+        found = ecosystem.trends(days=days, rows=rows)
     if as_json:
-        out.data({"days": days, "rule": rule.RULE, "roots": [asdict(item) for item in found]})
+        until = None if found.until is None else found.until.isoformat()
+        counted = {"until": until, "models_stating": found.stating, "models_listed": found.listed}
+        out.data({"days": days, "rule": found.rule, **counted, "roots": [asdict(item) for item in found.roots]})
         return
     out.table(
-        f"Built upon in the last {days} days",
+        f"Built upon in the {days} days to {found.until or 'an unknown day'}",
         ("root", ">a week", ">a week before", ">published", ">owners"),
         [
             (
@@ -43,9 +45,11 @@ def trending(
                 f"{item.published:,}",
                 f"{item.owners:,}",
             )
-            for item in found
+            for item in found.roots
         ],
     )
-    out.text(rule.RULE)
-    if not found:
+    out.text(found.rule)
+    of = f"{found.stating:,} of {found.listed:,} models"
+    out.text(f"Counted: the {of} that state when they were created, their parents and their downloads.")
+    if not found.roots:
         out.say("No derivative was published in the window: try a longer one with --days.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -20,35 +21,29 @@ def window(
     quiet: QuietOption = False,
 ) -> None:
     """Show what was downloaded between two snapshots, of the models that both hold."""
-    from insource.hub.archive import Archive
-    from insource.hub.duck import connect
-    from insource.hub.window import window_downloads
-    from insource.workflows.ecosystem.lineage import safe_name
+    from insource.wiring import ecosystem_store
+    from insource.workflows.ecosystem.names import safe_name
 
     start, end = parse_day(first), parse_day(last)
     if start is None or end is None or start >= end:
         raise UsageError("The first day is not before the last.", next_step="insource hub window 2026-05-20 2026-10-05")
     out = Output(as_json=as_json, quiet=quiet)
-    with connect() as connection:
-        found = window_downloads(connection, Archive(load_settings().home / "hub"), first=start, last=end)
-        rows = connection.execute(
-            """SELECT id, downloads, last_30_days_first, last_30_days_last FROM window_downloads
-            ORDER BY downloads DESC NULLS LAST, last_30_days_last DESC NULLS LAST, id LIMIT ?""",
-            [most],
-        ).fetchall()
+    found = ecosystem_store(load_settings()).window(first=start, last=end, most=most)
     if as_json:
-        names = ("id", "downloads", "last_30_days_first", "last_30_days_last")
         counts = {
             name: getattr(found, name)
             for name in ("both", "only_first", "only_last", "differences", "fell", "thirty_days")
         }
         days = {"first": found.first.isoformat(), "last": found.last.isoformat()}
-        out.data({**days, **counts, "models": [dict(zip(names, row, strict=True)) for row in rows]})
+        out.data({**days, **counts, "models": [asdict(row) for row in found.rows]})
         return
     out.table(
         f"Downloads from {found.first} to {found.last}",
         ("model", ">between them", f">30 days to {found.first}", f">30 days to {found.last}"),
-        [(safe_name(id), *("-" if count is None else f"{count:,}" for count in counts)) for id, *counts in rows],
+        [
+            (safe_name(row.id), *map(_count, (row.downloads, row.last_30_days_first, row.last_30_days_last)))
+            for row in found.rows
+        ],
     )
     out.say(
         f"{found.both:,} models are in both snapshots, {found.only_first:,} in the first alone, {found.only_last:,} in "
@@ -56,3 +51,7 @@ def window(
     )
     if not found.differences:
         out.say("One of the snapshots states the last 30 days alone: two windows, from which nothing is subtracted.")
+
+
+def _count(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"

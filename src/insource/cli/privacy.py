@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -175,7 +176,7 @@ def scan(
 
 # ----------------------------------------------------------------------------------------------------- parts
 
-_SOURCES = {
+_SOURCES: Mapping[str, str] = {
     "file": "The policy in {path}:",
     "setting": "There is no {path}; the setting `privacy` says:",
     "store": "There is no {path}; an older insource began this store and kept private requests here:",

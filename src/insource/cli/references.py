@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,7 +52,7 @@ def criterion(  # noqa: PLR0913 - a command's parameters are its options
             report = infer_again(services, task)
         elif chosen:
             arguments = None if checker is None else checker_arguments(checker, seconds)
-            report = choose_criterion(services, task, chosen[0], arguments)
+            report = choose_criterion(services, task, chosen[0], arguments=arguments)
         else:
             report = show_criterion(services, task)
         _show_criterion(report, out)
@@ -96,7 +97,7 @@ def label(
                 more = " …" if len(report.unknown) > 10 else ""
                 out.say(f"Not in this task: {', '.join(report.unknown[:10])}{more}")
         elif exchange is not None and answer is not None:
-            label_exchange(services, task, exchange, answer)
+            label_exchange(services, task, exchange, reference=answer)
             out.text(f"{exchange} labelled.")
         else:
             raise UsageError(
@@ -160,7 +161,7 @@ def _review_json(found: Review) -> dict[str, Any]:
     }
 
 
-_KEYS = {"h": "hosted", "l": "local", "b": "both", "n": "neither"}
+_KEYS: Mapping[str, str] = {"h": "hosted", "l": "local", "b": "both", "n": "neither"}
 
 
 def _ask(services: Services, found: Review, out: Output) -> None:
@@ -187,7 +188,7 @@ def _ask(services: Services, found: Review, out: Output) -> None:
         elif key == "s":
             at += 1
         elif key in _KEYS:
-            judge(services, found.task, each, next(c for c in CHOICES if c == _KEYS[key]))
+            judge(services, found.task, each, choice=next(c for c in CHOICES if c == _KEYS[key]))
             done.append(each)
             at += 1
     out.say(f"{len(done)} judged. Next: insource evaluate {found.task.id}")

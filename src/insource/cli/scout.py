@@ -156,6 +156,11 @@ def _intro(report: ScoutReport, out: Output) -> None:
         if report.chain_read
         else "Of licences the label alone was read: this catalogue holds no lineage (insource hub sync fetches it)."
     )
+    if report.lineage_as_of is not None:
+        out.text(
+            f"What was built on a model is counted among the {report.stating_parents:,} repositories that state their "
+            f"parents, up to {report.lineage_as_of}."
+        )
     if report.left_out:
         told = "; ".join(f"{reason} {count:,}" for reason, count in report.left_out.items())
         out.text(f"Repositories not looked at one by one: {told}.")

@@ -44,7 +44,7 @@ class CatalogueModel:
     derivatives: int | None = None
     """All its descendants by declared lineage; None: this source holds no lineage."""
     recent_derivatives: int | None = None
-    """Direct ones of the last 90 days."""
+    """Direct ones of the last 90 days of which parents are known; None also of a model that is younger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,3 +79,7 @@ class Selection:
     """Repositories that are not among `models`, by the reason."""
     ancestry: Ancestry | None
     """None: this source holds no lineage."""
+    lineage_as_of: date | None = None
+    """The last day on which parents are stated: recent derivatives are those of the days before it."""
+    stating_parents: int = 0
+    """Repositories that state their parents, or that they have none."""

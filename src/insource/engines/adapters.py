@@ -66,6 +66,10 @@ class AdaptedEngine:
         return f"{self._engine.model}+{self._adapter}"
 
     @property
+    def is_here(self) -> bool:
+        return self._engine.is_here
+
+    @property
     def state(self) -> EngineState:
         return self._engine.state
 

@@ -30,9 +30,9 @@ def same(a: Any, b: Any, schema: Any = None, *, depth: int = 0) -> bool:
     if depth > _DEEPEST:
         return False
     if isinstance(a, dict) and isinstance(b, dict):
-        return _same_objects(a, b, schema, depth)
+        return _same_objects(a, b, schema, depth=depth)
     if isinstance(a, list) and isinstance(b, list):
-        return _same_lists(a, b, schema, depth)
+        return _same_lists(a, b, schema, depth=depth)
     a, b = _typed(a, schema), _typed(b, schema)
     if isinstance(a, bool) or isinstance(b, bool) or a is None or b is None:
         return a is b
@@ -43,7 +43,7 @@ def same(a: Any, b: Any, schema: Any = None, *, depth: int = 0) -> bool:
     return False
 
 
-def _same_objects(a: Mapping[str, Any], b: Mapping[str, Any], schema: Mapping[str, Any], depth: int) -> bool:
+def _same_objects(a: Mapping[str, Any], b: Mapping[str, Any], schema: Mapping[str, Any], *, depth: int) -> bool:
     properties = schema.get("properties")
     properties = properties if isinstance(properties, dict) else {}
     named = schema.get("required")
@@ -58,7 +58,7 @@ def _same_objects(a: Mapping[str, Any], b: Mapping[str, Any], schema: Mapping[st
     return True
 
 
-def _same_lists(a: list[Any], b: list[Any], schema: Mapping[str, Any], depth: int) -> bool:
+def _same_lists(a: list[Any], b: list[Any], schema: Mapping[str, Any], *, depth: int) -> bool:
     if len(a) != len(b):
         return False
     items = schema.get("items")

@@ -75,8 +75,8 @@ def bets(outcomes: Sequence[Outcome], stratum: Stratum) -> list[Outcome]:
 
 
 def look(terms: Terms, outcomes: Sequence[Outcome], stakes: Stakes) -> Look:
-    new = _Ledger.of("new", terms, bets(outcomes, "new"), stakes)
-    repeats = _Ledger.of("repeats", terms, bets(outcomes, "repeats"), stakes)
+    new = _Ledger.of("new", terms, bets(outcomes, "new"), stakes=stakes)
+    repeats = _Ledger.of("repeats", terms, bets(outcomes, "repeats"), stakes=stakes)
     gate, serves, chosen = _served(new, repeats)
     shown = chosen or (new if new.bets or not repeats.bets else repeats)
     index = shown.gate if shown.gate is not None else terms.first
@@ -110,7 +110,7 @@ class _Ledger:
     passed: Passed
 
     @classmethod
-    def of(cls, stratum: Stratum, terms: Terms, held: Sequence[Outcome], stakes: Stakes) -> _Ledger:
+    def of(cls, stratum: Stratum, terms: Terms, held: Sequence[Outcome], *, stakes: Stakes) -> _Ledger:
         share = terms.new_share if stratum == "new" else 1 - terms.new_share
         alpha, gates = stakes.alpha * share, len(terms.thresholds)
         if not held or alpha <= 0:

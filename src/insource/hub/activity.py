@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from insource.core.catalogue import CatalogueModel
+from insource.hub.copies import alters
 from insource.hub.names import is_copy, model_key
 
 VELOCITY_DAYS = 90
@@ -58,7 +59,7 @@ class Group:
     def gguf_repositories(self) -> tuple[str, ...]:
         named = [repo for model in self.members for repo in model.gguf_repositories]
         own = [model.id for model in self.members if model.format == "gguf"]
-        return tuple(dict.fromkeys(named + own))
+        return tuple(dict.fromkeys(repo for repo in named + own if not alters(self.original.id, repo)))
 
 
 def group_copies(models: Iterable[CatalogueModel]) -> tuple[Group, ...]:
@@ -91,7 +92,7 @@ def measure(groups: Sequence[Group], *, as_of: date) -> dict[str, Activity]:
         descendants = _most(model.derivatives for model in group.members)
         recent = _most(model.recent_derivatives for model in group.members)
         found[group.key] = Activity(
-            copies=len(group.members) - 1,
+            copies=sum(not alters(original.id, model.id) for model in group.members[1:]),
             gguf_repositories=group.gguf_repositories,
             derivatives=len(derived) if descendants is None else descendants,
             recent_derivatives=_published_after(since, derived) if recent is None else recent,

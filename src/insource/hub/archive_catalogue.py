@@ -8,16 +8,21 @@ from the nearest ancestor of the same size that it knows: a fine-tune keeps its 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import cached_property
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from insource.core.catalogue import Ancestry, CatalogueModel, Selection, Wanted
+from insource.core.ports import Catalogue
 from insource.hub.activity import VELOCITY_DAYS
+from insource.hub.archive import Archive
+from insource.hub.copies import TELLING_TAGS
 from insource.hub.facts import format_in
 from insource.hub.licence_chain import stated_licence
+from insource.hub.prepared import open_prepared
 from insource.hub.sizes_sql import SIZES_SQL
 from insource.hub.snapshot import SnapshotCatalogue
 
@@ -47,20 +52,25 @@ FROM edges e JOIN models m ON m.id = e.child WHERE e.kind = 'quantized' AND {_IS
 """
 _JUDGED = f"""
 CREATE OR REPLACE TEMP TABLE judged AS
-WITH able AS MATERIALIZED (SELECT m.id, m.downloads, {_IS_GGUF} AS is_gguf FROM models m
+WITH able AS MATERIALIZED (SELECT m.id, m.downloads, {_IS_GGUF} AS is_gguf,
+        len(list_filter(m.tags, lambda tag: regexp_full_match(lower(tag), '{TELLING_TAGS}'))) > 0 AS tagged
+    FROM models m
     WHERE m.pipeline_tag IS NULL OR list_contains($pipelines, m.pipeline_tag)),
 copies AS (SELECT DISTINCT child AS id, kind FROM edges e JOIN models p ON p.id = e.parent
-    WHERE kind IN ('adapter', 'quantized')),
+    WHERE kind IN ('adapter', 'quantized', 'altered')),
 adapters AS (SELECT DISTINCT id FROM copies WHERE kind = 'adapter'),
 quantised AS (SELECT DISTINCT id FROM copies WHERE kind = 'quantized'),
+altered AS (SELECT DISTINCT id FROM copies WHERE kind = 'altered'),
 offered AS (SELECT id FROM gguf_offers UNION SELECT id FROM shipped_offers
     UNION SELECT id FROM able WHERE is_gguf),
 names AS (SELECT DISTINCT {_NAME.format("id")} AS name FROM offered)
 SELECT m.id, m.downloads, CASE
     WHEN a.id IS NOT NULL THEN 'adapters'
+    WHEN x.id IS NOT NULL OR m.tagged THEN 'altered copies, or altered as their tags say'
     WHEN q.id IS NOT NULL THEN 'copies, which stand with their original'
     WHEN n.name IS NULL AND NOT $convertible THEN 'nobody is known to offer them as GGUF' END AS reason
 FROM able m LEFT JOIN adapters a ON a.id = m.id LEFT JOIN quantised q ON q.id = m.id
+LEFT JOIN altered x ON x.id = m.id
 LEFT JOIN names n ON n.name = {_NAME.format("m.id")}
 """
 _CHOSEN = """
@@ -96,16 +106,33 @@ SELECT c.id, m.license, m.license_name, m.id IS NOT NULL AS listed FROM chains c
 _FIND = "SELECT id FROM models WHERE lower(id) = lower(?) ORDER BY downloads DESC NULLS LAST, id LIMIT 1"
 
 
+@contextmanager
+def open_archive_catalogue(archive: Archive, *, shipped: SnapshotCatalogue) -> Generator[Catalogue]:
+    """Of the newest snapshots. Raises UsageError without one, StorageError."""
+    connection, as_of = open_prepared(archive, files=True)
+    whole = any(one.whole for one in archive.snapshots())
+    with connection:
+        yield ArchiveCatalogue(connection, as_of=as_of, shipped=shipped, whole=whole)
+
+
 class ArchiveCatalogue:
     """Over a connection that holds `models` and the tables of `build_lineage`; its owner closes it."""
 
     def __init__(
-        self, connection: DuckDBPyConnection, *, as_of: date, shipped: SnapshotCatalogue, most: int = MOST
+        self,
+        connection: DuckDBPyConnection,
+        *,
+        as_of: date,
+        shipped: SnapshotCatalogue,
+        most: int = MOST,
+        whole: bool = True,
     ) -> None:
         self._connection = connection
         self._as_of = as_of
         self._shipped = shipped
         self._most = most
+        self._whole = whole
+        """False: only parts were synced."""
 
     @property
     def as_of(self) -> date:
@@ -119,24 +146,38 @@ class ArchiveCatalogue:
         left_out = {str(reason): int(count) for reason, count in counted if reason is not None}
         ancestry = self._ancestry()
         models = self._read_chosen(ancestry)
-        listed = int(self._connection.execute("SELECT count(*) FROM models").fetchall()[0][0])
+        listed = self._count("SELECT count(*) FROM models")
         judged = sum(int(count) for _, count in counted)
         beyond = judged - sum(left_out.values()) - len(models)
         if listed > judged:
             left_out["made for other work"] = listed - judged
         if beyond:
             left_out[f"less downloaded than the first {self._most:,}"] = beyond
+        models, listed = self._with_shipped(models, listed)
         return Selection(
             models=models,
             listed=listed,
             left_out=left_out,
             ancestry=ancestry if self._has_lineage else None,
+            lineage_as_of=self._lineage_day,
+            stating_parents=self._count("SELECT count(base_models) FROM models"),
         )
+
+    def _with_shipped(self, models: Sequence[CatalogueModel], listed: int) -> tuple[Sequence[CatalogueModel], int]:
+        """Where only parts were synced, the shipped catalogue's models beside them: parts say nothing of the rest."""
+        if self._whole:
+            return models, listed
+        known = {str(id) for (id,) in self._connection.execute("SELECT lower(id) FROM models").fetchall()}
+        others = [model for model in self._shipped.models() if model.id.lower() not in known]
+        return [*models, *others], listed + len(others)
+
+    def _count(self, sql: str) -> int:
+        return int(self._connection.execute(sql).fetchall()[0][0])
 
     def find(self, id: str) -> CatalogueModel | None:
         found = self._connection.execute(_FIND, [id.strip()]).fetchall()
         if not found:
-            return None
+            return None if self._whole else self._shipped.find(id)
         self._prepare_offers()
         self._connection.execute("CREATE OR REPLACE TEMP TABLE chosen AS SELECT ? AS id", [found[0][0]])
         return self._read_chosen(self._ancestry())[0]
@@ -151,8 +192,14 @@ class ArchiveCatalogue:
         """False: only sources that never state parents were synced, as the shipped records."""
         return bool(self._connection.execute("SELECT 1 FROM edges LIMIT 1").fetchall())
 
+    @cached_property
+    def _lineage_day(self) -> date | None:
+        """The newest day of which parents are known: later ones would only look as if nothing were built."""
+        newest = "SELECT max(created)::DATE FROM models WHERE base_models IS NOT NULL"
+        return self._connection.execute(newest).fetchall()[0][0]
+
     def _read_chosen(self, ancestry: Ancestry) -> Sequence[CatalogueModel]:
-        since = self._as_of - timedelta(days=VELOCITY_DAYS)
+        since = (self._lineage_day or self._as_of) - timedelta(days=VELOCITY_DAYS)
         cursor = self._connection.execute(_ROWS, {"since": since})
         names = [column[0] for column in cursor.description or ()]
         rows = (dict(zip(names, row, strict=True)) for row in cursor.fetchall())
@@ -185,6 +232,7 @@ class ArchiveCatalogue:
     def _model(self, row: Mapping[str, Any], ancestry: Ancestry) -> CatalogueModel:
         known, tags = self._shipped.find(row["id"]), row["tags"] or ()
         created = row["created"].date() if row["created"] is not None else None
+        younger = created is not None and self._lineage_day is not None and created > self._lineage_day
         parameters = int(row["parameters"] or (known and known.parameters) or row["offered_parameters"] or 0)
         like = known or self._ancestor(row["id"], parameters, ancestry)
         offers = [*(row["repositories"] or ()), *(known.gguf_repositories if known else ())]
@@ -205,8 +253,8 @@ class ArchiveCatalogue:
             released=(known and known.released) or (created if created and created > _FIRST_DAY else None),
             format=format_in(row["id"], tags) or (known.format if known else ""),
             gguf_repositories=tuple(dict.fromkeys(offers)),
-            derivatives=row["derivatives"] if self._has_lineage else None,
-            recent_derivatives=row["recent"] if self._has_lineage else None,
+            derivatives=row["derivatives"] if self._has_lineage and not younger else None,
+            recent_derivatives=row["recent"] if self._has_lineage and not younger else None,
             **({} if like is None else dict(zip(_SHAPE, _shape_of(like), strict=True))),
         )
 

@@ -13,9 +13,8 @@ from typing import Any
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
 
+from insource.core.ecosystem import EffectiveLicence, Facts, Link
 from insource.core.stored_models import StoredModel
-from insource.hub.facts import Facts
-from insource.hub.licence_chain import EffectiveLicence, Link
 
 HUB_PAGE = "https://huggingface.co/"
 _SPDX_IDS = """

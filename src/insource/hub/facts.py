@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from insource.core.catalogue import CatalogueModel
+from insource.core.ecosystem import Facts, Offer
 from insource.hub.licence_chain import stated_licence
 from insource.hub.names import format_of, model_key
-from insource.hub.sizes import Size, SizeSources, active_parameters, parameters
+from insource.hub.sizes import SizeSources, active_parameters, parameters
 
 _QUANTISATION = re.compile(
     r"(?<![a-z0-9])(i?q[1-8](?:_[a-z0-9]+)*|nvfp4|mxfp[48]|nf4|fp8|bf16|f16|int[2-8]|w\d+a\d+|\d(?:\.\d+)?-?bits?"
@@ -21,42 +21,6 @@ _QUANTISATION = re.compile(
 )
 _FORMAT_TAGS = ("gguf", "mlx", "awq", "gptq", "exl2", "exl3", "onnx", "openvino", "safetensors")
 """The narrowest first: an MLX repository is tagged `safetensors` too."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """None or empty: not stated."""
-
-    id: str
-    size: Size
-    active_parameters: int | None
-    """Of a mixture of experts."""
-    context_tokens: int | None
-    format: str
-    quantization: str
-    library: str | None
-    task: str | None
-    model_type: str | None
-    languages: tuple[str, ...]
-    gated: str | None
-    license: str | None
-    downloads: int | None
-    """Of the last 30 days."""
-    likes: int | None
-    sha: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """The model in another format or precision."""
-
-    id: str
-    owner: str
-    format: str
-    quantization: str
-    downloads: int | None
-    evidence: str
-    """`lineage`, `name` (the same words but for the format), or `catalogue`."""
 
 
 def facts_of(row: Mapping[str, Any]) -> Facts:

@@ -12,55 +12,21 @@ tell (`lineage/inferred_files.py`) counts like a declared one, and its link says
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from insource.core.ecosystem import EffectiveLicence, LicenceClass, Link
 from insource.hub.licence_duties import duties
-from insource.hub.licences import CLASSES, LicenceClass, LicencePolicy, licence_class
+from insource.hub.licences import CLASSES, licence_class
 
 UNKNOWN_RANK = -1
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """One model of a chain."""
-
-    id: str
-    steps: int
-    """Edges between it and the model asked about, by the shortest way; 0: the model itself."""
-    license: str | None
-    licence_class: LicenceClass
-    told_by_files: bool = False
-    """No way to it is declared from end to end: a step of each is one that files tell."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EffectiveLicence:
-    links: tuple[Link, ...]
-    """The model itself, then its ancestors, nearest first."""
-    strictest: Link
-    """Whose licence is in force; the model itself where none is known."""
-    conflicts: tuple[Link, ...]
-    """Ancestors that are stricter than the label says."""
-    unstated: tuple[Link, ...]
-    """Of no known licence, the model itself included."""
-
-    @property
-    def duties(self) -> tuple[str, ...]:
-        """Sentences: of every licence in the chain, the model's own first."""
-        return duties(link.license for link in self.links)
-
-    def refusals(self, policy: LicencePolicy) -> tuple[Link, ...]:
-        """What a policy does not allow. A licence that nobody stated is refused unless `unknown` is allowed."""
-        return tuple(link for link in self.links if not policy.allows(link.license))
-
-
 def stated_licence(license: str | None, license_name: str | None) -> str | None:
-    """The id that tells something: of `other` its name."""
-    return license_name if license in {None, "other"} and license_name else license
+    """The id that tells something: of `other` its name; None also where the card is known to state none (`''`)."""
+    return license_name if license in {None, "", "other"} and license_name else license or None
 
 
 def class_rank(name: LicenceClass) -> int:
@@ -88,6 +54,7 @@ def chain(
         strictest=max(links, key=lambda link: (class_rank(link.licence_class), -link.steps)),
         conflicts=tuple(link for link in links[1:] if UNKNOWN_RANK < own < class_rank(link.licence_class)),
         unstated=tuple(link for link in links if link.licence_class == "unknown"),
+        duties=duties(link.license for link in links),
     )
 
 

@@ -1,14 +1,16 @@
 """What a licence asks of whoever uses or passes on a model, as sentences. Summaries, not legal advice.
 
-After the texts of Meta's community licences, the Gemma terms, Qwen's, Creative Commons, the GNU family and RAIL.
+After the texts of the vendors' community licences, the Gemma terms, Creative Commons, the GNU family and RAIL.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
-from insource.hub.licences import LicenceClass, licence_class
+from insource.core.ecosystem import LicenceClass
+from insource.hub.licences import licence_class
 
 _BY_ID: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"llama-?2\b", (
@@ -25,6 +27,9 @@ _BY_ID: tuple[tuple[str, tuple[str, ...]], ...] = (
         "Ask Meta for a licence of its own above 700 million monthly users.",
         "Keep to Meta's acceptable-use policy, and pass the licence on with every copy.",
     )),
+    (r"llama-?(?:3\.2|4)", (
+        "Those based in the European Union get no right to its models that read images.",
+    )),
     (r"gemma", (
         "Pass on Gemma's terms of use with every copy and derivative, and keep to its prohibited-use policy.",
     )),
@@ -34,6 +39,31 @@ _BY_ID: tuple[tuple[str, tuple[str, ...]], ...] = (
     )),
     (r"^(?:qwen-research|tongyi-qianwen-research)$", (
         'Show "Built with Qwen" or "Improved using Qwen" where it trains or improves another model that you pass on.',
+    )),
+    (r"^lfm|^liquid-foundation", (
+        "Ask Liquid AI for a licence of its own where the company's revenue is 10 million USD a year or more.",
+    )),
+    (r"tencent-(?:hunyuan|hy)", (
+        "Ask Tencent for a licence of its own above 100 million monthly users.",
+        "It gives no rights in the European Union, the United Kingdom and South Korea.",
+    )),
+    (r"^hyperclovax", ("Ask NAVER for a licence of its own above 10 million monthly users.",)),
+    (r"^falcon", (
+        "Say that a derived work is built using Falcon LLM technology from the Technology Innovation Institute.",
+        "Keep to the acceptable-use policy, and pass it on with every copy.",
+    )),
+    (r"^upstage-solar", (
+        'Show "Built with Solar" prominently, and begin the name of a derived model with "Solar".',
+    )),
+    (r"^deepseek(?:-license)?$", ("Pass its list of forbidden uses on with every copy and derivative.",)),
+    (r"^health-ai-developer", (
+        "Pass on its terms of use, and do not use it for clinical purposes without the approval that those need.",
+    )),
+    (r"^polyform-small-business", (
+        "It is for companies with fewer than 100 people and less than 1 million USD of revenue a year.",
+    )),
+    (r"^nvidia-(?:nemotron-)?open-model", (
+        'Pass on the notice "Licensed by NVIDIA Corporation under the NVIDIA Open Model License".',
     )),
     (r"^cc-by", ("Name the authors and the licence, and say what you changed.",)),
     (r"^cc-by.*-nd", ("Do not pass on changed versions.",)),
@@ -70,7 +100,8 @@ def _ids(license: str | None) -> list[str | None]:
     return [part.strip("() ") for part in re.split(r"\s(?:OR|AND)\s|,", license, flags=re.IGNORECASE) if part.strip()]
 
 
-def _of(id: str | None) -> Iterable[str]:
+@lru_cache(maxsize=4096)
+def _of(id: str | None) -> Sequence[str]:
     by_id = [s for pattern, listed in _BY_ID for s in listed if id is not None and re.search(pattern, id.lower())]
     kind = licence_class(id)
     if kind == "community" and by_id:

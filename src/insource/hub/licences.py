@@ -13,21 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
+from insource.core.ecosystem import LicenceClass
 from insource.core.errors import UsageError
-
-LicenceClass = Literal[
-    "permissive", "copyleft", "open-model", "community", "behavioural", "non-commercial", "proprietary", "unknown"
-]
-"""permissive: any use, terms on attribution at most (OSI-approved, public domain, CC-BY);
-copyleft: any use, but derivatives or services carry the licence on;
-open-model: a vendor's own licence for models, any use, commercial too, with terms on attribution, patents or naming;
-community: commercial use with limits on who (users, revenue), or an acceptable-use policy with a vendor's own terms;
-behavioural: uses are restricted (RAIL and its kind);
-non-commercial: research or private use only;
-proprietary: no right to run it is given;
-unknown: not stated, not in the table, or "other"."""
 
 CLASSES: tuple[LicenceClass, ...] = get_args(LicenceClass)
 DEFAULT_POLICY = "permissive,open-model"

@@ -16,20 +16,22 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from insource.core.ecosystem import Edge
 from insource.core.errors import StorageError
 from insource.hub.archive import Archive, no_snapshot
 from insource.hub.duck import connect, quoted
 from insource.hub.lineage.build import build_lineage
 from insource.hub.lineage.inferred_files import edges_from_files
-from insource.hub.lineage.inferred_values import WANTED_PRECISION, Edge, store_edges
+from insource.hub.lineage.inferred_values import WANTED_PRECISION, store_edges
 from insource.hub.repo_files import FilesLog
 from insource.hub.schema import DATASETS, REPO_TYPES, SPACES, RepoType
-from insource.hub.sizes_sql import SIZES_SQL
+from insource.hub.search import build_search
+from insource.hub.sizes_sql import COMPARED_SQL, SIZES_SQL
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_VERSION = 8
+_VERSION = 11
 """To be raised when the same snapshots give other tables."""
 _FILE = "prepared.duckdb"
 _EDGES_FILE = "file_edges.duckdb"
@@ -37,6 +39,11 @@ _STATE = """
 CREATE TABLE state AS
 SELECT ? AS key, ?::DATE AS day, (SELECT count(config_base_model) > 0 FROM models) AS configs_name_parents
 """
+_COVERAGE = """
+CREATE TABLE coverage AS SELECT unnest($days::DATE[]) AS day, unnest($whole::BOOLEAN[]) AS whole,
+    unnest($parents::BIGINT[]) AS parents
+"""
+"""Of each snapshot of models: the repositories of which it states the parents."""
 _RENAMES = "CREATE TEMP TABLE renames AS SELECT unnest(?::VARCHAR[]) AS old, unnest(?::VARCHAR[]) AS new"
 _SPACES_OF = """
 CREATE TABLE model_spaces AS
@@ -76,9 +83,18 @@ def prepare(archive: Archive) -> None:
         build_lineage(connection)
         connection.execute("CREATE INDEX model_ids ON model_rows (id)")
         connection.execute(f"CREATE TABLE sizes AS {SIZES_SQL}")
+        connection.execute(COMPARED_SQL)
+        build_search(connection)
         if SPACES in load_others(connection, archive, lasting=True):
             connection.execute(_SPACES_OF)
+        _note_coverage(connection, archive)
         connection.execute(_STATE, [key, day])
+
+
+def _note_coverage(connection: DuckDBPyConnection, archive: Archive) -> None:
+    found = archive.snapshots()
+    columns = {"days": [one.day for one in found], "whole": [one.whole for one in found]}
+    connection.execute(_COVERAGE, {**columns, "parents": [one.columns.get("base_models", 0) for one in found]})
 
 
 def load_file_edges(connection: DuckDBPyConnection, log: FilesLog) -> Sequence[Edge]:

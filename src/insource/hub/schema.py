@@ -31,7 +31,8 @@ MODEL_COLUMNS: tuple[Column, ...] = (
     Column(name="trending", type="DOUBLE", meaning="the Hub's own trending score"),
     Column(name="pipeline_tag", type="VARCHAR", meaning="task, as the Hub names it"),
     Column(name="library", type="VARCHAR", meaning="library_name"),
-    Column(name="license", type="VARCHAR", meaning="the card's licence id; of several, 'a,b', all hold"),
+    Column(name="license", type="VARCHAR", meaning="the card's licence id; of several, 'a,b', all hold; '': "
+           "it states none"),
     Column(name="license_name", type="VARCHAR", meaning="where the licence is `other`"),
     Column(name="languages", type="VARCHAR[]", meaning="of the card"),
     Column(name="tags", type="VARCHAR[]", meaning="all of the repository's tags, capped in number and length"),

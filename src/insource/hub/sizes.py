@@ -21,11 +21,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
-Method = Literal["safetensors", "safetensors unpacked", "gguf", "name", "none"]
-Agreement = Literal["agree", "differ", "one source", "none"]
+from insource.core.ecosystem import Agreement, Method, Size
 
 PACKED_TYPES: Mapping[str, int] = {"U32": 32, "I32": 32, "U8": 8, "I8": 8}
 """Types that hold packed values, with their bits."""
@@ -34,6 +32,9 @@ NEVER_UNPACKED = "U32"
 USUAL_BITS = 4
 FAR = 2.0
 """Two sizes that differ by this factor or more contradict each other."""
+SAME = 1.25
+"""A quantisation has as many parameters as its original, but for a part for images or drafts that is left out or added:
+within this factor they agree."""
 ABSURD = 1000.0
 """A bare total so many times below the name's size counts something else."""
 UNITS: Mapping[str, float] = {"b": 1e9, "m": 1e6}
@@ -70,15 +71,6 @@ FORMAT_TAGS = ("2-bit", "3-bit", "4-bit", "5-bit", "6-bit", "8-bit", "mlx", "gpt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
-    value: int | None
-    """Parameters; None: no source says."""
-    method: Method
-    agreement: Agreement
-    """Of the sources that say anything about this repository."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SizeSources:
     """The columns of `schema.MODEL_COLUMNS` that tell of size; missing ones as the source leaves them."""
 
@@ -103,6 +95,16 @@ def parameters(row: SizeSources, *, use_name: bool = True) -> Size:
     return Size(
         value=value or None, method=method, agreement=_agreement(value, method, counted=counted, gguf=gguf, named=named)
     )
+
+
+def compared(size: Size, original: int | None) -> Size:
+    """With one more witness: the size of the model whose quantisation it is declared to be, which has as many."""
+    if size.value is None or not original:
+        return size
+    near = 1 / SAME < size.value / original < SAME
+    if not near:
+        return replace(size, agreement="differ")
+    return replace(size, agreement="agree") if size.agreement == "one source" else size
 
 
 def named_sizes(id: str) -> tuple[float, ...]:

@@ -13,6 +13,7 @@ from insource.hub.sizes import (
     PACKED_TYPES,
     POINT,
     QUANTISED,
+    SAME,
     SEPARATORS,
     SERVES_ANOTHER,
     SIZE,
@@ -21,6 +22,8 @@ from insource.hub.sizes import (
     USUAL_BITS,
 )
 
+QUANTISED_KINDS = ("quantized", "altered")
+"""Of edges whose child is declared to be a quantisation."""
 _PADDED = f"'  ' || replace(translate({{}}, '{SEPARATORS}', '{' ' * len(SEPARATORS)}'), ' ', '  ') || '  '"
 _POINTED = _PADDED.format(rf"regexp_replace(name, '{POINT}', '\1.\2', 'g')")
 _PLAIN = _PADDED.format("name")
@@ -113,3 +116,15 @@ SELECT id, value::BIGINT AS parameters, method, CASE WHEN value IS NULL THEN 'no
 FROM compared
 """
 """`id, parameters, method, agreement` of every row of the view `models`."""
+
+COMPARED_SQL = f"""
+UPDATE sizes SET agreement = CASE
+    WHEN o.size / sizes.parameters NOT BETWEEN {1 / SAME} AND {SAME} THEN 'differ'
+    WHEN sizes.agreement = 'one source' THEN 'agree' ELSE sizes.agreement END
+FROM (
+    SELECT e.child, arg_min(p.parameters, abs(ln(p.parameters / c.parameters))) AS size
+    FROM edges e JOIN sizes p ON p.id = e.parent JOIN sizes c ON c.id = e.child
+    WHERE e.kind IN {QUANTISED_KINDS} AND p.parameters > 0 AND c.parameters > 0 GROUP BY e.child
+) o WHERE sizes.id = o.child
+"""
+"""`sizes.compared` for all rows of the table `sizes`: of several originals the nearest counts."""

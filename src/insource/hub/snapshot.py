@@ -18,6 +18,7 @@ import msgspec
 
 from insource.core.catalogue import CatalogueModel, Selection, Wanted
 from insource.core.errors import BadInput
+from insource.hub.copies import alters
 
 _MAX_FILE_BYTES = 1 << 28
 """Of the unpacked file: a hundred times today's, far below what a bomb unpacks to."""
@@ -202,7 +203,9 @@ def row_reader() -> Callable[[SnapshotRow], CatalogueModel]:
             likes=_count(row.likes),
             released=_date(row.released) if row.released else None,
             format=word(row.format),
-            gguf_repositories=items(row.gguf_repositories, _MAX_NAME) if row.gguf_repositories else (),
+            gguf_repositories=tuple(
+                repository for repository in items(row.gguf_repositories, _MAX_NAME) if not alters(id, repository)
+            ),
             layers=_within(row.layers, _MAX_SHAPE),
             attention_heads=_within(row.attention_heads, _MAX_SHAPE),
             kv_heads=_within(row.kv_heads, _MAX_SHAPE),

@@ -7,14 +7,13 @@ leaves: JSON inside a string, or text in base64. Not here: what is private in th
 
 from __future__ import annotations
 
-import binascii
 import json
 import re
-from base64 import b64decode, urlsafe_b64decode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from insource.traffic.encoded import as_text, encoded_bytes
 from insource.traffic.restoring import SIGNED
 
 DIALECT = frozenset(
@@ -26,7 +25,6 @@ DIALECT = frozenset(
 """Keys of the dialects whose value stands for itself: the key gives it no meaning."""
 _CONVERSATION = frozenset({"messages", "input", "prompt"})
 """Top-level keys whose value grows turn by turn: what stands elsewhere is numbered first."""
-_ENCODED = frozenset({"file_data", "data", "b64_json", "encrypted_content", "image_data", "bytes"})
 _TOKENS = frozenset({"prompt", "input"})
 """Keys whose list of numbers is a text in a form that nobody here can read."""
 _SPOKEN = frozenset({"content", "text", "input_text", "output_text", "output", "parts"})
@@ -158,7 +156,7 @@ def _walk(value: Any, reading: Reading, context: _Context) -> None:
         key, item, here = stack.pop()
         named = None if key is None else _leaf(key, reading, here)
         if isinstance(item, str):
-            _add_text(item, named, reading, here)
+            _add_text(item, named, reading, here=here)
             continue
         if named is not None and key not in DIALECT:
             reading.texts.append(_text_of(named))
@@ -213,14 +211,14 @@ def _text_of(leaf: Leaf) -> Text:
     return Text(leaf.text, (Segment(0, leaf, 0, len(leaf.text)),))
 
 
-def _add_text(item: str, named: Leaf | None, reading: Reading, here: _Context) -> None:
+def _add_text(item: str, named: Leaf | None, reading: Reading, *, here: _Context) -> None:
     """A string or number, with its key, which often says what it is (`"password": "…"`)."""
     leaf = _leaf(item, reading, here)
     key = None if named is None else named.text
     if isinstance(item, Number):
         if here.depth <= 1 or (named is None and len(item) < _LEAST_DIGITS):
             return  # at the top stand settings
-    elif _holds_more(leaf, key, reading, here):
+    elif _holds_more(leaf, key, reading, here=here):
         return
     for sequence in here.sequences:
         sequence.append(leaf)
@@ -235,16 +233,16 @@ def _add_text(item: str, named: Leaf | None, reading: Reading, here: _Context) -
 # ------------------------------------------------------------------------------------- leaves that hold more
 
 
-def _holds_more(leaf: Leaf, key: str | None, reading: Reading, here: _Context) -> bool:
+def _holds_more(leaf: Leaf, key: str | None, reading: Reading, *, here: _Context) -> bool:
     """Whether the leaf is read by what it holds: its own text then says nothing."""
     text = leaf.text
     if text.lstrip()[:1] in ("{", "[") and _read_inner(leaf, reading, here):
         return True
-    data = _encoded(text, key, here.parent)
+    data = encoded_bytes(text, key, here.parent)
     if data is None:
         reading.unreadable = reading.unreadable or ";base64," in text
         return False
-    decoded = _as_text(data)
+    decoded = as_text(data)
     if decoded is None:
         reading.unreadable = True
     else:
@@ -266,57 +264,6 @@ def _read_inner(leaf: Leaf, reading: Reading, here: _Context) -> bool:
     reading.texts.extend(inner.texts)
     reading.unreadable = reading.unreadable or inner.unreadable
     return True
-
-
-_DATA_URL = re.compile(r"data:[^,\s]{0,200};base64,")
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
-_LONG_BASE64 = re.compile(r"[A-Za-z0-9+/_=\r\n-]{512,}")
-_LEAST_VARIETY = 40
-"""Different characters among 512 of real base64; words, UUIDs and rulers have fewer."""
-
-
-def _encoded(text: str, key: str | None, parent: Any) -> bytes | None:
-    """The bytes that a whole string encodes; None: it is a text."""
-    url = _DATA_URL.match(text)
-    if url is not None:
-        return _unbase64(text[url.end() :]) or b"\xff"
-    if key in _ENCODED and len(text) >= 8 and (key != "data" or _is_part(parent)):
-        return _unbase64(text)
-    if len(text) >= 512 and _LONG_BASE64.fullmatch(text) and _looks_encoded(text):
-        return _unbase64(text)
-    return None
-
-
-def _is_part(parent: Any) -> bool:
-    return isinstance(parent, dict) and any(key in parent for key in ("format", "media_type", "mime_type", "type"))
-
-
-def _looks_encoded(text: str) -> bool:
-    """Random characters in lines of one length."""
-    lines = text.split()
-    return len(set(map(len, lines[:-1]))) <= 1 and len(set(text)) >= _LEAST_VARIETY
-
-
-def _unbase64(text: str) -> bytes | None:
-    packed = "".join(text.split())
-    if not _BASE64.fullmatch(packed):
-        return None
-    padded = packed.rstrip("=") + "=" * (-len(packed.rstrip("=")) % 4)
-    try:
-        return urlsafe_b64decode(padded) if "-" in packed or "_" in packed else b64decode(padded)
-    except (binascii.Error, ValueError):
-        return None
-
-
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
-
-
-def _as_text(data: bytes) -> str | None:
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        return None
-    return None if _CONTROL.search(text) else text
 
 
 def _is_tokens(item: Sequence[Any]) -> bool:

@@ -128,7 +128,7 @@ class StreamRestorer:
 
     def _walk(self, value: Any, channel: Channel, head: JsonObject) -> Any:
         if isinstance(value, str):
-            return self._feed(channel, value, lambda text: _chunk(head, channel[1], channel[2:], text))
+            return self._feed(channel, value, lambda text: _chunk(head, channel[1], channel[2:], text=text))
         if isinstance(value, dict):
             return {
                 key: inner if key in _NAMES else self._walk(inner, (*channel, key), head)
@@ -200,7 +200,7 @@ def _nested(path: Channel, text: str) -> Any:
     return [{"index": key, **inner} if isinstance(inner, dict) else inner] if isinstance(key, int) else {key: inner}
 
 
-def _chunk(head: JsonObject, index: Any, path: Channel, text: str) -> JsonObject:
+def _chunk(head: JsonObject, index: Any, path: Channel, *, text: str) -> JsonObject:
     return {**head, "choices": [{"index": index, **_nested(path, text), "finish_reason": None}]}
 
 

@@ -18,9 +18,9 @@ import vl_convert
 from jinja2 import Environment
 from markupsafe import Markup
 
-from insource.hub.report.figure import Cell, Drawn, Figure, Row, Scale
+from insource.core.ecosystem_report import Cell, Drawn, Row, Scale, Taken
 from insource.hub.report.prepare import BAND_NAMES
-from insource.workflows.ecosystem.report import HubReport, compared, reasons, report_json
+from insource.workflows.ecosystem.report import compared, counted, reasons, report_json
 
 Made = alt.Chart | alt.LayerChart | alt.FacetChart
 
@@ -219,38 +219,43 @@ def _unformula(value: Cell) -> Cell:
     return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
 
 
-def render(report: HubReport, pictures: Mapping[str, str]) -> str:
+def render(report: Taken, pictures: Mapping[str, str]) -> str:
     """The page. Pictures: SVG by figure id."""
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((files("insource.web") / "templates/hub_report.html.j2").read_text("utf-8"))
     inline = {id: Markup(picture) for id, picture in pictures.items()}
     return template.render(
-        report=report, pictures=inline, compared=compared, reasons=reasons, head=report_json(report)["snapshot"]
+        report=report,
+        pictures=inline,
+        compared=compared,
+        counted=counted,
+        reasons=reasons,
+        head=report_json(report)["snapshot"],
     )
 
 
-def _basis(report: HubReport, figure: Figure) -> str:
-    ground = report.taken.ground
+def _basis(report: Taken, found: Drawn) -> str:
+    ground, figure = report.ground, found.figure
     other = next((name for name in ground.others if name in figure.needs), None)
     if other is not None:
         return f"{ground.others[other]:,} {other} of their newest snapshot"
     sample = ", a sample" if ground.is_sample else ""
     uses = f"; uses: {ground.basis}" if "uses" in figure.needs else ""
-    return f"{ground.models:,} models of {report.source}{sample}{uses}"
+    return f"{found.stated:,} of {ground.models:,} models of {report.source}{sample}{uses}"
 
 
-def write(report: HubReport, folder: Path) -> Path:
+def write(report: Taken, folder: Path) -> Path:
     """The page, and of each figure the Vega-Lite definition, SVG, PNG and CSV. Returns the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures: dict[str, str] = {}
-    for found in report.taken.drawn:
-        definition, id = chart(found, basis=_basis(report, found.figure)).to_json(), found.figure.id
+    for found in report.drawn:
+        definition, id = chart(found, basis=_basis(report, found)).to_json(), found.figure.id
         pictures[id] = svg(definition)
         (folder / f"{id}.vl.json").write_text(definition, "utf-8")
         (folder / f"{id}.svg").write_text(pictures[id], "utf-8")
         (folder / f"{id}.png").write_bytes(png(definition))
         (folder / f"{id}.csv").write_text(csv_text(found.rows), "utf-8")
-    for item in report.taken.missing:  # of a run before, which would pass for this one's
+    for item in report.missing:  # of a run before, which would pass for this one's
         for kind in ("vl.json", "svg", "png", "csv"):
             (folder / f"{item.figure.id}.{kind}").unlink(missing_ok=True)
     page = folder / "report.html"

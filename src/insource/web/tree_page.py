@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
-from insource.workflows.ecosystem.lineage import TreeNode, safe_name
+from insource.core.ecosystem import TreeNode
+from insource.workflows.ecosystem.names import safe_name
 
 KIND_COLOURS: Mapping[str, str] = {
     "finetune": "#1b6ca8",
     "adapter": "#7a4fa3",
     "quantized": "#8a6d1f",
+    "altered": "#a3333d",
     "merge": "#a8431b",
     "": "#333",
 }

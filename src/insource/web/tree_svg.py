@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from html import escape
 
+from insource.core.ecosystem import TreeNode
 from insource.web.tree_page import KIND_COLOURS, folded
-from insource.workflows.ecosystem.lineage import TreeNode, safe_name
+from insource.workflows.ecosystem.names import safe_name
 
 WIDTH_PX = 1200
 """Of up to seven steps; each further one widens the picture."""

@@ -105,7 +105,7 @@ def _convert(
     facts = model_facts(file, has_importance=bool(importance))
     types = tensor_types(file_type, facts, file.tensors)
     ordered = in_order(file.tensors)
-    _check_importance(ordered, types, file_type, importance)
+    _check_importance(ordered, types, file_type, importance=importance)
     placed = laid_out(replace(tensor, type_name=types[tensor.name]) for tensor in ordered)
     head = header_bytes(_entries(file, file_type), placed)
     key = _identity(file, head, importance)
@@ -115,7 +115,7 @@ def _convert(
         first = _begin(out, head, placed)
         done = sum(tensor.row_elements * tensor.rows for tensor in placed[:first])
         for old, new in zip(ordered[first:], placed[first:], strict=True):
-            for chunk in _chunks(file, old, new.type_name, importance.get(new.name)):
+            for chunk in _chunks(file, old, new.type_name, columns=importance.get(new.name)):
                 out.write(chunk)
             out.write(bytes(-new.size_bytes % ALIGNMENT))
             done += new.row_elements * new.rows
@@ -170,7 +170,7 @@ def _begin(out: BinaryIO, head: bytes, placed: tuple[Tensor, ...]) -> int:
 
 
 def _check_importance(
-    tensors: list[Tensor], types: Mapping[str, str], file_type: FileType, importance: Importance
+    tensors: list[Tensor], types: Mapping[str, str], file_type: FileType, *, importance: Importance
 ) -> None:
     for tensor in tensors:
         columns = importance.get(tensor.name)
@@ -191,7 +191,7 @@ def _check_importance(
             )
 
 
-def _chunks(file: GgufFile, tensor: Tensor, type_name: str, columns: Floats | None) -> Iterator[memoryview]:
+def _chunks(file: GgufFile, tensor: Tensor, type_name: str, *, columns: Floats | None) -> Iterator[memoryview]:
     """The tensor's new bytes. A chunk holds whole rows of one expert, because each has its own importance."""
     data = file.data(tensor)
     if type_name == tensor.type_name:

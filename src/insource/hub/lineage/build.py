@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from insource.core.ecosystem import DeclaredCounts
 from insource.hub.lineage.counts import build_counts
-from insource.hub.lineage.declared import DeclaredCounts, build_declared
+from insource.hub.lineage.declared import build_declared
 from insource.hub.lineage.families import build_families
 
 if TYPE_CHECKING:

@@ -9,16 +9,18 @@ Not here: edges that nobody declared (`inferred` ones come from their own module
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from insource.core.ecosystem import DeclaredCounts
+from insource.hub.lineage.altered import mark_altered
 from insource.hub.lineage.repair import repair_parents
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 KINDS = ("finetune", "adapter", "quantized", "merge")
-"""What a relation may be. `derived` is added for a parent without a stated relation."""
+"""What a relation may be. `derived` is added for a parent without a stated relation, and `altered` for a quantisation
+that is not the parent any more (`altered.py`)."""
 EDGE_COLUMNS = ("child", "parent", "kind", "evidence", "confidence", "first_seen")
 
 _STATED = """
@@ -58,25 +60,13 @@ ORDER BY child, parent
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeclaredCounts:
-    """What became of the declared parents."""
-
-    stated: int
-    """Distinct (child, name) pairs."""
-    edges: int
-    """After repair; two names may turn out to be one parent."""
-    by_evidence: dict[str, int]
-    unresolved: dict[str, int]
-    """By reason. Parents that the snapshot does not list stay edges too: their children are still siblings."""
-
-
 def build_declared(connection: DuckDBPyConnection) -> DeclaredCounts:
     """Makes the tables `edges` and `unresolved_parents` of the view `models`. A table `renames(old, new)`, redirects
     that the API told, is used where the caller made one."""
     connection.execute(_STATED)
     repair_parents(connection)
     connection.execute(_EDGES)
+    mark_altered(connection)
     connection.execute(_UNRESOLVED)
     connection.execute("CREATE OR REPLACE TABLE stated_count AS SELECT count(*) AS stated FROM stated_edges")
     return declared_counts(connection)

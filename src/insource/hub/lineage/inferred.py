@@ -1,5 +1,5 @@
-"""Parents that nobody declared, inferred: from a model's files, else from a copy's name, else by a score learned from
-what others declare.
+"""Parents that nobody declared, inferred: from a model's files, else by a score learned from what others declare, which
+knows what a copy's name says; where too few declare a parent, from copies' names alone.
 
 An inferred edge never overrides a declared one: a child with a declared parent gets none. One parent a child, the most
 likely, and only where the confidence holds the wanted precision. Deterministic for a seed.
@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from insource.core.ecosystem import Edge
 from insource.hub.lineage.inferred_names import Namesakes, infer_copies, possible_names
 from insource.hub.lineage.inferred_pairs import FEATURES, Declared, PairTable, is_merge, kind_of
 from insource.hub.lineage.inferred_scores import Scorer, train
-from insource.hub.lineage.inferred_values import WANTED_PRECISION, Edge, ModelFacts
+from insource.hub.lineage.inferred_values import WANTED_PRECISION, ModelFacts
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -44,12 +45,10 @@ def infer_edges(
     told = {edge.child: edge for edge in from_files if edge.child.lower() not in stated}
     wanted = models if children is None else children
     asked = [model for model in wanted if model.id.lower() not in stated and model.id not in told]
-    copies = {
-        edge.child: edge for edge in infer_copies(asked, Namesakes(models)) if edge.confidence >= _MIN_COPY_CONFIDENCE
-    }
-    rest = [model for model in asked if model.id not in copies]
-    learned = _learned(models, declared, rest, seed=seed, precision=precision) if declared else ()
-    return sorted([*told.values(), *copies.values(), *learned], key=lambda edge: (edge.child, edge.parent))
+    found = _learned(models, declared, asked, seed=seed, precision=precision) if declared else None
+    if found is None:  # too little to learn from
+        found = [one for one in infer_copies(asked, Namesakes(models)) if one.confidence >= _MIN_COPY_CONFIDENCE]
+    return sorted([*told.values(), *found], key=lambda edge: (edge.child, edge.parent))
 
 
 def infer_told(connection: DuckDBPyConnection, from_files: Sequence[Edge]) -> Sequence[Edge]:
@@ -87,10 +86,12 @@ def scorer_of(
 def _learned(
     models: Sequence[ModelFacts], declared: Sequence[Declared], asked: Sequence[ModelFacts], *, seed: int,
     precision: float,
-) -> Iterator[Edge]:  # fmt: skip
+) -> Sequence[Edge] | None:  # fmt: skip
     table, scorer = scorer_of(models, declared, seed=seed, precision=precision)
-    if scorer is None:
-        return
+    return None if scorer is None else list(_ranked_edges(table, scorer, asked))
+
+
+def _ranked_edges(table: PairTable, scorer: Scorer, asked: Sequence[ModelFacts]) -> Iterator[Edge]:
     facts = {model.id: model for model in asked}
     known = [model for model in asked if model.id in table.known and not is_merge(model)]
     for ranked in scorer.rank(table, known):
@@ -110,6 +111,7 @@ def _evidence(table: PairTable, child: ModelFacts, parent: str) -> str:
     candidates, features = table.look(child)
     values = dict(zip(FEATURES, features[list(candidates).index(parent)], strict=True))
     reasons = [
+        (values["named_original"] > 0, "the name without its format is the parent's"),
         (values["same_author"] == 1, "the same author"),
         (values["author_uses"] > 0, f"declared by {values['author_uses']:.0f} of the author's other models"),
         (values["parent_words_shared"] > 0.8, "the name holds the parent's"),

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from insource.core.ecosystem import Edge
 from insource.hub.lineage.inferred_pairs import is_merge, kind_of
-from insource.hub.lineage.inferred_values import Edge, facts_of
+from insource.hub.lineage.inferred_values import facts_of
 from insource.hub.lineage.repair import bare_id, load_renames
 from insource.hub.repo_files import ADAPTER_CONFIG
 

@@ -13,13 +13,15 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from insource.hub.lineage.inferred_values import Edge, ModelFacts
+from insource.core.ecosystem import Edge
+from insource.hub.lineage.inferred_values import ModelFacts
 
 _SUFFIX = re.compile(
     r"""[-_.\s]+(?:
         gguf | ggml | awq | gptq | exl[23] | hqq | aqlm | mlx | onnx | openvino | ov | coreml | bnb | eetq | torchao
+        | mtp | mtplx | axq | ptq
         | i1 | imat(?:rix)? | imatrix-gguf | quant(?:s|i[sz]ed)? | dynamic | marlin | ud | dwq | qat
-        | ud-?i?q\d\w* | i?q\d(?:[_-](?:k|0|1|xxs|xs|s|m|l|xl|nl))* | w\d+a\d+ | [a-z]*fp(?:4|8|16|32) | bf16
+        | ud-?i?q\d\w* | oq\d\w* | i?q\d(?:[_-](?:k|0|1|xxs|xs|s|m|l|xl|nl))* | w\d+a\d+ | [a-z]*fp(?:4|8|16|32) | bf16
         | f16 | f32
         | int\d | \d+(?:\.\d+)?-?bits? | \d+(?:\.\d+)?bpw | g(?:s)?(?:32|64|128|256) | nf4 | auto-?round | optimized
     )$""",
@@ -28,8 +30,9 @@ _SUFFIX = re.compile(
 _SAME_SPELLING = math.log(100)
 _SAME_OWNER = math.log(10)
 """Odds, from how quantisers work; not fitted: no file at hand states enough quantised edges with namesakes."""
-_SURE = 0.99
-"""Of a name that a single model bears: it may still be another's, that the snapshot does not hold."""
+_SURE = 0.85
+"""Of a name that a single model bears: it may be another's that the snapshot does not hold, or the copy's maker names
+another. On 3,089 derivatives of August 2026 with declared parents hidden, 409 of 483 such edges were right."""
 
 
 def readings(id: str) -> Iterator[str]:
@@ -68,22 +71,27 @@ class Namesakes:
         return "the name states the parent's owner and name", [(model, _SURE) for model in owned[:1]]
 
 
+def likely_originals(child: ModelFacts, namesakes: Namesakes) -> tuple[str, Sequence[tuple[ModelFacts, float]]]:
+    """Evidence, and the models that the child's name may call its original, with their chances: by the shortest reading
+    that any model bears, for a longer one names another copy."""
+    said = ((namesakes.find(name, child)) for name in reversed(list(readings(child.id))))
+    return next(((evidence, found) for evidence, found in said if found), ("", ()))
+
+
 def infer_copies(children: Iterable[ModelFacts], namesakes: Namesakes) -> Iterator[Edge]:
     """An edge for every child that bears an existing model's name plus a format."""
     for child in children:
-        for name in readings(child.id):
-            evidence, found = namesakes.find(name, child)
-            if found:
-                parent, chance = found[0]
-                shared = "" if len(found) == 1 else f"; the likeliest of {len(found)} namesakes"
-                yield Edge(
-                    child=child.id,
-                    parent=parent.id,
-                    kind="quantized",
-                    evidence=f"name: {evidence}{shared}",
-                    confidence=round(chance, 4),
-                )
-                break
+        evidence, found = likely_originals(child, namesakes)
+        if found:
+            parent, chance = found[0]
+            shared = "" if len(found) == 1 else f"; the likeliest of {len(found)} namesakes"
+            yield Edge(
+                child=child.id,
+                parent=parent.id,
+                kind="quantized",
+                evidence=f"name: {evidence}{shared}",
+                confidence=round(chance, 4),
+            )
 
 
 def older(parent: ModelFacts, child: ModelFacts) -> bool:

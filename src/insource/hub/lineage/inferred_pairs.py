@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from insource.hub.lineage.inferred_names import older, readings
+from insource.hub.lineage.inferred_names import Namesakes, likely_originals, older, readings
 from insource.hub.lineage.inferred_values import ModelFacts
-from insource.hub.names import CHAT_WORDS, model_key
+from insource.hub.names import CHAT_WORDS, is_altered, model_key
 from insource.hub.sizes import named_sizes
 
 _MAX_POSTING = 3000
@@ -35,13 +35,21 @@ FEATURES: tuple[str, ...] = (
     "author_uses", "author_share", "sibling_name", "sibling_days", "sibling_same_size", "uses", "uses_same_shape",
     "children_license", "same_type", "parameters_ratio", "stated_ratio", "same_license", "same_library",
     "languages_shared", "tags_shared", "days_older", "parent_likes", "parent_downloads", "parent_is_chat",
-    "child_is_chat", "child_is_merge", "child_is_adapter", "candidates", "shared_words_behind",
+    "child_is_chat", "child_is_merge", "child_is_adapter", "named_original", "parent_is_copy", "child_is_copy",
+    "altered_apart", "candidates", "shared_words_behind",
     "author_uses_behind", "sibling_name_behind", "uses_behind", "uses_same_shape_behind", "days_behind",
 )  # fmt: skip
 _BEHIND = ("shared_words", "author_uses", "sibling_name", "uses", "uses_same_shape", "days_older")
 """How far behind the child's best candidate a pair is; the last features."""
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "names": (*FEATURES[:11], "shared_words_behind"),
+    "names": (
+        *FEATURES[:11],
+        "named_original",
+        "parent_is_copy",
+        "child_is_copy",
+        "altered_apart",
+        "shared_words_behind",
+    ),
     "author habits": (*FEATURES[11:17], "author_uses_behind", "sibling_name_behind"),
     "adoption": (
         "uses",
@@ -84,14 +92,21 @@ class _Known:
     chat: bool
     merge: bool
     adapter: bool
+    copy: bool
+    altered: bool
 
 
 class PairTable:
     """Candidates and features over one snapshot and its declared edges."""
 
-    def __init__(self, models: Iterable[ModelFacts], declared: Iterable[Declared]) -> None:
-        declared = list(declared)
-        self.known = {model.id: _known(model) for model in models}
+    def __init__(
+        self, models: Iterable[ModelFacts], declared: Iterable[Declared], *, like: PairTable | None = None
+    ) -> None:
+        """`like`: a table of the same models with other edges, so that nothing is read of their names again."""
+        models, declared = tuple(models), list(declared)
+        self.known = dict(like.known) if like is not None else {model.id: _known(model) for model in models}
+        self._namesakes = like._namesakes if like is not None else Namesakes(models)
+        self._originals: dict[str, Mapping[str, float]] = like._originals if like is not None else {}
         for edge in declared:  # parents that the snapshot lacks are candidates too, with their name alone
             self.known.setdefault(edge.parent, _known(ModelFacts(id=edge.parent)))
         self.parents: dict[str, set[str]] = defaultdict(set)
@@ -121,7 +136,8 @@ class PairTable:
         stated."""
         known = self.known[child.id]
         named, siblings = self._named_alike(known), self._siblings(known)
-        found = self._candidates(known, named, siblings)
+        originals = self._originals_of(child)
+        found = list(dict.fromkeys([*originals, *self._candidates(known, named, siblings)]))
         rank = {id: position for position, id in enumerate(named)}
         users = [(id, likeness) for id, likeness in siblings if self.parents.get(id)]
         rows = [
@@ -130,12 +146,23 @@ class PairTable:
                 *self._of_habits(known, id, users),
                 *self._of_adoption(known, id),
                 *self._of_facts(known, self.known[id]),
+                originals.get(id, 0.0),
+                float(self.known[id].copy),
+                float(known.copy),
+                float(known.altered) - float(self.known[id].altered),
                 float(len(found)),
             )
             for id in found
         ]
         table = np.array(rows, dtype=np.float64).reshape(len(rows), len(FEATURES) - len(_BEHIND))
         return found, np.hstack([table, *(_behind(table[:, [FEATURES.index(name)]]) for name in _BEHIND)])
+
+    def _originals_of(self, child: ModelFacts) -> Mapping[str, float]:
+        """What its name says, for a copy: the chances hang on no edge."""
+        if child.id not in self._originals:
+            _, found = likely_originals(child, self._namesakes)
+            self._originals[child.id] = {model.id: chance for model, chance in found[:_BY_NAME]}
+        return self._originals[child.id]
 
     def _candidates(self, child: _Known, named: Sequence[str], siblings: Sequence[tuple[str, float]]) -> list[str]:
         habits: Counter[str] = Counter()
@@ -265,6 +292,8 @@ def _known(model: ModelFacts) -> _Known:
         chat=bool(bag & CHAT_WORDS),
         merge=is_merge(model),
         adapter=is_adapter(model),
+        copy=any(True for _ in readings(model.id)),
+        altered=is_altered(model.id),
     )
 
 

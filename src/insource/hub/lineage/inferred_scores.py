@@ -89,7 +89,8 @@ def train(
         return None
     order = np.random.default_rng(seed).permutation(len(children))
     folds = [[children[i] for i in order[fold::_FOLDS]] for fold in range(_FOLDS)]
-    seen = [_unseen_pairs(models, declared, fold, columns=columns) for fold in folds]
+    whole = PairTable(models, declared)
+    seen = [_unseen_pairs(models, declared, fold, columns=columns, like=whole) for fold in folds]
     right = [np.array([p in truth[c] for c, p in zip(s.children, s.parents, strict=True)], dtype=bool) for s in seen]
     if not all(labels.any() for labels in right):
         return None
@@ -109,12 +110,18 @@ def train(
 
 
 def _unseen_pairs(
-    models: Sequence[ModelFacts], declared: Sequence[Declared], fold: Sequence[ModelFacts], *, columns: Sequence[int]
+    models: Sequence[ModelFacts],
+    declared: Sequence[Declared],
+    fold: Sequence[ModelFacts],
+    *,
+    columns: Sequence[int],
+    like: PairTable,
 ) -> _Pairs:
     """Of one fold, as they look where none of the fold's edges is known. Taking out only a child's own edge would
     give the answer away: its true parent alone would have been counted once less."""
     out = {child.id for child in fold}
-    return _pairs(PairTable(models, [edge for edge in declared if edge.child not in out]), fold, columns)
+    table = PairTable(models, [edge for edge in declared if edge.child not in out], like=like)
+    return _pairs(table, fold, columns)
 
 
 def threshold_for(scores: Floats, hit: Floats, precision: float) -> float:

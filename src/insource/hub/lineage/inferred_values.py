@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
+from insource.core.ecosystem import Edge
+
 _FACTS_QUERY = """
 SELECT id, created, coalesce(downloads_all, downloads), likes, library, license, languages, tags, model_type,
        coalesce(parameters_stated, gguf_parameters), gguf_parameters IS NOT NULL
@@ -42,19 +44,6 @@ class ModelFacts:
     @property
     def author(self) -> str:
         return self.id.rpartition("/")[0].lower()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
-    """The columns of every table of edges (DESIGN 8)."""
-
-    child: str
-    parent: str
-    kind: str
-    """finetune, adapter, quantized, merge; derived where nobody says which."""
-    evidence: str
-    confidence: float
-    """Chance that the edge is true, as measured where edges are declared."""
 
 
 _EDGE = tuple(field.name for field in fields(Edge))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from insource.hub.report.figure import Chart, Figure, Measure, Published
+from insource.core.ecosystem_report import Chart, Measure, Published
+from insource.hub.report.figure import Figure
 
 _DIRECT = "Direct: other accounts' models that declare a parent of it (base_model)."
 _TRANSITIVE = "Transitive: other accounts' models that descend from it by any chain of declared parents."
@@ -78,15 +79,16 @@ LICENCES = Figure(
     question="Do larger models, or those of one country, carry tighter terms?",
     definition="Models with a known size created since 1 January of the newest model's year by annotated Chinese and "
     "US companies and institutes, under and from 20B parameters, by the licence on the label: Apache 2.0, MIT, none "
-    "stated, or its class.",
+    "stated, or its class. A source that only ever states a licence, never that there is none, is not counted where "
+    "another can tell.",
     needs=("license", "parameters", "created", "organisations"),
     sql="""WITH chosen AS (SELECT
             country || CASE WHEN size < 20e9 THEN ', under 20B' ELSE ', 20B and more' END AS "group",
             CASE WHEN lower(license) = 'apache-2.0' THEN 'Apache 2.0' WHEN lower(license) = 'mit' THEN 'MIT'
-            WHEN license IS NULL THEN 'none stated' WHEN licence = 'unknown' THEN 'own terms (other)' ELSE licence END
+            WHEN license = '' THEN 'none stated' WHEN licence = 'unknown' THEN 'own terms (other)' ELSE licence END
             AS licence FROM m
-            WHERE size IS NOT NULL AND country IN ('China', 'USA') AND kind IN ('company', 'research')
-            AND created >= date_trunc('year', (SELECT max(created) FROM m)))
+            WHERE tells_license AND size IS NOT NULL AND country IN ('China', 'USA')
+            AND kind IN ('company', 'research') AND created >= date_trunc('year', (SELECT max(created) FROM m)))
         SELECT "group", licence, count(*) AS models,
             100.0 * count(*) / sum(count(*)) OVER (PARTITION BY "group") AS share_percent
         FROM chosen GROUP BY 1, 2 ORDER BY 1, models DESC, 2""",
@@ -124,7 +126,7 @@ LOCAL = Figure(
     needs=("downloads",),
     sql="""WITH counted AS (SELECT coalesce(family, 'no known family') AS family, count(*) AS n, sum(downloads) AS d,
             row_number() OVER (ORDER BY family IS NULL, sum(downloads) DESC NULLS LAST, family) AS rank
-            FROM m WHERE gguf GROUP BY family)
+            FROM m WHERE gguf AND downloads IS NOT NULL GROUP BY family)
         SELECT CASE WHEN rank <= 15 THEN family ELSE 'all others' END AS family, sum(n)::BIGINT AS models,
             coalesce(sum(d), 0)::BIGINT AS downloads FROM counted GROUP BY 1
         ORDER BY max(rank) > 15, downloads DESC, 1""",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from insource.hub.report.figure import Chart, Figure, Measure, Need, Published
+from insource.core.ecosystem_report import Chart, Measure, Need, Published
+from insource.hub.report.figure import Figure
 
 _YEAR = "date_trunc('year', (SELECT max(created) FROM m))"
 _SURVIVORS = (
@@ -16,7 +17,7 @@ _SURVIVORS = (
 def _growth(
     what: str, *, id: str, table: str, needs: tuple[Need, ...], published: tuple[Published, ...] = ()
 ) -> Figure:
-    name = what.lower()
+    name, source = what.lower(), "m" if table == "models" else table
     return Figure(
         id=id,
         title=f"{what} by month of creation, cumulative",
@@ -25,10 +26,10 @@ def _growth(
         needs=needs,
         sql=f"""SELECT strftime(date_trunc('month', created), '%Y-%m-01') AS month, count(*) AS created_in_month,
             sum(count(*)) OVER (ORDER BY date_trunc('month', created))::BIGINT AS {table}
-            FROM {table} WHERE created IS NOT NULL GROUP BY date_trunc('month', created) ORDER BY 1""",
+            FROM {source} WHERE created IS NOT NULL GROUP BY date_trunc('month', created) ORDER BY 1""",
         chart=Chart(kind="line", x="month", x_title="month of creation", y=table, y_title=f"{name} (cumulative)"),
-        headline=f"SELECT (SELECT count(*) FROM {table}) AS {table}",
-        measures=(Measure(name=table, text=f"{name} in the snapshot", unit=name),),
+        headline=f"SELECT (SELECT count(created) FROM {source}) AS {table}",
+        measures=(Measure(name=table, text=f"{name} of a known day of creation", unit=name),),
         published=published,
         difference=_SURVIVORS,
     )
@@ -123,8 +124,8 @@ FRONTIER = Figure(
     "annotated as Chinese or US companies or institutes, in the last 24 months, without models that declare a parent.",
     needs=("created", "parameters", "organisations", "base_models"),
     sql="""SELECT strftime(date_trunc('month', created), '%Y-%m-01') AS month, country, max(size) / 1e9 AS size_b,
-        arg_max(id, size) AS model FROM m
-        WHERE country IN ('China', 'USA') AND kind IN ('company', 'research') AND NOT declares AND size IS NOT NULL
+        arg_max(id, (size, id)) AS model FROM m
+        WHERE country IN ('China', 'USA') AND kind IN ('company', 'research') AND parents = 0 AND size IS NOT NULL
             AND created > (SELECT max(created) FROM m) - INTERVAL 730 DAY
         GROUP BY date_trunc('month', created), country ORDER BY 1, 2""",
     chart=Chart(kind="line", x="month", x_title="month of creation", y="size_b",

@@ -1,24 +1,25 @@
 """From the view `models` to the tables that the figures ask: `m`, one slim row a model, and its helpers.
 
-`m`, of the snapshot: id, org (lower case), created, downloads, downloads_all, uses, likes, trending, library, license,
-licence, size, band, kind, country, gguf, family, tag_family. `uses` are all-time downloads where the snapshot states
-any, else those of 30 days. `w`, of the window between two snapshots: the same with `uses` and `likes` of that time.
+`m`, of the snapshot: id, org (lower case), created, downloads, downloads_all, uses, likes, trending, library, license
+('': none is stated), licence, tells_license, size, band, kind, country, gguf, parents, tells_tags, family, tag_family.
+A name tells a size only of a model that a source describes, not of one that it merely counts. NULL is not stated, and
+no figure counts a row that does not state what it asks for (`_STATES`). `uses` are all-time downloads where the
+snapshot states any, else those of 30 days. Where there is a whole snapshot, creations after it are not counted: parts
+know some of them only. `w`, of the window between two snapshots: the same with `uses` and `likes` of that time.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from insource.core.ecosystem_report import Ground, Need
 from insource.core.errors import BadInput
 from insource.hub.duck import table_names
 from insource.hub.licences import licence_class
-from insource.hub.report.figure import Need
 from insource.hub.sizes_sql import SIZES_SQL
 
 if TYPE_CHECKING:
@@ -39,9 +40,21 @@ BANDS: tuple[tuple[float, str], ...] = (
 )  # fmt: skip
 """Upper ends, in parameters. 1B, 70B and 100B are the published report's."""
 BAND_NAMES: tuple[str, ...] = tuple(name for _, name in BANDS)
-SAMPLE_BELOW = 1_000_000
-"""Models. The Hub held more than that in September 2024; a smaller snapshot is a sample of it."""
 
+_STATES: Mapping[Need, str] = {
+    "created": "created IS NOT NULL",
+    "downloads": "downloads IS NOT NULL",
+    "downloads_all": "downloads_all IS NOT NULL",
+    "uses": "uses IS NOT NULL",
+    "likes": "likes IS NOT NULL",
+    "trending": "trending IS NOT NULL",
+    "library": "library IS NOT NULL",
+    "license": "tells_license",
+    "tags": "tells_tags",
+    "base_models": "parents IS NOT NULL",
+    "parameters": "size IS NOT NULL",
+    "organisations": "kind <> 'not annotated'",
+}
 _LACKS: Mapping[Need, str] = {
     "created": "no row states when it was created",
     "downloads": "no row states downloads of the last 30 days",
@@ -60,25 +73,6 @@ _LACKS: Mapping[Need, str] = {
     "two snapshots": "it needs two snapshots of one source that states all-time downloads: --since YYYY-MM-DD",
     "accounts and traffic": "public metadata does not hold it: the Hub's own accounts and traffic",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
-    """What the snapshot holds, as far as the figures ask."""
-
-    models: int
-    newest: date | None
-    """Day of the newest model."""
-    basis: str
-    """What `uses` counts."""
-    others: Mapping[str, int]
-    """How many datasets and Spaces, where there is a snapshot of them."""
-    lacks: dict[Need, str]
-    """Needs that it doesn't meet, and why."""
-
-    @property
-    def is_sample(self) -> bool:
-        return self.models < SAMPLE_BELOW
 
 
 def read_organisations(path: Path | None = None) -> dict[str, tuple[str, str]]:
@@ -119,10 +113,19 @@ def prepare(connection: DuckDBPyConnection, organisations: Mapping[str, tuple[st
     uses = "downloads_all" if found and found[0] else "downloads"
     if "sizes" not in tables:
         connection.execute(f"CREATE OR REPLACE TEMP TABLE sizes AS {SIZES_SQL}")
-    connection.execute(_M.format(uses=uses), [FAMILY_PATTERN, FAMILY_PATTERN])
+    covered = "(SELECT max(day) FROM coverage WHERE whole)" if "coverage" in tables else "NULL"
+    connection.execute(_M.format(uses=uses, covered=covered), [FAMILY_PATTERN, FAMILY_PATTERN])
     if "window_downloads" in tables:
         connection.execute(_W)
     return _ground(connection, basis="all time" if uses == "downloads_all" else "last 30 days", tables=tables)
+
+
+def count_stating(connection: DuckDBPyConnection, needs: Iterable[Need]) -> int:
+    """Models of which all of these are stated; in a window between two snapshots those with a count of it."""
+    table = "w" if "two snapshots" in needs else "m"
+    stated = [_STATES[need] for need in needs if need in _STATES] + (["uses IS NOT NULL"] if table == "w" else [])
+    found = connection.execute(f"SELECT count(*) FROM {table} WHERE {' AND '.join(stated) or 'true'}").fetchall()
+    return int(found[0][0])
 
 
 def _licences(connection: DuckDBPyConnection) -> None:
@@ -139,7 +142,7 @@ def _ground(connection: DuckDBPyConnection, *, basis: str, tables: set[str]) -> 
     counts = connection.execute(
         """SELECT count(*), max(created)::DATE, count(created), count(downloads), count(downloads_all), count(uses),
            count(likes), count(*) FILTER (trending > 0), count(library), count(license), count(tag_family),
-           count(*) FILTER (declares), count(size), count(*) FILTER (kind <> 'not annotated') FROM m"""
+           count(*) FILTER (parents > 0), count(size), count(*) FILTER (kind <> 'not annotated') FROM m"""
     ).fetchone()
     assert counts is not None  # an aggregate has one row
     names: tuple[Need, ...] = (
@@ -170,12 +173,16 @@ WITH s AS (
     nullif(lower(model_type), '') AS kind_of_model
   FROM models
 ), t AS (
-  SELECT s.id, s.org, s.created, s.downloads, s.downloads_all, s.{uses} AS uses, s.likes, s.trending,
-    lower(s.library) AS library, s.license, coalesce(c.class, 'unknown') AS licence, nullif(z.parameters, 0) AS size,
+  SELECT s.id, s.org, CASE WHEN s.created::DATE > {covered} THEN NULL ELSE s.created END AS created,
+    s.downloads, s.downloads_all, s.{uses} AS uses, s.likes, s.trending,
+    lower(s.library) AS library, s.license, coalesce(c.class, 'unknown') AS licence,
+    CASE WHEN z.method <> 'name' OR s.created IS NOT NULL OR s.tags IS NOT NULL
+      THEN nullif(z.parameters, 0) END AS size,
     coalesce(a.kind, 'not annotated') AS kind, coalesce(a.country, 'not annotated') AS country,
     lower(s.library) IS NOT DISTINCT FROM 'gguf' OR s.gguf_parameters IS NOT NULL
       OR coalesce(list_contains(s.tags, 'gguf'), false) OR regexp_matches(s.name, '\\bgguf\\b') AS gguf,
-    coalesce(len(s.base_models), 0) > 0 AS declares,
+    len(s.base_models) AS parents, s.tags IS NOT NULL AS tells_tags,
+    s.license IS NOT NULL AND (s.tags IS NOT NULL OR bool_and(s.tags IS NULL) OVER ()) AS tells_license,
     nullif(regexp_extract(lower(concat_ws(' ', array_to_string(list_transform(s.base_models, lambda b: b.id), ' '),
       s.name, CASE WHEN s.kind_of_model NOT IN ('llama', 'mistral', 'gpt2') THEN s.kind_of_model END)), ?), '')
       AS family,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 
-from insource.hub.report.figure import Report
+from insource.core.ecosystem_report import Report
 
 REPORTS: Mapping[str, Report] = {
     "spring": Report(

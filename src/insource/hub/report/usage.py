@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from insource.hub.report.figure import Chart, Figure, Measure, Published
+from insource.core.ecosystem_report import Chart, Measure, Published
+from insource.hub.report.figure import Figure
 from insource.hub.report.prepare import BAND_NAMES
 
 _BASIS = "Uses are all-time downloads where the snapshot states them, else those of the last 30 days (see the heading)."
@@ -76,14 +77,15 @@ def _by(column: str, *, id: str, what: str, published: tuple[Published, ...], me
         id=id,
         title=f"Downloads and models by {what}",
         question=f"Which {what} stands behind what is downloaded, and behind what is published?",
-        definition=f"Shares of all downloads and of all models by the {what} that organisations.toml gives the "
-        f"account; 'not annotated' is everyone else. {_BASIS}",
+        definition=f"Shares of all downloads, and of the models that state theirs, by the {what} that "
+        f"organisations.toml gives the account; 'not annotated' is everyone else. {_BASIS}",
         needs=("uses", "organisations"),
         sql=f"""SELECT {column} AS "group", count(*) AS models, count(DISTINCT org) AS accounts,
             coalesce(sum(uses), 0)::BIGINT AS downloads,
             100.0 * coalesce(sum(uses), 0) / nullif(sum(sum(uses)) OVER (), 0) AS share_percent,
             100.0 * count(*) / sum(count(*)) OVER () AS models_percent
-            FROM m GROUP BY {column} ORDER BY {column} = 'not annotated', share_percent DESC, {column}""",
+            FROM m WHERE uses IS NOT NULL GROUP BY {column}
+            ORDER BY {column} = 'not annotated', share_percent DESC, {column}""",
         chart=Chart(kind="bar", x="share_percent", x_title="share of all downloads (%)", y="group", y_title=what),
         headline=f"SELECT {sums} FROM rows",
         measures=measures,
@@ -163,7 +165,8 @@ ADOPTION = Figure(
     sql="""WITH sized AS (SELECT id, org, band, size, uses FROM m WHERE size IS NOT NULL AND uses > 0),
         tops AS (SELECT band, list_median(max(uses, 10)) AS typical FROM sized GROUP BY band),
         accounts AS (SELECT org FROM sized GROUP BY org ORDER BY sum(uses) DESC, org LIMIT 15)
-        SELECT org AS account, band, max(uses) / any_value(typical) AS relative_adoption, arg_max(id, uses) AS model
+        SELECT org AS account, band, max(uses) / any_value(typical) AS relative_adoption,
+            arg_max(id, (uses, id)) AS model
         FROM sized SEMI JOIN accounts USING (org) JOIN tops USING (band) GROUP BY org, band ORDER BY 1, min(size)""",
     chart=Chart(kind="cells", x="band", x_title="parameters", y="account", y_title="account",
                 colour="relative_adoption",
@@ -179,7 +182,7 @@ SIZE_BANDS = Figure(
     needs=("uses", "parameters"),
     sql="""SELECT band, count(*) AS models, coalesce(sum(uses), 0)::BIGINT AS downloads,
         100.0 * coalesce(sum(uses), 0) / nullif(sum(sum(uses)) OVER (), 0) AS share_percent
-        FROM m WHERE size IS NOT NULL GROUP BY band ORDER BY min(size)""",
+        FROM m WHERE size IS NOT NULL AND uses IS NOT NULL GROUP BY band ORDER BY min(size)""",
     chart=Chart(kind="bar", x="share_percent", x_title="share of downloads of models of known size (%)", y="band",
                 y_title="parameters"),
     headline="""SELECT coalesce(max(share_percent) FILTER (band = 'under 1B'), 0) AS small,

@@ -91,6 +91,8 @@ def _of_card(key: str) -> str:
 
 def cleaned(name: str, type: str) -> str:
     """A column of a snapshot that a stranger may have written."""
+    if name == "license":
+        return f"coalesce({_word(name)}, CASE WHEN trim({name}) = '' THEN {NONE_STATED} END)"
     if type == "VARCHAR":
         return name if name == "id" else _word(name)
     if type == "VARCHAR[]":
@@ -142,6 +144,9 @@ _BY_TYPE = """CASE WHEN safetensors.parameters IS NOT NULL THEN map_from_entries
     safetensors.parameters, lambda x: x.value IS NOT NULL AND len(x.key) <= 40))) END"""
 
 
+NONE_STATED = "''"
+"""The licence of a repository whose tags, which repeat its licence, are known and hold none."""
+
 _COLUMNS: Mapping[str, str] = {
     "id": "id",
     "author": "CASE WHEN contains(id, '/') THEN split_part(id, '/', 1) END",
@@ -153,7 +158,8 @@ _COLUMNS: Mapping[str, str] = {
     "trending": "CASE WHEN isfinite(trendingScore) THEN trendingScore END",
     "pipeline_tag": _word("pipeline_tag"),
     "library": _word("library_name"),
-    "license": _word("array_to_string(list_sort(licences[:8]), ',')"),
+    "license": f"""coalesce({_word("array_to_string(list_sort(licences[:8]), ',')")},
+        CASE WHEN len(tags) > 0 THEN {NONE_STATED} END)""",
     "license_name": _word(_text_of_card("license_name")),
     "languages": _words(_one_or_list("language"), most=MOST_TAGS),
     "tags": "tags",

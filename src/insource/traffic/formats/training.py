@@ -48,9 +48,9 @@ class TrainingReader:
 
     def read(self, record: JsonObject, outer: JsonObject) -> Iterable[Recorded | Lacking]:
         if "preferred_output" in record:
-            yield _preference(record, record.get("input"), record["preferred_output"], "non_preferred_output")
+            yield _preference(record, record.get("input"), record["preferred_output"], worse="non_preferred_output")
         elif "chosen" in record:
-            yield _preference(record, record.get("prompt"), record["chosen"], "rejected")
+            yield _preference(record, record.get("prompt"), record["chosen"], worse="rejected")
         elif "instruction" in record:
             yield _instruction(record)
         elif "completion" in record and isinstance(record.get("label"), bool):
@@ -78,7 +78,7 @@ def _labelled(record: JsonObject, request: JsonObject | None, right: str | None,
     )
 
 
-def _preference(record: JsonObject, asked: Any, right: Any, worse: str) -> Recorded:
+def _preference(record: JsonObject, asked: Any, right: Any, *, worse: str) -> Recorded:
     turns = items(right)
     answer = turns[-1] if turns else right
     request = as_request(asked)

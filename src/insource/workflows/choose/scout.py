@@ -108,6 +108,10 @@ class ScoutReport:
     """What is left of the others when copies are one model."""
     chain_read: bool
     """Licences were read over the whole chain; False: the catalogue holds no lineage, so the label alone was."""
+    lineage_as_of: date | None
+    """The last day of which parents are known; what is recent counts back from it."""
+    stating_parents: int
+    """Repositories that state their parents, or that they have none."""
     removed: tuple[Removed, ...]
     ranked: tuple[Ranked, ...]
     shortlist: tuple[Ranked, ...]
@@ -165,6 +169,8 @@ def scout(question: ScoutQuestion, parts: ScoutParts, *, make_fits: MakeFits) ->
         left_out=selection.left_out,
         models=len(groups),
         chain_read=selection.ancestry is not None,
+        lineage_as_of=selection.lineage_as_of,
+        stating_parents=selection.stating_parents,
         removed=tuple(removed),
         ranked=tuple(ranked),
         shortlist=tuple(shortlist(ranked, question.rows)),

@@ -24,6 +24,10 @@ def scout_json(report: ScoutReport, *, everything: bool = False) -> JsonObject:
             "rows_left_out": dict(report.left_out),
         },
         "licences_read": "chain" if report.chain_read else "label",
+        "lineage": {
+            "as_of": None if report.lineage_as_of is None else report.lineage_as_of.isoformat(),
+            "repositories_stating_parents": report.stating_parents,
+        },
         "needs": {
             "context_tokens": needs.context_tokens,
             "images": needs.images,

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from insource.core.catalogue import Ancestry, CatalogueModel
+from insource.core.ecosystem import EffectiveLicence, Link
 from insource.fit.values import Estimate
 from insource.hub.activity import Group
-from insource.hub.licence_chain import EffectiveLicence, Link, chain, class_rank
+from insource.hub.licence_chain import chain, class_rank
 from insource.hub.licences import LicencePolicy
 from insource.hub.purpose import Purpose
 from insource.hub.sizes import named_sizes

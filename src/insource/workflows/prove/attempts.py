@@ -86,7 +86,7 @@ async def make_attempt(contest: Contest, recipe: Recipe, running: Running | None
     """The standing candidate of this recipe and model, or a new one; a Trial where the fit part promises nothing."""
     standing = _standing(contest, recipe, running)
     if standing is not None:
-        return _resume(contest, recipe, standing, running)
+        return _resume(contest, recipe, standing, running=running)
     contest.progress(f"{contest.log.task.name}: fitting {recipe.name}", 0, None)
     fit = [example for example in contest.log.of("fit") if example.teaches]
     try:
@@ -94,15 +94,15 @@ async def make_attempt(contest: Contest, recipe: Recipe, running: Running | None
         familiar = fit_familiarity(fit, contest.log.labels)
     except BadInput as error:
         return Trial(recipe=recipe.name, end="refused", reason=error.message)
-    answerer = _answerer(contest, recipe, learnt, running)
-    held_out = await _held_out(contest, recipe, learnt, fit, answerer)
+    answerer = _answerer(contest, recipe, learnt, running=running)
+    held_out = await _held_out(contest, recipe, learnt, fit=fit, answerer=answerer)
     if held_out is None:
         return Trial(recipe=recipe.name, end="unmeasured", reason=_unmeasured(answerer))
     if isinstance(held_out, Trial):
         return held_out
     prospect = _prospect(contest, held_out, familiar)
     if prospect.terms is None:
-        return _no_terms(contest, recipe, running, prospect)
+        return _no_terms(contest, recipe, running, prospect=prospect)
     candidate = _keep(contest, recipe, running, learnt=learnt, terms=_with_artifacts(contest, prospect.terms, familiar))
     return Attempt(
         recipe=recipe, candidate=candidate, answerer=answerer, familiarity=familiar.familiarity, held_out=held_out
@@ -134,23 +134,23 @@ def standing_attempt(contest: Contest, candidate_id: str) -> Attempt:
         raise InsourceError(
             f"The recipe {candidate.recipe!r} is not installed.", next_step="Install the package that provides it."
         )
-    attempt = _resume(contest, recipe, candidate, None)
+    attempt = _resume(contest, recipe, candidate, running=None)
     answerer = attempt.answerer
     answerer.local = replace(answerer.local, model=candidate.model_ref or recipe.name)
     answerer.model, answerer.settings = candidate.model_sha256, candidate.settings
     return attempt
 
 
-def _resume(contest: Contest, recipe: Recipe, candidate: Candidate, running: Running | None) -> Attempt:
+def _resume(contest: Contest, recipe: Recipe, candidate: Candidate, *, running: Running | None) -> Attempt:
     registry, terms = contest.services.registry, candidate.terms
     fitted = recipe.load(registry.artifact(candidate.artifact_sha256))
-    answerer = _answerer(contest, recipe, Learnt(fitted=fitted), running)
+    answerer = _answerer(contest, recipe, Learnt(fitted=fitted), running=running)
     sha256 = terms.familiarity_sha256
     familiarity = None if sha256 is None else load_familiarity(registry.artifact(sha256))
     return Attempt(recipe=recipe, candidate=candidate, answerer=answerer, familiarity=familiarity)
 
 
-def _answerer(contest: Contest, recipe: Recipe, learnt: Learnt, running: Running | None) -> Answerer:
+def _answerer(contest: Contest, recipe: Recipe, learnt: Learnt, *, running: Running | None) -> Answerer:
     local = Local(
         model=running.file.ref if running else recipe.name,
         engine=running.engine if running else None,
@@ -167,7 +167,7 @@ def _answerer(contest: Contest, recipe: Recipe, learnt: Learnt, running: Running
 
 
 async def _held_out(
-    contest: Contest, recipe: Recipe, learnt: Learnt, fit: Sequence[Example], answerer: Answerer
+    contest: Contest, recipe: Recipe, learnt: Learnt, *, fit: Sequence[Example], answerer: Answerer
 ) -> Mapping[str, Asked] | Trial | None:
     """Answers to the fit part; a Trial for what is hopeless or was not finished; None: the engine answers nothing.
 
@@ -260,7 +260,7 @@ def _fit_part(contest: Contest, held_out: Mapping[str, Asked], familiar: FittedF
     )
 
 
-def _no_terms(contest: Contest, recipe: Recipe, running: Running | None, prospect: Prospect) -> Trial:
+def _no_terms(contest: Contest, recipe: Recipe, running: Running | None, *, prospect: Prospect) -> Trial:
     model = running.file.ref if running else None
     if prospect.hopeless:
         return Trial(recipe=recipe.name, model=model, end="dropped", reason=prospect.reason)
@@ -298,7 +298,7 @@ def _keep(contest: Contest, recipe: Recipe, running: Running | None, *, learnt: 
 # ----------------------------------------------------------------------------------------------------- outcomes
 
 
-def outcome(contest: Contest, attempt: Attempt, example: Example, asked: Asked, *, stratum: Stratum) -> Outcome:
+def outcome(contest: Contest, attempt: Attempt, example: Example, *, asked: Asked, stratum: Stratum) -> Outcome:
     """One answer beside its reference, under the candidate's terms."""
     look = _look(attempt, example.request)
     place = contest.log.place_of[example.exchange_id]

@@ -42,7 +42,7 @@ def show_criterion(services: Services, task_name: str) -> CriterionReport:
 
 
 def choose_criterion(
-    services: Services, task_name: str, scorer: str, arguments: JsonObject | None = None
+    services: Services, task_name: str, scorer: str, *, arguments: JsonObject | None = None
 ) -> CriterionReport:
     """Stores the user's choice, after it was tried once. `arguments` None: those that the task's answers give.
 

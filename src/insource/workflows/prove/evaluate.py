@@ -7,7 +7,7 @@ ledger's order; going on with one is free, a new one spends of the task's error 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from insource.core.errors import EmptyLog, UsageError
 from insource.core.evidence import Criterion, Evaluation, Verdict
@@ -106,6 +106,9 @@ async def evaluate_task(
         references=len(log.examples),
         least=services.settings.min_exchanges,
     )
+    if noise.sentence and decision.verdict not in (Verdict.MOVE, Verdict.MOVE_PART):
+        said_first = f"{noise.sentence} Look at them first: `insource review {task.id}`."
+        decision = replace(decision, reason=f"{said_first} {decision.reason}")
     return TaskEvaluation(
         task_id=task.id,
         criterion=log.criterion,

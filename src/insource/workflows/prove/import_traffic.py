@@ -169,7 +169,7 @@ class _Import:
         self.formats.update(reader.formats)
         broken = source.file.broken
         if taken * 2 < met or (broken and not taken) or (met == 0 and not reader.formats):
-            self.refused.append(_refusal(source, reader, readers, _Met(taken=taken, of=met)))
+            self.refused.append(_refusal(source, reader, readers, met=_Met(taken=taken, of=met)))
         elif broken is not None:  # said first: the report may not show the twenty-first line
             self.report.bad_lines += 1
             bad = BadLine(line_number=source.file.line_number + 1, reason=broken, excerpt="")
@@ -218,7 +218,7 @@ class _Met:
     of: int
 
 
-def _refusal(source: LogSource, reader: FileReader, readers: Sequence[Reader], met: _Met) -> Refused:
+def _refusal(source: LogSource, reader: FileReader, readers: Sequence[Reader], *, met: _Met) -> Refused:
     hint = source.hint
     if source.file.broken is not None and not met.taken:
         hint = hints.Hint(seen=f"can't be read: {source.file.broken}", next_step="Export or copy it again.")

@@ -21,7 +21,7 @@ class LabelReport:
     """Ids in the file that are no exchanges of the task."""
 
 
-def label_exchange(services: Services, task_name: str, exchange_id: str, reference: str) -> LabelReport:
+def label_exchange(services: Services, task_name: str, exchange_id: str, *, reference: str) -> LabelReport:
     """Sets what the exchange's answer should have been. Raises UsageError for an id that is not in the task."""
     report = label_exchanges(services, task_name, {exchange_id: reference})
     if report.unknown:

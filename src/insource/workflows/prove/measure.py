@@ -47,15 +47,15 @@ async def measure(contest: Contest, attempt: Attempt) -> tuple[Trial, Evaluation
     known = services.evidence.ranks(contest.log.task.id)
     rank = known.get(candidate.id) or len(known) + 1
     stakes = _stakes(contest, alpha_of(rank, contest.alpha))
-    short = None if candidate.id in known else _too_few(contest, attempt, pool, stakes)
+    short = None if candidate.id in known else _too_few(contest, attempt, pool, stakes=stakes)
     if short is not None:
         return short, None
     services.evidence.rank(contest.log.task.id, candidate.id)
     started = services.clock.monotonic()
-    seen = await _ask(contest, attempt, pool, _Seen(stakes=stakes, rank=rank))
+    seen = await _ask(contest, attempt, pool, seen=_Seen(stakes=stakes, rank=rank))
     evaluation = _evaluation(contest, attempt, seen, seconds=services.clock.monotonic() - started)
     if seen.found.gate is not None:
-        evaluation = _certify(contest, attempt, evaluation, seen)
+        evaluation = _certify(contest, attempt, evaluation, seen=seen)
     services.evidence.put_evaluation(evaluation)
     return _trial(attempt, evaluation), evaluation
 
@@ -87,7 +87,7 @@ def _stakes(contest: Contest, alpha: float) -> Stakes:
 
 
 def _too_few(
-    contest: Contest, attempt: Attempt, pool: Sequence[tuple[Stratum, Example]], stakes: Stakes
+    contest: Contest, attempt: Attempt, pool: Sequence[tuple[Stratum, Example]], *, stakes: Stakes
 ) -> Trial | None:
     """A candidate is not looked at when not even a flawless one could be certified: a look would cost budget."""
     terms = attempt.candidate.terms
@@ -116,7 +116,7 @@ def _exchanges_for(contest: Contest, bets_wanted: int, bets_now: int) -> int:
     return max(math.ceil(bets_wanted * total / max(bets_now, 1)), total + 1)
 
 
-async def _ask(contest: Contest, attempt: Attempt, pool: Sequence[tuple[Stratum, Example]], seen: _Seen) -> _Seen:
+async def _ask(contest: Contest, attempt: Attempt, pool: Sequence[tuple[Stratum, Example]], *, seen: _Seen) -> _Seen:
     """All at once where no engine is asked; else batch by batch, until more answers would change nothing."""
     engine = attempt.recipe.asks_model
     size = BATCH if engine else max(len(pool), 1)
@@ -128,7 +128,7 @@ async def _ask(contest: Contest, attempt: Attempt, pool: Sequence[tuple[Stratum,
             answer = asked.get(example.exchange_id)
             if answer is None:  # the time was over; what comes after it counts when this one does
                 break
-            seen.outcomes.append(outcome(contest, attempt, example, answer, stratum=stratum))
+            seen.outcomes.append(outcome(contest, attempt, example, asked=answer, stratum=stratum))
         contest.progress(f"{contest.log.task.name}: measuring {attempt.recipe.name}", len(seen.outcomes), len(pool))
         found = seen.look(attempt)
         if attempt.answerer.unable:
@@ -183,7 +183,7 @@ def _ending(contest: Contest, attempt: Attempt, seen: _Seen) -> tuple[End, str, 
     """How it ended, why in a sentence, and the exchanges that would change it."""
     found, faults = seen.found, _faults(attempt, seen.outcomes)
     if found.gate is not None:
-        return "certified", _certified(found) + faults, None
+        return "certified", _certified(found) + _new_inputs(contest, attempt, seen) + faults, None
     if seen.end == "unmeasured":
         reason = f"could not be measured: the engine failed again and again. {attempt.answerer.last_fault}"
         return "unmeasured", reason.strip(), None
@@ -198,6 +198,15 @@ def _ending(contest: Contest, attempt: Attempt, seen: _Seen) -> tuple[End, str, 
         return "not shown", f"{shown}: more than the margin of {seen.stakes.margin:.1%}.{faults}", None
     reason = f"{shown}, which does not prove {seen.stakes.margin:.1%} yet.{faults}"
     return "not shown", reason, _exchanges_for(contest, needed, len(bets(seen.outcomes, "new")))
+
+
+def _new_inputs(contest: Contest, attempt: Attempt, seen: _Seen) -> str:
+    """What new inputs need where only repeats may be answered."""
+    if seen.found.serves != ("repeats",):
+        return ""
+    terms, new = attempt.candidate.terms, len(bets(seen.outcomes, "new"))
+    needed = bets_needed(terms, seen.found, seen.stakes) or fewest_bets(terms, seen.stakes)
+    return f" New inputs need more data: about {_exchanges_for(contest, max(needed, new + 1), new)} exchanges."
 
 
 def _faults(attempt: Attempt, outcomes: Sequence[Outcome]) -> str:
@@ -234,7 +243,7 @@ def _trial(attempt: Attempt, evaluation: Evaluation) -> Trial:
     )
 
 
-def _certify(contest: Contest, attempt: Attempt, evaluation: Evaluation, seen: _Seen) -> Evaluation:
+def _certify(contest: Contest, attempt: Attempt, evaluation: Evaluation, *, seen: _Seen) -> Evaluation:
     """Keeps the certificate with its bundle. Older ones of the candidate go, but for what a move stands on."""
     store, log = contest.services.evidence, contest.log
     bundle = bundle_of(

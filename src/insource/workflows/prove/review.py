@@ -105,7 +105,7 @@ def _disagreement(log: TaskLog, example: Example, canonical: str) -> Disagreemen
     )
 
 
-def judge(services: Services, task: Task, disagreement: Disagreement, choice: Choice) -> None:
+def judge(services: Services, task: Task, disagreement: Disagreement, *, choice: Choice) -> None:
     """Keeps what the person said of both answers."""
     judge_all(services, task, [(disagreement, choice)])
 

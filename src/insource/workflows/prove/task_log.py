@@ -57,7 +57,7 @@ def read_task_log(services: Services, task: Task) -> TaskLog:
     examples, unusable = _examples(services, task.id)
     criterion = criterion_of(services, task, list(examples.values()))
     scoring = scoring_by(services, criterion)
-    rules, places = _place(services, task.id, examples, scoring)
+    rules, places = _place(services, task.id, examples, scoring=scoring)
     clusters = {place.exchange_id: place.cluster for place in places}
     return TaskLog(
         task=task,
@@ -151,7 +151,7 @@ def _examples(services: Services, task_id: str) -> tuple[dict[str, Example], Cou
 
 
 def _place(
-    services: Services, task_id: str, examples: Mapping[str, Example], scoring: Scoring | None
+    services: Services, task_id: str, examples: Mapping[str, Example], *, scoring: Scoring | None
 ) -> tuple[TextRules, list[Place]]:
     known = services.evidence.places(task_id)
     placed = {place.exchange_id for place in known}

@@ -135,7 +135,7 @@ def _scores(services: Services, bundle: Bundle) -> Iterator[Check]:
     changed, gone = _changes(bundle, examples, scoring)
     fine = f"{len(examples)} exchanges are in the log as they were"
     yield _check("log", [*gone, *changed], fine, otherwise="note")
-    yield from _answers(services, bundle, examples, scoring)
+    yield from _answers(services, bundle, examples, scoring=scoring)
 
 
 def _wrong_loss(record: Record, scoring: Scoring) -> str | None:
@@ -194,7 +194,7 @@ def _changes(bundle: Bundle, examples: dict[str, Example], scoring: Scoring) -> 
     return changed, gone
 
 
-def _answers(services: Services, bundle: Bundle, examples: dict[str, Example], scoring: Scoring) -> Iterator[Check]:
+def _answers(services: Services, bundle: Bundle, examples: dict[str, Example], *, scoring: Scoring) -> Iterator[Check]:
     """The candidate's answers again: made anew where it asks no model, else as they were kept."""
     candidate = bundle.candidate
     recipe = services.recipes.get(candidate.recipe)

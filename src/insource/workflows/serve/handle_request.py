@@ -133,7 +133,7 @@ class RequestHandler:
             # Nothing to scan is scanned; what a policy did not ask for is found out later.
             underway.private_kinds = checked.names if body or checked.names else ()
             underway.checked = checked
-            facts = _facts(incoming, asked, job, checked)
+            facts = _facts(incoming, asked, job, checked=checked)
             decision = decide(facts, state.table)
             route = _route_of(decision, asked)
             case = _Case(
@@ -312,7 +312,7 @@ def _asked(incoming: Incoming, body: bytes | None) -> Asked:
     return understand(incoming.headers, body) if body else Asked(request={}, readable=False)
 
 
-def _facts(incoming: Incoming, asked: Asked, job: ScanJob, checked: Checked) -> RequestFacts:
+def _facts(incoming: Incoming, asked: Asked, job: ScanJob, *, checked: Checked) -> RequestFacts:
     is_chat = incoming.is_chat and asked.readable
     return RequestFacts(
         exchange_id=incoming.exchange_id,

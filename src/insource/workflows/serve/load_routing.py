@@ -43,7 +43,7 @@ def load_routing(services: Services, pool: EnginePool) -> RoutingState:
         if move.stage is Stage.ROLLED_BACK or candidate is None:
             continue
         try:
-            locals_[candidate.id] = _load(services, pool, candidate, move)
+            locals_[candidate.id] = _load(services, pool, candidate, move=move)
         except InsourceError as error:
             _LOG.error("The candidate %s of %s can't be loaded. %s", candidate.id, move.task_id, error)
     warm = {key for key, local in locals_.items() if local.engine is not None}
@@ -70,7 +70,7 @@ def load_routing(services: Services, pool: EnginePool) -> RoutingState:
     )
 
 
-def _load(services: Services, pool: EnginePool, candidate: Candidate, move: Move) -> Local:
+def _load(services: Services, pool: EnginePool, candidate: Candidate, *, move: Move) -> Local:
     recipe = services.recipes.get(candidate.recipe)
     if recipe is None:
         raise InsourceError(

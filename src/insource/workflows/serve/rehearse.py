@@ -58,7 +58,7 @@ def rehearse(services: Services, policy: Policy, *, progress: Progress = quiet) 
                     with lock:
                         found.left_out += len(batch) - len(results)
                         for exchange, job, examined in results:
-                            _count(found, exchange, examined.names, checked(job, examined).action)
+                            _count(found, exchange, examined.names, action=checked(job, examined).action)
                         progress("Trying the policy on the log", found.requests + found.left_out, total)
         except Exception as error:  # told by whoever waits for the threads
             failures.append(error)
@@ -108,7 +108,7 @@ def _job(exchange: Exchange, policy: Policy, match: Match) -> ScanJob | None:
     return ScanJob(body=json_text.encode(exchange.request), target=exchange.endpoint, policy=policy, task_id=task_id)
 
 
-def _count(found: Rehearsal, exchange: Exchange, kinds: tuple[str, ...], action: Action) -> None:
+def _count(found: Rehearsal, exchange: Exchange, kinds: tuple[str, ...], *, action: Action) -> None:
     found.requests += 1
     found.kinds.update(kinds)
     found.actions[action] += 1

@@ -14,7 +14,7 @@ from insource.core.values import JsonObject
 _BATCH = 8
 
 
-def answered(learner: Learner, renderer: Renderer, requests: Sequence[JsonObject], most_tokens: int) -> list[Probe]:
+def answered(learner: Learner, renderer: Renderer, requests: Sequence[JsonObject], *, most_tokens: int) -> list[Probe]:
     """In float32, most probable token first, until the model ends its answer."""
     learner.model.eval()
     prompts = [renderer.prompt(request) for request in requests]
@@ -24,7 +24,7 @@ def answered(learner: Learner, renderer: Renderer, requests: Sequence[JsonObject
     with torch.no_grad():
         for start in range(0, len(order), _BATCH):
             places = order[start : start + _BATCH]
-            answers = _generated(learner, [ids[at] for at in places], renderer.end, most_tokens)
+            answers = _generated(learner, [ids[at] for at in places], renderer.end, most_tokens=most_tokens)
             ended = [bool(answer) and answer[-1] == renderer.end for answer in answers]
             rows = [
                 Rendered(ids=(*ids[at], *answer), prompt=len(ids[at]))
@@ -42,7 +42,7 @@ def answered(learner: Learner, renderer: Renderer, requests: Sequence[JsonObject
     return [found[at] for at in range(len(requests))]
 
 
-def _generated(learner: Learner, prompts: Sequence[Sequence[int]], end: int, most_tokens: int) -> list[list[int]]:
+def _generated(learner: Learner, prompts: Sequence[Sequence[int]], end: int, *, most_tokens: int) -> list[list[int]]:
     """Left-padded, so that every row goes on at the same place; its positions count from its own first token."""
     width = max(len(prompt) for prompt in prompts)
     ids = torch.tensor([[learner.pad] * (width - len(p)) + list(p) for p in prompts], device=learner.device)

@@ -38,7 +38,7 @@ class State:
     flops: float = 0.0
 
 
-def save(folder: Path, state: State, parameters: Mapping[str, Any], optimizer: Any) -> None:
+def save(folder: Path, state: State, parameters: Mapping[str, Any], *, optimizer: Any) -> None:
     from safetensors.torch import save_file  # pyright: ignore[reportMissingImports] - comes with transformers
 
     place = folder / f"step-{state.step}"
@@ -61,7 +61,7 @@ def save(folder: Path, state: State, parameters: Mapping[str, Any], optimizer: A
             shutil.rmtree(other, ignore_errors=True)
 
 
-def load(folder: Path, key: str, parameters: Mapping[str, Any], optimizer: Any) -> State | None:
+def load(folder: Path, key: str, parameters: Mapping[str, Any], *, optimizer: Any) -> State | None:
     """Puts the last checkpoint of this job back; None when there is none."""
     from safetensors.torch import load_file  # pyright: ignore[reportMissingImports]
 

@@ -144,7 +144,7 @@ class Loop:
         return "the budget was used up" if state.planned_steps < all_steps else "all epochs are done"
 
     def _resumed(self) -> State:
-        found = checkpoint.load(self._folder, self._state.key, self._learner.parameters, self._optimizer)
+        found = checkpoint.load(self._folder, self._state.key, self._learner.parameters, optimizer=self._optimizer)
         if found is not None:
             for name in State.__slots__:
                 setattr(self._state, name, getattr(found, name))
@@ -213,7 +213,7 @@ class Loop:
         self._state.processor_seconds = self._before[1] + time.process_time() - self._cpu_began
 
     def _save(self) -> None:
-        checkpoint.save(self._folder, self._state, self._learner.parameters, self._optimizer)
+        checkpoint.save(self._folder, self._state, self._learner.parameters, optimizer=self._optimizer)
         self._saved = time.monotonic()
         self._on_saved(self._folder)
 

@@ -62,10 +62,10 @@ def train(job: Job, say: Say) -> Trained:
     if device_here() == "cuda" and has_unsloth():
         import unsloth  # pyright: ignore[reportMissingImports, reportUnusedImport] # noqa: F401 - patches what follows
     base, model = with_adapter(Path(job.base), Path(job.workspace), job.settings, seed=job.seed)
-    return _trained(job, say, base, model)
+    return _trained(job, say, base, model=model)
 
 
-def _trained(job: Job, say: Say, base: Any, model: Any) -> Trained:
+def _trained(job: Job, say: Say, base: Any, *, model: Any) -> Trained:
     from insource.adapt.lora.trainer.adapters import device_here
     from insource.adapt.lora.trainer.answers import answered
     from insource.adapt.lora.trainer.checkpoint import State
@@ -96,7 +96,7 @@ def _trained(job: Job, say: Say, base: Any, model: Any) -> Trained:
     ended = loop.run([fitting[place] for place in trained], [fitting[place] for place in held])
     adapter = Path(job.workspace) / "adapter"
     model.save_pretrained(str(adapter))
-    probes = answered(learner, renderer, job.probes, job.most_answer_tokens) if job.probes else []
+    probes = answered(learner, renderer, job.probes, most_tokens=job.most_answer_tokens) if job.probes else []
     return Trained(
         adapter=str(adapter),
         steps=state.step,

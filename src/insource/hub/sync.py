@@ -8,30 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from insource.core.errors import BadInput
+from insource.core.ecosystem_store import FieldMapping, Progress, SnapshotInfo, SyncReport, SyncRequest
+from insource.core.errors import BadInput, UsageError
 from insource.hub.archive import Archive, Snapshot
 from insource.hub.duck import connect
 from insource.hub.prepared import prepare
-from insource.hub.schema import MODELS, RepoType
+from insource.hub.schema import MODELS, REPO_TYPES, RepoType
 from insource.hub.sources.read import Read, damage_is_said, read_file, take_lines
-from insource.workflows.services import Progress
+from insource.hub.sources.shapes import parse_map
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _LOOKED_AFTER = 200
 """Vanished ids that a sync asks the Hub about: one request each."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncReport:
-    repo_type: RepoType
-    snapshot: Snapshot
-    refused: int
-    cut: int
-    renamed: dict[str, str]
-    """Old id to new, of ids that are no longer listed."""
-    deleted: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,54 +38,73 @@ class HubPlace:
         return Archive(self.home / "hub")
 
 
-def sync(
-    place: HubPlace,
-    source: str,
-    *,
-    limit: int | None,
-    day: date | None,
-    progress: Progress,
-    repo_type: RepoType | None = None,
-) -> SyncReport:
-    """From the Hub's API ("") or a path or address; what the questions need is worked out at once. The type: None for
-    what the file holds, and models of the API. Raises BadInput, DownloadFailed, UsageError, StorageError."""
-    report = _take_snapshot(place, source, limit=limit, day=day, progress=progress, repo_type=repo_type)
+def sync(place: HubPlace, request: SyncRequest, *, progress: Progress) -> SyncReport:
+    """From the Hub's API or a path or address; what the questions need is worked out at once. Raises BadInput,
+    DownloadFailed, UsageError, StorageError."""
+    repo_type = _repo_type(request.repo_type)
+    report = _take_snapshot(place, request, repo_type=repo_type, progress=progress)
     if place.archive.snapshots():
         progress("Work out lineage and sizes", 0, None)
         prepare(place.archive)
     return report
 
 
+def _repo_type(name: str) -> RepoType | None:
+    if name and name not in REPO_TYPES:
+        raise UsageError(
+            f"There is no type of repositories {name!r}.", next_step=f"Choose of: {', '.join(REPO_TYPES)}."
+        )
+    return REPO_TYPES[name] if name else None
+
+
 def _take_snapshot(
-    place: HubPlace,
-    source: str,
-    *,
-    limit: int | None,
-    day: date | None,
-    progress: Progress,
-    repo_type: RepoType | None,
+    place: HubPlace, request: SyncRequest, *, repo_type: RepoType | None, progress: Progress
 ) -> SyncReport:
+    source, limit = request.source, request.limit
     with connect() as connection:
         if not source:
             return _from_api(connection, place, limit=limit, progress=progress, repo_type=repo_type or MODELS)
         path, is_download = _fetched(place, source, progress)
         progress(f"Read {Path(urlsplit(source).path).name}", 0, None)
-        read = read_file(connection, path, scratch=_scratch(place.archive), repo_type=repo_type)
-        # A date from the future is a stranger's, not the file's.
+        chosen = parse_map(request.fields)
+        read = read_file(connection, path, scratch=_scratch(place.archive), repo_type=repo_type, chosen=chosen)
         with damage_is_said(path):
             snapshot = place.archive.beside(read.repo_type).add(
                 connection,
                 rows="incoming" if limit is None else f"(FROM incoming ORDER BY id LIMIT {limit:d})",
                 source=read.source,
-                day=day or min(read.day, place.today),
-                whole=limit is None,
+                day=_day_of(read, request, place),
+                whole=request.whole and limit is None,
                 origin=Path(urlsplit(source).path).name,
             )
         if is_download:
             path.unlink()
         return SyncReport(
-            repo_type=read.repo_type, snapshot=snapshot, refused=read.refused, cut=read.cut, renamed={}, deleted=()
+            snapshot=snapshot_info(snapshot, read.repo_type),
+            refused=read.refused,
+            cut=read.cut,
+            renamed={},
+            deleted=(),
+            mapping=_mapping(read),
         )
+
+
+def _day_of(read: Read, request: SyncRequest, place: HubPlace) -> date:
+    """A date from the future is a stranger's, not the file's."""
+    if request.day is None and read.day is None:
+        raise UsageError(
+            f"The source {request.source!r} does not say of which day it is: no date is in it.",
+            next_step="Give the day of its counts: --day YYYY-MM-DD.",
+        )
+    return request.day or min(read.day or place.today, place.today)
+
+
+def _mapping(read: Read) -> FieldMapping | None:
+    shape = read.shape
+    if shape is None:
+        return None
+    fields = {column: names[0] for column, names in shape.fields.items()}
+    return FieldMapping(wrapper=shape.wrapper, fields=fields, unused=shape.unused, usual=shape.is_usual)
 
 
 def _scratch(archive: Archive) -> Path:
@@ -148,10 +157,23 @@ def _from_api(
     renamed = {old: new for old, new in became.items() if new is not None}
     archive.add_renames(renamed)
     return SyncReport(
-        repo_type=repo_type,
-        snapshot=snapshot,
+        snapshot=snapshot_info(snapshot, repo_type),
         refused=read.refused,
         cut=read.cut,
         renamed=renamed,
         deleted=tuple(old for old, new in became.items() if new is None),
+    )
+
+
+def snapshot_info(one: Snapshot, repo_type: RepoType) -> SnapshotInfo:
+    return SnapshotInfo(
+        repo_type=repo_type.name,
+        source=one.source,
+        day=one.day,
+        whole=one.whole,
+        origin=one.origin,
+        rows=one.rows,
+        changed=one.changed,
+        size_bytes=one.size_bytes,
+        columns=one.columns,
     )

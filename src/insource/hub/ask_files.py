@@ -6,39 +6,19 @@ Every answer is kept as it comes, so it may be stopped at any time; the next run
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from insource.core.ecosystem_store import FilesReport, Progress
 from insource.core.errors import DownloadFailed
 from insource.hub.lineage.files_to_ask import find_files_to_ask, next_to_ask, to_ask_about
-from insource.hub.lineage.inferred_values import Edge, stored_edges
+from insource.hub.lineage.inferred_values import stored_edges
+from insource.hub.lineage.tree import find_id
 from insource.hub.prepared import open_prepared
 from insource.hub.repo_files import FilesLog, RepoFiles
-from insource.workflows.ecosystem.lineage import find_id
-from insource.workflows.ecosystem.sync import HubPlace
-from insource.workflows.services import Progress
+from insource.hub.sync import HubPlace
 
 _REFUSED_IN_A_ROW = 3
 """One more says that the Hub itself refuses, not these repositories."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilesReport:
-    """What a run learned, and what is known after it."""
-
-    model: str | None
-    """As it is spelt, where one was asked about."""
-    asked: int
-    gone: tuple[str, ...]
-    """Deleted, or closed to who asks."""
-    renamed: dict[str, str]
-    known: int
-    left: int
-    """Models that are still worth a request."""
-    edges: Sequence[Edge]
-    """That files tell, by all that is known."""
-    declared: bool = False
-    """The one model says itself what its parent is: its files are not asked for."""
 
 
 def ask_for_files(place: HubPlace, *, model: str | None, limit: int, progress: Progress) -> FilesReport:

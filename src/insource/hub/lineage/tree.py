@@ -1,33 +1,20 @@
-"""The lineage of the models in the view `models`: build it, look down one model's tree, write the edges to a file.
-
-The parts decide (`hub/lineage/`); this joins them in their order and cuts a tree to what a person can look at.
-"""
+"""The tree of what was built on one model, cut to what a person can look at."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from insource.core.errors import StorageError, UnknownModel
-from insource.hub.archive import Archive
-from insource.hub.duck import connect, quoted
-from insource.hub.lineage.build import build_lineage
-from insource.hub.lineage.declared import EDGE_COLUMNS, DeclaredCounts, declared_counts, merge_edges
+from insource.core.ecosystem import TreeNode
+from insource.core.errors import UnknownModel
 from insource.hub.lineage.families import skip_intermediaries
-from insource.hub.prepared import load_file_edges, open_prepared
-from insource.hub.repo_files import FilesLog
-from insource.hub.sources.read import load_file
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MOST_SHOWN = 600
 """Models of one tree: more is no picture any more."""
-_LONGEST_NAME = 96
 
 _CHILDREN = """
 WITH ranked AS (
@@ -46,27 +33,6 @@ SELECT id FROM names WHERE name = lower(split_part($id, '/', -1)) AND lower(id) 
 ORDER BY id = $id DESC, downloads DESC NULLS LAST LIMIT 1
 """
 
-_INFERRED = """
-CREATE OR REPLACE TEMP TABLE inferred_edges AS
-SELECT f.*, m.created AS first_seen FROM found_edges f LEFT JOIN models m ON m.id = f.child
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TreeNode:
-    """A model in a tree of descendants. A model with several parents in it has its children at its first place only."""
-
-    id: str
-    kind: str
-    """Of the edge from the model above; "" of the first."""
-    downloads: int | None
-    direct: int
-    transitive: int
-    shown_above: bool = False
-    children: tuple[TreeNode, ...] = ()
-    folded: tuple[tuple[str, int], ...] = ()
-    """Children that are not shown, by kind."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Child:
@@ -75,46 +41,6 @@ class _Child:
     downloads: int | None
     direct: int
     transitive: int
-
-
-@contextmanager
-def open_lineage(
-    home: Path, source: Path | None, *, files: bool = False
-) -> Generator[tuple[DuckDBPyConnection, DeclaredCounts]]:
-    """The lineage of the archive's newest models, or of one file's; with what `files` tell in the table `file_edges`.
-    Raises UsageError without a snapshot, BadInput, StorageError."""
-    if source is None:
-        connection, _ = open_prepared(Archive(home / "hub"), files=files)
-        with connection:
-            yield connection, declared_counts(connection)
-        return
-    with connect() as connection:
-        load_file(connection, source, scratch=home / "hub" / "partial")
-        counts = build_lineage(connection)
-        if files:
-            load_file_edges(connection, FilesLog(home / "hub"))
-        yield connection, counts
-
-
-def add_inferred(connection: DuckDBPyConnection, *, learned: bool = True) -> Mapping[str, int]:
-    """Adds to `edges` the parents inferred of models that declare none; how many by what told them: `files` (those in
-    `file_edges`), `name`, `learned`. Counts are those of before."""
-    from insource.hub.lineage.inferred import infer_edges, infer_told
-    from insource.hub.lineage.inferred_pairs import Declared
-    from insource.hub.lineage.inferred_values import facts_of, store_edges, stored_edges
-
-    connection.execute("CREATE OR REPLACE TEMP TABLE edges AS FROM edges")  # what was prepared stays as it is
-    told = stored_edges(connection, table="file_edges")
-    if learned:
-        stated = connection.execute("SELECT child, parent, kind FROM edges ORDER BY child, parent").fetchall()
-        declared = [Declared(child=child, parent=parent, kind=kind) for child, parent, kind in stated]
-        found = infer_edges(facts_of(connection), declared, from_files=told)
-    else:
-        found = infer_told(connection, told)
-    store_edges(connection, found, table="found_edges")
-    connection.execute(_INFERRED)
-    merge_edges(connection)
-    return Counter(edge.evidence.partition(":")[0] for edge in found)
 
 
 def find_id(connection: DuckDBPyConnection, model: str) -> str:
@@ -208,26 +134,3 @@ def _folded(children: tuple[TreeNode, ...], kinds: dict[str, int] | None, child:
     for node in children:
         shown[node.kind] += 1
     return tuple((kind, count - shown[kind]) for kind, count in kinds.items() if count > shown[kind])
-
-
-def safe_name(text: str) -> str:
-    """A stranger's id for a terminal or a picture: printable and not too long."""
-    shown = "".join(c for c in text if c.isprintable())
-    return shown if len(shown) <= _LONGEST_NAME else shown[: _LONGEST_NAME - 1] + "…"
-
-
-def export_edges(connection: DuckDBPyConnection, out: Path) -> int:
-    """Writes child, parent, kind, evidence, confidence as Parquet; how many. Raises StorageError."""
-    columns = ", ".join(name for name in EDGE_COLUMNS if name != "first_seen")
-    import duckdb
-
-    try:
-        written = connection.execute(
-            f"COPY (SELECT {columns} FROM edges ORDER BY child, parent) TO {quoted(str(out))} (FORMAT parquet)"
-        ).fetchall()
-    except (duckdb.Error, OSError) as error:
-        raise StorageError(
-            f"The edges can't be written to {str(out)!r}: {str(error).splitlines()[0][:200]}",
-            next_step="Give a file in a folder that can be written: insource hub edges --out edges.parquet",
-        ) from error
-    return int(written[0][0])

@@ -1,0 +1,92 @@
+"""`insource hub search`: models by words and by what they state."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+
+from insource.cli.hub_tree import FileOption
+from insource.cli.options import JsonOption, QuietOption
+from insource.cli.output import Output
+from insource.cli.session import load_settings
+from insource.core.ecosystem import LicenceClass
+from insource.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from insource.core.ecosystem_search import Hit, Hits
+
+
+def search(  # noqa: PLR0913 - a command's parameters are its options
+    text: Annotated[str, typer.Argument(help="Words that the model's id holds, in any order.")] = "",
+    family: Annotated[str, typer.Option(metavar="ID", help="Only this model and its descendants.")] = "",
+    licence: Annotated[str, typer.Option(metavar="CLASS", help="Only licences of a class, as permissive.")] = "",
+    task: Annotated[str, typer.Option(metavar="TASK", help="Only a task of the Hub, as text-generation.")] = "",
+    language: Annotated[str, typer.Option(metavar="CODE", help="Only a stated language, as de.")] = "",
+    least: Annotated[float | None, typer.Option("--min", metavar="B", help="Least size, in 10^9 parameters.")] = None,
+    most: Annotated[float | None, typer.Option("--max", metavar="B", help="Largest size, in 10^9 parameters.")] = None,
+    growing: Annotated[bool, typer.Option("--growing", help="Most derivatives a week first.")] = False,
+    rows: Annotated[int, typer.Option(min=1, max=1000, help="Models shown.")] = 20,
+    source: FileOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Search models by words of their id, family, licence class, task, language and size."""
+    from insource.core.ecosystem_search import Search
+    from insource.wiring import open_ecosystem
+
+    asked = Search(
+        text=text,
+        family=family,
+        licence_class=_class(licence),
+        task=task,
+        language=language,
+        least_parameters=None if least is None else round(least * 1e9),
+        most_parameters=None if most is None else round(most * 1e9),
+        by_growth=growing,
+        rows=rows,
+    )
+    out = Output(as_json=as_json, quiet=quiet)
+    with open_ecosystem(load_settings(), source) as ecosystem:
+        found = ecosystem.search(asked)
+    if as_json:
+        out.data(asdict(found))
+        return
+    _print(found, out)
+
+
+def _class(name: str) -> LicenceClass | None:
+    if not name:
+        return None
+    found: LicenceClass | None = next((one for one in get_args(LicenceClass) if one == name.strip().lower()), None)
+    if found is None:
+        raise UsageError(
+            f"There is no class of licences {name!r}.", next_step=f"Choose of: {', '.join(get_args(LicenceClass))}."
+        )
+    return found
+
+
+def _print(found: Hits, out: Output) -> None:
+    columns = ("model", ">parameters", "task", "licence", ">downloads, 30 days", ">derivatives", ">a week")
+    out.table(f"{found.found:,} of {found.listed:,} models", columns, [_row(hit) for hit in found.hits])
+    if found.unstated:
+        out.say(f"{found.unstated:,} models do not state all of what was asked for, and are not among these.")
+    if found.hits:
+        out.say(f"More about one: insource hub show {found.hits[0].id}")
+    else:
+        out.say("Ask for less: fewer words, or one option less.")
+
+
+def _row(hit: Hit) -> tuple[str, ...]:
+    from insource.workflows.ecosystem.names import safe_name
+
+    return (
+        safe_name(hit.id),
+        "-" if hit.parameters is None else f"{hit.parameters / 1e9:,.2f} B",
+        safe_name(hit.task or "-"),
+        safe_name(hit.license or "not stated"),
+        "-" if hit.downloads is None else f"{hit.downloads:,}",
+        "-" if hit.derivatives is None else f"{hit.derivatives:,}",
+        "-" if hit.derivatives_a_week is None else f"{hit.derivatives_a_week:,.2f}",
+    )
