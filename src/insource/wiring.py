@@ -17,7 +17,7 @@ from insource import plugins
 from insource.config import Settings, secret, user_home
 from insource.core.ports import Call, Catalogue, Engine, PrivacyDetector, Reply, Upstream
 from insource.core.stores import EvidenceStore, ExchangeStore, Registry
-from insource.core.values import EngineSettings, Exchange, ModelFile, PrivacySpan
+from insource.core.values import EngineSettings, Exchange, Model, ModelFile, PrivacySpan, ServedModel, served_model
 from insource.store.event_writer import EventWriter
 from insource.store.writer import BatchingWriter, WriterHealth
 from insource.workflows.services import Progress, Services, policy_in_force
@@ -226,13 +226,12 @@ class _Plugins(Mapping[str, Any]):
         return len(self._names())
 
 
-def _engine(settings: Settings, model: ModelFile, wanted: EngineSettings) -> Engine:
+def _engine(settings: Settings, model: Model, wanted: EngineSettings) -> Engine:
     from insource.engines.external import ExternalEngine
     from insource.engines.llamacpp import LlamaCppEngine
 
-    if settings.engine_url:
-        trusted = settings.trusted_engines
-        return ExternalEngine(settings.engine_url, model=settings.model or None, key=None, trusted=trusted)
+    if isinstance(model, ServedModel):
+        return ExternalEngine(model.url, model=model.name or None, trusted=settings.trusted_engines)
     return LlamaCppEngine(model, wanted, restarts=settings.engine_restarts, start_seconds=settings.engine_start_seconds)
 
 
@@ -388,9 +387,14 @@ def open_services(settings: Settings) -> Generator[Services]:
     """Everything a command needs; at the end what was recorded is written and the store is closed."""
     models = cache(lambda: open_models(settings))
 
-    def find_model(ref: str) -> ModelFile:
+    def find_model(ref: str) -> Model:
         from insource.workflows.files.models import find
 
+        if settings.engine_url and ref == settings.model:
+            return ServedModel(url=settings.engine_url.rstrip("/").removesuffix("/v1"), name=ref)
+        served = served_model(ref)
+        if served is not None:
+            return served
         return find(ref, cache=models().cache, sources=models().sources)
 
     def pull_default_model(progress: Progress) -> ModelFile:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from insource.core.values import JsonObject, Matcher, OutputKind
 from insource.traffic.discovery import Discovery, DiscoveryInput, discover
 from insource.traffic.matcher import compile_matchers, routable
-from insource.traffic.prefix_trie import find_templates
 from insource.traffic.templates import Template
 
 PROSE = "the cat sat on a red mat while old dogs ran past green hills and slow boats came home"
@@ -100,7 +99,7 @@ def test_system_prompts_and_tool_sets_make_tasks() -> None:
     bodies += [chat(sentence(n), system=prompts[0], tools=("search", "fetch")) for n in range(10)]
     found = discover(rows(*bodies))
     assert groups(found) == [15, 15, 10]
-    assert all(task.matchers[0].kind == "system" for task in found.tasks)
+    assert all(routable(task) for task in found.tasks)
 
 
 @pytest.mark.parametrize("requests_each", [1, 8])
@@ -134,7 +133,7 @@ def test_a_constant_line_in_the_middle_makes_a_task() -> None:
     texts = [f"{sentence(n)}\n{line}\n{sentence(n + 500)}" for n in range(30)]
     found = discover(rows(*map(chat, [*texts, *(sentence(n + 900) for n in range(30))])))
     assert groups(found) == [30, 30]
-    assert [Template.decode(t.matchers[0].value).middle for t in found.tasks if routable(t)] == [line]
+    assert [Template.decode(t.matchers[0].value).parts for t in found.tasks if routable(t)] == [(f"{line}\n",)]
 
 
 def test_short_answers_that_recur_are_another_shape_than_prose() -> None:
@@ -191,6 +190,14 @@ def test_any_text_can_be_discovered(texts: list[str]) -> None:
     assert len({task.name for task in found.tasks}) == len(found.tasks)
 
 
+def test_no_name_holds_a_word_that_only_private_requests_hold() -> None:
+    template = "Sort the complaint about the doctor Zarathustra: {}"
+    for public, name in ((0, "Private requests"), (1, "Sort the complaint about the doctor …")):
+        items = [DiscoveryInput(id=str(n), request=chat(template.format(sentence(n))), private=True) for n in range(30)]
+        items += rows(*(chat("Sort a complaint about my doctor") for _ in range(public)))
+        assert name in {task.name for task in discover(items).tasks}
+
+
 def test_odd_bodies_are_discovered_too() -> None:
     bodies: list[JsonObject] = [{}, {"messages": None}, {"messages": [1, {"role": "user"}]}, {"tools": "x"}]
     assert len(discover(rows(*bodies)).task_of) == 4
@@ -199,8 +206,3 @@ def test_odd_bodies_are_discovered_too() -> None:
 
 def test_one_word_said_more_or_less_often_is_one_task() -> None:
     assert groups(discover(rows(*(chat("word " * n) for n in range(1, 80))))) == [79]
-
-
-def test_a_deeply_branching_trie_ends() -> None:
-    texts = [" ".join(["word"] * n) for n in range(1, 1_500)]
-    assert len(find_templates(texts, least=10)) <= len(texts)

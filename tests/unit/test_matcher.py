@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from insource.core.values import JsonObject, Matcher, MatcherKind, OutputKind, OutputProfile, Task
-from insource.traffic.matcher import compile_matchers, declared_task, routable
-from insource.traffic.templates import Contained, Template, system_key, view
+from insource.traffic.matcher import Templates, compile_matchers, declared_task, routable
+from insource.traffic.templates import Contained, Template, View, system_key, view
 
 TEXT = OutputProfile(kind=OutputKind.TEXT)
 
@@ -102,14 +103,82 @@ def test_where_an_application_declares_its_task() -> None:
         assert declared_task(odd) is None
 
 
-@given(st.text(), st.text(), st.text(), st.text(), st.booleans())
+@given(st.lists(st.text(min_size=1), min_size=1), st.lists(st.text()), st.none() | st.lists(st.text()))
 def test_a_template_survives_its_encoding_and_matches_what_it_was_filled_with(
-    prefix: str, suffix: str, middle: str, filling: str, in_system: bool
+    parts: list[str], fillings: list[str], tools: list[str] | None
 ) -> None:
-    template = Template(scope="system" if in_system else "user", prefix=prefix, suffix=suffix, middle=middle)
+    template = Template(parts=tuple(parts), tools=None if tools is None else tuple(tools))
     assert Template.decode(template.encode()) == template
-    assert template.matches(prefix + filling + middle + suffix)
+    text = "".join(part + filling for part, filling in zip(parts, [*fillings, *[""] * len(parts)], strict=False))
+    assert template.matches(View(system="", turns=(), tools=tuple(tools or ()), text=text))
     assert template.covers(template)
+    assert template.without_private(str) == template
+
+
+@given(st.lists(st.text(alphabet="abc \n", min_size=1, max_size=6), min_size=1, max_size=3))
+def test_of_several_templates_the_most_specific_one_that_matches_is_found(parts: list[str]) -> None:
+    known = [(Template(parts=(part,)), part) for part in parts]
+    seen = View(system="", turns=(), tools=(), text="abc aab\nbca")
+    matching = [part for part in parts if part in seen.text]
+    found = Templates(known).find(seen)
+    assert (found in matching and len(str(found)) == max(map(len, matching))) if matching else found is None
+
+
+@pytest.mark.parametrize("parts", [("Sort it.",), ("Sort it.", "Be brief."), ()])
+def test_tools_are_matched_by_overlap(parts: tuple[str, ...]) -> None:
+    text = "Sort it. Be brief."
+    template = Template(parts=parts, tools=("find", "book", "cancel"))
+    for tools, matches in {("find", "other"): True, ("find", "other", "more"): False, (): False}.items():
+        assert template.matches(View(system="", turns=(), tools=tools, text=text)) is matches
+    bare = Template(parts=parts, tools=())
+    assert bare.matches(View(system="", turns=(), tools=(), text=text))
+    assert not bare.matches(View(system="", turns=(), tools=("find",), text=text))
+
+
+WORDS = "red round slow and tall"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "request_"),
+    [
+        (
+            "system",
+            "sha256:5d193828a5affae7ed8e2a2cc4367e95ffbf2decd6cfc6a177f5215987a07ee4",
+            body("x", "Sort the message of 2026 into one of: card, loan.\n"),
+        ),
+        (
+            "system",
+            "sha256:c860bf744252f2fa70b6f0e2b154363fda13165718392fc76919b7d60cfd5835",
+            {**body("x", "You are a weather assistant."), "tools": [{"name": "get_weather"}, {"name": "find_city"}]},
+        ),
+        (
+            "system",
+            "sha256:40e9af560756affe25e02362f670baa32c272e2db23b7bb5d0921ccc62845478",
+            body("x", "Act as a helpful assistant."),
+        ),
+        ("prefix", "Translate this into German: ", body(f"Translate this into German: {WORDS}")),
+        (
+            "prefix",
+            '{"prefix":"Write a headline: ","scope":"user","suffix":" -- keep it short."}',
+            body(f"Write a headline: {WORDS} -- keep it short."),
+        ),
+        (
+            "prefix",
+            '{"prefix":"You are the agent of ","scope":"system","suffix":". Be polite."}',
+            body("x", f"You are the agent of {WORDS}. Be polite."),
+        ),
+        ("prefix", '{"middle":"Answer with code only.","scope":"user"}', body(f"{WORDS}\nAnswer with code only.\n")),
+        (
+            "prefix",
+            "Say the colour of the sky.\nSay the colour of ",
+            {"messages": [{"role": "user", "content": f"Say the colour of {one}."} for one in ("the sky", WORDS)]},
+        ),
+    ],
+)
+def test_the_keys_of_earlier_versions_are_recognised(kind: MatcherKind, value: str, request_: JsonObject) -> None:
+    match = compile_matchers([task("kept", (kind, value))])
+    assert match(request_, None) == "kept"
+    assert match(body("Something else altogether", "With rules of its own."), None) is None
 
 
 @given(st.text(), st.none() | st.text())

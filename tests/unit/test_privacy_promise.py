@@ -257,8 +257,8 @@ async def test_what_can_not_be_scanned_is_refused_in_plain_words() -> None:
     bench = Bench(scan=finds("secret"))
     answer = await bench.ask({"model": "gpt-4o", "messages": [{"role": "user", "content": [picture]}]})
     assert isinstance(answer.reply, PinnedUnavailable)
-    assert "private: unscanned (part of it could not be read for private data, as an image" in answer.reply.message
-    assert "INSOURCE_PRIVACY=observe" in answer.reply.next_step
+    assert "private: unreadable (part of it can't be read for private data, as an image" in answer.reply.message
+    assert "insource privacy show" in answer.reply.next_step
     assert bench.provider.calls == []
 
 

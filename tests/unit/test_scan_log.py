@@ -93,7 +93,7 @@ def test_a_detector_that_fails_leaves_nothing_clean(services: Services) -> None:
 
 
 def test_tasks_are_shown_only_after_their_requests_were_scanned(services: Services) -> None:
-    services.exchanges.append(_exchange(number, f"a secret {number}") for number in range(10))
+    services.exchanges.append(_exchange(number, f"hello {number} secret") for number in range(10))
     services.exchanges.append(_exchange(number, f"hello {number}") for number in range(10, 40))
     (report,) = find_tasks(services)
     assert report.figures.private_share == 0.25

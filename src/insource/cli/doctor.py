@@ -64,10 +64,10 @@ def _probes(services: Services) -> list[tuple[str, Callable[[], str]]]:
 
 
 def _model(services: Services) -> str:
-    if services.settings.engine_url:
-        return f"external engine at {services.settings.engine_url}"
+    from insource.core.values import ModelFile
+
     found = services.find_model(services.settings.model)
-    return f"{found.ref}, {found.size_bytes / 1e6:,.0f} MB"
+    return f"{found.ref}, {found.size_bytes / 1e6:,.0f} MB" if isinstance(found, ModelFile) else found.ref
 
 
 def _provider(settings: Settings) -> str:

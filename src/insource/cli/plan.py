@@ -56,7 +56,7 @@ def write_report(made: Plan, path: Path) -> Path:
 
 def show_plan(made: Plan, out: Output) -> None:
     columns = ["task", ">exchanges", "verdict", "recipe", ">covers", ">quality (n)", ">loses at most", "why"]
-    out.table(f"{made.exchanges:,} exchanges, {len(made.rows)} tasks, {made.model}", columns, map(_cells, made.rows))
+    out.table(f"{made.exchanges:,} exchanges, {len(made.rows)} tasks", columns, map(_cells, made.rows))
     estimated = f" (${made.spend_estimated_usd:,.2f} of it at list price)" if made.spend_estimated_usd else ""
     out.text(
         f"Spent on hosted calls ${made.spend_usd:,.2f}{estimated}; after the moves ${made.spend_after_usd:,.2f}. "

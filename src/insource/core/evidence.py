@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -153,6 +153,26 @@ class Candidate:
     terms: Terms
     stated: JsonObject = field(default_factory=dict[str, Any])
     """What only somebody's word stands for: of answers made elsewhere their model, quantisation and training."""
+
+    @property
+    def made_elsewhere(self) -> bool:
+        """Its answers came as a file: nothing here can give another."""
+        return self.model_ref is not None and self.model_sha256 is None
+
+    def counts(self, created: datetime) -> bool:
+        """Whether an exchange of then may be evidence: not where the model is said to have been trained on it."""
+        return counts_after(self.stated, created)
+
+
+def counts_after(stated: JsonObject, created: datetime) -> bool:
+    until = stated.get("trained_until")
+    return until is None or created > as_moment(str(until))
+
+
+def as_moment(text: str) -> datetime:
+    """A date or a time in ISO 8601; UTC where it names no zone. Raises ValueError."""
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 # ---------------------------------------------------------------------------------------------------- outcomes

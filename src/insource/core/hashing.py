@@ -7,6 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+_INPUT_KEYS = ("messages", "tools", "functions", "tool_choice", "response_format")
+"""What determines the right answer. Not `model`, `temperature`, `stream` or `user`: a repeat is a repeat."""
+
 
 def canonical_json(value: Any) -> bytes:
     """The same bytes for equal values, whatever the key order (RFC 8785 in spirit: sorted keys, no spaces, UTF-8).
@@ -24,6 +27,11 @@ def sha256_hex(data: bytes) -> str:
 def content_address(value: Any) -> str:
     """`sha256:<hex>` of a JSON value."""
     return "sha256:" + sha256_hex(canonical_json(value))
+
+
+def input_sha256(request: dict[str, Any]) -> str:
+    """Of what is asked in a chat request."""
+    return sha256_hex(canonical_json({key: request[key] for key in _INPUT_KEYS if key in request}))
 
 
 def file_sha256(path: Path) -> str:

@@ -6,6 +6,7 @@ of 1 is wrong). "Not known" is None; "not sent" is an absent key in a JSON body.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -167,6 +168,37 @@ class ModelFile:
     size_bytes: int
     source: str
     license: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedModel:
+    """A model behind a server that somebody else runs."""
+
+    url: str
+    """Its base URL, without `/v1`."""
+    name: str
+    """As the server calls it; empty: the first that it offers."""
+
+    @property
+    def ref(self) -> str:
+        return f"{SERVER_PREFIX}{self.url}#{self.name}"
+
+    @property
+    def sha256(self) -> str:
+        """Of the reference: what the server runs under this name is the server's word."""
+        return hashlib.sha256(self.ref.encode()).hexdigest()
+
+
+Model = ModelFile | ServedModel
+SERVER_PREFIX = "server:"
+
+
+def served_model(ref: str) -> ServedModel | None:
+    """What `server:URL#NAME` means; None for another reference."""
+    if not ref.startswith(SERVER_PREFIX):
+        return None
+    url, _, name = ref.removeprefix(SERVER_PREFIX).partition("#")
+    return ServedModel(url=url.rstrip("/").removesuffix("/v1"), name=name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

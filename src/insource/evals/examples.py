@@ -7,19 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from insource.core.evidence import Criterion, Example, Interval, Place
-from insource.core.hashing import canonical_json, sha256_hex
+from insource.core.hashing import input_sha256
 from insource.core.ports import Scorer
-from insource.core.values import Exchange, JsonObject
+from insource.core.values import Exchange
 from insource.stats.intervals import clopper_pearson
 from insource.wire.chat import answer_or_calls, conversation_text, messages
 
-_INPUT_KEYS = ("messages", "tools", "functions", "tool_choice", "response_format")
-"""What determines the right answer. Not `model`, `temperature`, `stream` or `user`: a repeat is a repeat."""
 _AGREES_BELOW = 0.5
-
-
-def input_sha256(request: JsonObject) -> str:
-    return sha256_hex(canonical_json({key: request[key] for key in _INPUT_KEYS if key in request}))
 
 
 def to_example(exchange: Exchange, judged: Mapping[str, bool] | None = None) -> Example | str:

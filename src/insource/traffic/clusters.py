@@ -2,29 +2,32 @@
 form.
 
 A topic is not a task: the 77 intents of a bank's messages are one kind of work, and maths problems about ducks and
-about trains too. Clusters are therefore split only across a clear gap between two modes (few texts lie in the middle),
-and what shows no gap stays together. Texts are sorted first, so their order in the log does not matter."""
+about trains too. Clusters are therefore split only across a clear gap between two modes (few texts lie in the
+middle), and what shows no gap stays together. Texts are sorted first, so their order in the log does not matter."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from insource.core.answers import normalise
-from insource.core.hashing import sha256_hex
+from insource.traffic.evidence import is_json
 from insource.traffic.naming import frequent_words
 
 Floats = NDArray[np.float64]
 
+_MARKS = re.compile(r"[^\w\s]|_")
 SHORT_WORDS = 6
 CLOSED = 0.5
 """Share of the short answers that recur at least three times, when they are labels; a rare label then counts too."""
-SAMPLE = 4_000
+SAMPLE = 2_000
 """Distinct texts that the clusters are found on, those with the smallest hashes; the others go to the nearest
 centre."""
 TOPICS = 16
@@ -32,8 +35,8 @@ SEPARATION = 4.8
 """Ashman's D (Ashman, Bird & Zepf 1994) along the line between two centres; 2 is the usual sign of two modes. Halves
 of one kind of work reach 4.4 because the line is chosen to separate them."""
 MIDDLE_SHARE = 0.25
-"""Density between 35 % and 65 % of that line, relative to the smaller side's own; one kind of work gives 0.28 or more,
-two kinds 0.0 to 0.25 (bench/discovery.py prints pairs)."""
+"""Density between 35 % and 65 % of that line, relative to the smaller side's own; one kind of work gives 0.28 or
+more, two kinds 0.0 to 0.25 (bench/discovery.py prints pairs)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +60,7 @@ def answer_shapes(answers: Mapping[str, str | None], *, tool_calls: frozenset[st
     for text, answer in answers.items():
         if text in tool_calls:
             shapes[text] = "tool_call"
-        elif answer and answer.lstrip()[:1] in ("{", "[") and answer.rstrip()[-1:] in ("}", "]") and len(answer) > 5:
+        elif answer and is_json(answer):
             shapes[text] = "json"
         elif closed and text in forms:
             shapes[text] = "label"
@@ -66,9 +69,10 @@ def answer_shapes(answers: Mapping[str, str | None], *, tool_calls: frozenset[st
     return shapes
 
 
-def cluster(shapes: Mapping[str, str], *, least: int, private: frozenset[str] = frozenset()) -> list[Cluster]:
-    """Clusters of the distinct texts, largest first. A shape or a cluster with fewer than `least` texts is no kind of
-    work of its own: it stays with the largest. Words are taken from texts that are not `private`."""
+def cluster(shapes: Mapping[str, str], *, private: frozenset[str] = frozenset()) -> list[Cluster]:
+    """Clusters of the distinct texts, largest first. A shape or a cluster with too few texts is no kind of work of
+    its own: it stays with the largest. Words are taken from texts that are not `private`."""
+    least = max(10, min(20, len(shapes) // 50))
     by_shape: defaultdict[str, list[str]] = defaultdict(list)
     for text, shape in sorted(shapes.items()):
         by_shape[shape].append(text)
@@ -90,28 +94,23 @@ def cluster(shapes: Mapping[str, str], *, least: int, private: frozenset[str] = 
 def _by_form(texts: list[str], least: int) -> list[list[str]]:
     if len(texts) < 2 * least:
         return [texts]
-    from threadpoolctl import threadpool_limits  # comes with scikit-learn
-
-    # One thread: on shared cores the threads of BLAS and OpenMP wait for each other longer than they work.
-    with threadpool_limits(limits=1):
-        return _split_by_form(texts, least)
-
-
-def _split_by_form(texts: list[str], least: int) -> list[list[str]]:
-    sample = sorted(sorted(texts, key=lambda text: sha256_hex(text.encode()))[:SAMPLE])
+    sample = sorted(sorted(texts, key=lambda text: crc32(text.encode("utf-8", "replace")))[:SAMPLE])
     space = _Space(sample)
-    points = space.place(sample)
-    groups = _bisect(points, np.arange(len(sample)), least)
+    groups = _bisect(space.sample, np.arange(len(sample)), least)
     if len(groups) == 1:
         return [texts]
-    centres = np.array([points[group].mean(axis=0) for group in groups])
-    every = space.place(texts)
-    nearest = ((every[:, None, :] - centres[None, :, :]) ** 2).sum(axis=2).argmin(axis=1)
-    return [[text for text, at in zip(texts, nearest, strict=True) if at == number] for number in range(len(groups))]
+    group_of = {sample[at]: number for number, group in enumerate(groups) for at in group}
+    others = [text for text in texts if text not in group_of]
+    if others:
+        centres = np.array([space.sample[group].mean(axis=0) for group in groups])
+        nearest = ((space.place(others)[:, None, :] - centres[None, :, :]) ** 2).sum(axis=2).argmin(axis=1)
+        group_of |= dict(zip(others, map(int, nearest), strict=True))
+    return [[text for text in texts if group_of[text] == number] for number in range(len(groups))]
 
 
 class _Space:
-    """Words (TF-IDF, reduced to topics) beside form (length, digits, lines, capitals, punctuation), on like scales."""
+    """Words (TF-IDF, reduced to topics) beside form (length, digits, lines, capitals, punctuation), on like
+    scales."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         # Imported here: only discovery needs scikit-learn, and loading it takes a second.
@@ -122,12 +121,16 @@ class _Space:
         weights = self._words.fit_transform(texts)
         topics = min(TOPICS, weights.shape[1] - 1, weights.shape[0] - 1)
         self._topics: Any = TruncatedSVD(topics, random_state=0).fit(weights) if topics > 0 else None
+        self.sample = self._place(texts, weights)
 
     def place(self, texts: Sequence[str]) -> Floats:
+        return self._place(texts, self._words.transform(texts))
+
+    def _place(self, texts: Sequence[str], weights: Any) -> Floats:
         forms = np.array([_form(text) for text in texts])
         if self._topics is None:  # one word, said more or less often
             return np.hstack([np.zeros((len(texts), 1)), forms])
-        topics = np.asarray(self._topics.transform(self._words.transform(texts)), dtype=np.float64)
+        topics = np.asarray(self._topics.transform(weights), dtype=np.float64)
         topics /= np.linalg.norm(topics, axis=1, keepdims=True) + 1e-9
         return np.hstack([topics, forms])
 
@@ -136,7 +139,7 @@ def _form(text: str) -> list[float]:
     size = max(len(text), 1)
     digits = sum(map(str.isdigit, text)) / size
     capitals = sum(map(str.isupper, text)) / size
-    marks = sum(not (character.isalnum() or character.isspace()) for character in text) / size
+    marks = len(_MARKS.findall(text)) / size
     lines = text.count("\n") / size
     return [np.log1p(len(text.split())) / 2, 3 * digits**0.5, 3 * lines**0.5, 2 * capitals**0.5, 2 * marks**0.5]
 

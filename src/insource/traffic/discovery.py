@@ -1,12 +1,12 @@
 """Finding the recurring kinds of work in the traffic. Pure, the same for any order of the exchanges.
 
-Order of evidence: the task that the app declared; the hash of system prompt and tool set; templates in prefix tries
-over whole texts; the shape of the answers; clusters by words and form. Discovery makes matchers, and an exchange is
+Order of evidence: the task that the app declared; the template, wherever its constant text stands, and the tools that
+go with it; the shape of the answers; clusters by words and form. Discovery makes matchers, and an exchange is
 assigned by the matchers alone, so the gateway recognises what discovery found; only `shape` tasks, which no request
 shows, are assigned by cluster.
 
-Tasks that are there already come first: their matchers stay, whatever the user renamed, merged or split, and only what
-they do not recognise is discovered. A wider template found later widens its task. A `shape` task lives on in the
+Tasks that are there already come first: their matchers stay, whatever the user renamed, merged or split, and only
+what they do not recognise is discovered. A wider template found later widens its task. A `shape` task lives on in the
 cluster that holds most of the exchanges it had."""
 
 from __future__ import annotations
@@ -14,28 +14,19 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import median_low
 
 from insource.core.hashing import canonical_json, sha256_hex
 from insource.core.values import Exchange, JsonObject, Matcher, OutputKind, OutputProfile, Task
 from insource.traffic.clusters import answer_shapes, cluster
-from insource.traffic.matcher import compile_matchers, declared_task
-from insource.traffic.naming import clean, name_from_system, name_from_template, name_from_words, unique
+from insource.traffic.evidence import Outcome
+from insource.traffic.matcher import Matchers, declared_task
+from insource.traffic.naming import clean, name_from_words, names_of_templates, outline, unique, without_words, words_of
 from insource.traffic.output_kind import profile_output
-from insource.traffic.prefix_trie import COVERED_SHARE, find_templates, least_texts
-from insource.traffic.templates import Template, View, mask_digits, system_key, view
+from insource.traffic.template_search import Request, find_templates
+from insource.traffic.templates import Template, View, view
+from insource.traffic.wording import widens
 from insource.wire.chat import answer_message, answer_text
 
-LEAST_INPUTS = 5
-"""Distinct inputs that make a system prompt a task of its own; rarer prompts are pooled and searched for a template."""
-LEAST_PROMPTS = 8
-"""Distinct system prompts that may be one prompt with variable parts."""
-SAME_PROMPT = 0.7
-"""Share of their words that such prompts have in common. Prompts with a user's name have over 0.9, different
-instructions below a shared preamble less."""
-
-NAMED_BY = 200
-"""Texts of a template that its name is made of."""
 Mask = Callable[[str], str]
 
 _NO_OUTPUT = OutputProfile(kind=OutputKind.TEXT)
@@ -93,14 +84,29 @@ def discover(
 ) -> Discovery:
     """`assigned` are the former assignments; `keep` are tasks that stay though no exchange is theirs any more; `mask`
     replaces the private spans of a text, so that names and matchers hold none."""
-    match = compile_matchers(existing)
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
+    # One thread: on shared cores the threads of BLAS and OpenMP wait for each other longer than they work.
+    with threadpool_limits(limits=1):
+        return _discover(requests, existing, assigned=assigned or {}, keep=keep, mask=mask)
+
+
+def _discover(
+    requests: Sequence[DiscoveryInput],
+    existing: Sequence[Task],
+    *,
+    assigned: Mapping[str, str],
+    keep: Collection[str],
+    mask: Mask,
+) -> Discovery:
     views = {item.id: view(item.request) for item in requests}
-    unknown = [item for item in requests if match(item.request, item.declared) is None]
+    known = Matchers(existing)
+    unknown = [item for item in requests if known.match(views[item.id], item.declared) is None]
     tasks = _with_matchers(existing, _new_matchers(unknown, views, mask))
-    match = compile_matchers(tasks)
-    task_of = {item.id: found for item in requests if (found := match(item.request, item.declared)) is not None}
+    known = Matchers(tasks)
+    task_of = {item.id: found for item in requests if (found := known.match(views[item.id], item.declared)) is not None}
     rest = [item for item in requests if item.id not in task_of]
-    tasks, rest_of = _clustered(rest, tasks, views=views, assigned=assigned or {})
+    tasks, rest_of = _clustered(rest, tasks, views=views, assigned=assigned)
     task_of |= rest_of
     sizes = Counter(task_of.values())
     tasks = [task for task in tasks if sizes[task.id] or task.id in keep]
@@ -147,16 +153,18 @@ def _with_matchers(existing: Sequence[Task], found: Sequence[_Found]) -> list[Ta
 
 
 def _narrower(existing: Sequence[Task], matcher: Matcher) -> Task | None:
+    """The one task that the template widens. Rules that two jobs share cover the templates of both and widen
+    neither."""
     if matcher.kind != "prefix":
         return None
     wide = Template.decode(matcher.value)
-    covered = (
-        task
+    covered = {
+        task.id: (task, widens(wide, own))
         for task in existing
-        for own in task.matchers
-        if own.kind == "prefix" and wide.covers(Template.decode(own.value))
-    )
-    return min(covered, key=lambda task: task.id, default=None)
+        for own in (Template.decode(own.value) for own in task.matchers if own.kind == "prefix")
+        if wide.covers(own)
+    }
+    return next((task for task, same in covered.values() if same), None) if len(covered) == 1 else None
 
 
 # ---------------------------------------------------------------------------------- matchers from requests alone
@@ -165,76 +173,28 @@ def _narrower(existing: Sequence[Task], matcher: Matcher) -> Task | None:
 def _new_matchers(items: Sequence[DiscoveryInput], views: Mapping[str, View], mask: Mask) -> list[_Found]:
     declared = sorted({item.declared for item in items if item.declared is not None})
     found = [_Found(matcher=Matcher(kind="declared", value=name), name=clean(name)) for name in declared]
-    seen = [views[item.id] for item in items if item.declared is None]
-    least = least_texts(len({(one.system, one.user) for one in seen}))
-    prompts, left = _system_tasks(seen, least, mask)
-    users = {one.user for one in left if one.user}
-    return found + prompts + _by_templates(find_templates(users, least=least), mask)
-
-
-def _by_templates(templates: Iterable[tuple[Template, list[str]]], mask: Mask) -> list[_Found]:
-    found: list[_Found] = []
-    for template, texts in templates:
-        public = template.without_private(mask)
-        if public is not None:
-            name = _template_name(public, [mask(text) for text in sorted(texts)[:NAMED_BY]])
-            found.append(_Found(matcher=Matcher(kind="prefix", value=public.encode()), name=name))
+    left = [item for item in items if item.declared is None]
+    requests = [
+        Request(
+            view=views[item.id],
+            outcome=Outcome(answer=item.answer or item.reference, tool_call=item.tool_call),
+        )
+        for item in left
+    ]
+    groups = [(group, group.template.without_private(mask)) for group in find_templates(requests)]
+    public = [(template, mask(outline(template.parts, group.texts[0]))) for group, template in groups if template]
+    names = names_of_templates([text for _, text in public])
+    private = _private_words(items, views)
+    for (template, _), name in zip(public, names, strict=True):
+        name = without_words(name, private) or name_from_words("tool_call", (template.tools or ())[:3])
+        found.append(_Found(matcher=Matcher(kind="prefix", value=template.encode()), name=name))
     return found
 
 
-def _template_name(template: Template, texts: Sequence[str]) -> str:
-    if template.scope == "system":
-        return name_from_system(template.prefix) or name_from_template(texts)
-    return name_from_system(template.middle) if template.middle else name_from_template(texts)
-
-
-def _system_tasks(seen: Sequence[View], least: int, mask: Mask) -> tuple[list[_Found], list[View]]:
-    """Tasks by system prompt and tool set, and the requests that these do not explain."""
-    groups: defaultdict[str, list[View]] = defaultdict(list)
-    left: list[View] = []
-    for one in seen:
-        key = system_key(one)
-        (left if key is None else groups[key]).append(one)
-    variable = _variable_prompts([one for group in groups.values() for one in group], SAME_PROMPT)
-    found = _by_templates(variable, mask)
-    pooled: list[View] = []
-    for key, group in sorted(groups.items()):
-        if any(template.matches(group[0].system) for template, _ in variable):
-            continue
-        if len({one.user for one in group}) < LEAST_INPUTS:
-            pooled += group
-        elif _falls_apart(group, least):
-            left += group
-        else:
-            first = min(group, key=lambda one: (one.system, one.user))
-            name = name_from_system(mask(first.system)) or name_from_words("tool_call", first.tools[:3])
-            found.append(_Found(matcher=Matcher(kind="system", value=key), name=name))
-    rare = _variable_prompts(pooled, 0.0)
-    found += _by_templates(rare, mask)
-    left += [one for one in pooled if not any(template.matches(one.system) for template, _ in rare)]
-    return found, left
-
-
-def _variable_prompts(seen: Iterable[View], same: float) -> list[tuple[Template, list[str]]]:
-    """System prompts that are one prompt filled in differently (a name, a date, a retrieved text)."""
-    by_masked = {mask_digits(one.system): one.system for one in sorted(seen, key=lambda one: one.system)}
-    found = find_templates(by_masked.values(), least=LEAST_PROMPTS, scope="system")
-    return [(template, texts) for template, texts in found if _common_words(texts) >= same]
-
-
-def _common_words(texts: Sequence[str]) -> float:
-    words = [Counter(text.split()) for text in texts]
-    common = words[0]
-    for other in words[1:]:
-        common = common & other
-    return common.total() / max(1, median_low([each.total() for each in words]))
-
-
-def _falls_apart(group: Sequence[View], least: int) -> bool:
-    """Whether one system prompt serves several templates, which then are the tasks."""
-    users = {one.user for one in group}
-    parts = find_templates(users, least=least)
-    return len(parts) > 1 and sum(len(texts) for _, texts in parts) >= COVERED_SHARE * len(users)
+def _private_words(items: Sequence[DiscoveryInput], views: Mapping[str, View]) -> frozenset[str]:
+    """Words that only private requests hold."""
+    private = words_of(views[item.id].text for item in items if item.private)
+    return private - words_of(views[item.id].text for item in items if not item.private) if private else private
 
 
 # -------------------------------------------------------------------------------------------- what only answers show
@@ -258,7 +218,7 @@ def _clustered(
     found = {task.id: task for task in tasks}
     shaped = {task.id for task in tasks if any(matcher.kind == "shape" for matcher in task.matchers)}
     task_of: dict[str, str] = {}
-    for group in cluster(shapes, least=least_texts(len(ids)), private=private):
+    for group in cluster(shapes, private=private):
         members = [id for text in group.texts for id in ids[text]]
         former = Counter(owner for id in members if (owner := assigned.get(id)) in shaped)
         task_id, votes = min(former.items(), key=lambda item: (-item[1], item[0]), default=("", 0))

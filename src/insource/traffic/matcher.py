@@ -6,9 +6,8 @@ header `x-insource-task`) or a text is split off it. `routable` says which."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 
 from insource.core.values import JsonObject, Task
 from insource.traffic.templates import Contained, Template, View, system_key, view
@@ -16,8 +15,6 @@ from insource.traffic.templates import Contained, Template, View, system_key, vi
 Match = Callable[[JsonObject, str | None], str | None]
 """(request, the task that the application declared or None) -> task id or None."""
 
-KEY_CHARACTERS = 12
-"""Templates are filed under their first characters; shorter beginnings are compared one by one."""
 REMEMBERED_PROMPTS = 1024
 """System prompts whose hash is kept, so that a long constant one is hashed once."""
 
@@ -37,65 +34,66 @@ def declared_task(request: JsonObject, metadata: Mapping[str, object] | None = N
 
 
 def compile_matchers(tasks: Iterable[Task]) -> Match:
-    """A function that tells a request's task in microseconds. Where tasks compete, the first declared or hashed one
-    wins, then the longest template."""
-    index = _Index()
-    for task in tasks:
-        index.add(task)
-    return index.match
+    """A function that tells a request's task in microseconds."""
+    matchers = Matchers(tasks)
+    return lambda request, declared: matchers.match(view(request), declared)
 
 
-@dataclass(frozen=True, slots=True)
-class _Filed:
-    """Templates of one scope, the most specific first, by the beginning of their prefix."""
+class Templates:
+    """Which of many templates a request was filled from: the most specific one that matches."""
 
-    by_start: dict[str, list[tuple[Template, str]]] = field(default_factory=dict[str, list[tuple[Template, str]]])
-    short: list[tuple[Template, str]] = field(default_factory=list[tuple[Template, str]])
+    def __init__(self, templates: Iterable[tuple[Template, str]]) -> None:
+        """`templates` with what each stands for."""
+        filed = sorted(set(templates), key=lambda entry: (-entry[0].specificity, entry[1], entry[0].encode()))
+        shared = Counter(part for template, _ in filed for part in set(template.parts))
+        self._shared = frozenset(part for part, count in shared.items() if count > 1)
+        self._filed = [
+            (template, tuple(sorted(template.parts, key=lambda part: (shared[part], -len(part)))), owner)
+            for template, owner in filed
+        ]
 
-    def add(self, template: Template, task_id: str) -> None:
-        start = template.prefix[:KEY_CHARACTERS]
-        filed = self.by_start.setdefault(start, []) if len(start) == KEY_CHARACTERS else self.short
-        filed.append((template, task_id))
-        filed.sort(key=lambda entry: (-entry[0].specificity, entry[1]))
-
-    def find(self, text: str) -> tuple[int, str] | None:
-        """(specificity, task id) of the longest template that matches."""
-        found: tuple[int, str] | None = None
-        for filed in (self.by_start.get(text[:KEY_CHARACTERS], ()), self.short):
-            for template, task_id in filed:
-                if found is not None and template.specificity <= found[0]:
+    def find(self, seen: View) -> str | None:
+        """A part that several templates share is looked for once, after those that set each apart."""
+        text, shared = seen.text, self._shared
+        known: dict[str, bool] = {}
+        for template, parts, owner in self._filed:
+            for part in parts:
+                found = known.get(part) if part in shared else None
+                if found is None:
+                    found = known[part] = part in text
+                if not found:
                     break
-                if template.matches(text):
-                    found = (template.specificity, task_id)
-                    break
-        return found
+            else:
+                if template.tools is None or template.allows(seen.tools):
+                    return owner
+        return None
 
 
-class _Index:
-    def __init__(self) -> None:
+class Matchers:
+    """Where tasks compete, a declared name wins, then a text that the user chose, then the longest template."""
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
         self._declared: dict[str, str] = {}
         self._everywhere: list[tuple[str, str]] = []
         self._splits: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
         self._system: dict[str, str] = {}
-        self._templates = {"user": _Filed(), "system": _Filed()}
         self._remembered: dict[tuple[str, tuple[str, ...]], str | None] = {}
+        templates: list[tuple[Template, str]] = []
+        for task in tasks:
+            for matcher in task.matchers:
+                if matcher.kind == "declared":
+                    self._declared.setdefault(matcher.value, task.id)
+                elif matcher.kind == "contains":
+                    part = Contained.decode(matcher.value)
+                    place = self._everywhere if part.of is None else self._splits[part.of]
+                    place.append((part.text, task.id))
+                elif matcher.kind == "system":
+                    self._system.setdefault(matcher.value, task.id)
+                elif matcher.kind == "prefix":
+                    templates.append((Template.decode(matcher.value), task.id))
+        self._templates = Templates(templates)
 
-    def add(self, task: Task) -> None:
-        for matcher in task.matchers:
-            if matcher.kind == "declared":
-                self._declared.setdefault(matcher.value, task.id)
-            elif matcher.kind == "contains":
-                part = Contained.decode(matcher.value)
-                place = self._everywhere if part.of is None else self._splits[part.of]
-                place.append((part.text, task.id))
-            elif matcher.kind == "system":
-                self._system.setdefault(matcher.value, task.id)
-            elif matcher.kind == "prefix":
-                template = Template.decode(matcher.value)
-                self._templates[template.scope].add(template, task.id)
-
-    def match(self, request: JsonObject, declared: str | None) -> str | None:
-        seen = view(request)
+    def match(self, seen: View, declared: str | None) -> str | None:
         base = self._base(seen, declared)
         for _ in range(len(self._splits)):  # a split may be split again; a ring of merged splits ends here
             narrower = _containing(self._splits.get(base or "", ()), seen)
@@ -109,12 +107,7 @@ class _Index:
             return self._declared[declared]
         if self._everywhere and (found := _containing(self._everywhere, seen)) is not None:
             return found
-        if (found := self._by_system(seen)) is not None:
-            return found
-        hits = [
-            hit for hit in (self._templates["user"].find(seen.user), self._templates["system"].find(seen.system)) if hit
-        ]
-        return max(hits, key=lambda hit: hit[0])[1] if hits else None
+        return self._by_system(seen) or self._templates.find(seen)
 
     def _by_system(self, seen: View) -> str | None:
         if not self._system:

@@ -8,16 +8,29 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from insource.core.answers import normalise
+from insource.traffic.templates import MARKS
+from insource.traffic.wording import asks
 
 NAME_CHARACTERS = 50
 NAMED_TEXTS = 2_000
+OUTLINE_CHARACTERS = 20_000
 
 _MARKUP = re.compile(r"<[^<>]{0,200}>|[<>`*#|\[\]{}\\]+")
 _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_ROLE = re.compile(r"^(?:you are|you're|act as|your (?:task|job) is to)\s+", re.IGNORECASE)
-_YOU = re.compile(r"^you (?:will |must |should |can )?(?=[a-z]{3})", re.IGNORECASE)
-_SENTENCE = re.compile(r"(?<=[.!?:])\s+|\n+")
+_ANY_WORD = re.compile(r"[^\W\d_]+")
+_ROLE = re.compile(r"^(?:you are|you're|act as)\s+", re.IGNORECASE)
+_YOU = re.compile(r"^(?:your (?:task|job) is to |you (?:will |must |should |can )?)(?=[a-z]{3})", re.IGNORECASE)
+_STATES = re.compile(
+    r"^(?:you (?:work (?:for|as|at|in|with)|talk|speak|live|belong|serve|have|know|get|receive|can|may|see)\b"
+    r"|your (?!task |job ))",
+    re.IGNORECASE,
+)
+"""Says who answers, to whom and with what, but not what is asked."""
+_WRAP = re.compile(r"(?<=[^\n])\n(?=[a-zß-ÿ])")
+"""A line break within a sentence."""
+_SENTENCE = re.compile(rf"(?<=[.!?:])\s+|(?<=[。！？])|\"\s*[,:}}\]]|[\n{MARKS}]+")
+_MARK = frozenset(MARKS)
 _COMMON = frozenset(
     re.findall(
         r"\w+",
@@ -58,46 +71,60 @@ def frequent_words(texts: Sequence[str], others: Sequence[str] = ()) -> tuple[st
 
 
 def _shares(texts: Sequence[str]) -> dict[str, float]:
+    texts = texts[:: max(1, len(texts) // NAMED_TEXTS)]
     counts = Counter(word for text in texts for word in {word.casefold() for word in _WORD.findall(text)} - _COMMON)
     return {word: count / len(texts) for word, count in counts.items()}
 
 
-def name_from_system(system: str) -> str:
-    """The sentence that says what to do: the first one that is not only a role."""
-    sentences = [clean(sentence) for sentence in _SENTENCE.split(system[:4_000])]
-    sentences = [sentence for sentence in sentences if _WORD.search(sentence)]
-    if not sentences:
-        return ""
-    asks = next((sentence for sentence in sentences if not _ROLE.match(sentence)), sentences[0])
-    asks = _YOU.sub("", _ROLE.sub("", asks, count=1), count=1).rstrip(" .:;,")
-    return shorten(asks[:1].upper() + asks[1:])
+def outline(parts: Sequence[str], text: str) -> str:
+    """The constant parts of a text in their order, with `…` for what stands between two of them in one message."""
+    shown, end = "", 0
+    for start, part in sorted((at, part) for part in parts if (at := text.find(part)) >= 0):
+        gap = text[end:start]
+        shown += gap if not gap.strip() else " … " if _MARK.isdisjoint(gap) else "\n"
+        shown += text[max(start, end) : start + len(part)]
+        end = max(end, start + len(part))
+    return shown
 
 
-def name_from_template(texts: Iterable[str]) -> str:
-    """`Is … a prime number?`: the first sentence of the constant beginning, or what is constant around a gap."""
-    words = [clean(text[:4_000]).split() for text in sorted(texts)[:NAMED_TEXTS]]
-    shortest = min(map(len, words), default=0)
-    start = _same(words, range(shortest))
-    end = _same(words, range(-1, -(shortest - start) - 1, -1))
-    if not start + end:
-        return ""
-    opening = _strip(_SENTENCE.split(" ".join(words[0][:start]))[0])
-    if len(_WORD.findall(opening)) >= 3 or not end:
-        return shorten(opening)
-    ending = _strip(_SENTENCE.split(" ".join(words[0][-end:]))[0])
-    return shorten(f"{opening} … {ending}".strip())
+def names_of_templates(outlines: Sequence[str]) -> list[str]:
+    """For each template the sentence of its own that says what to do; all of a template that has no words."""
+    sentences = [_sentences(outline) for outline in outlines]
+    templates = Counter(sentence for own in sentences for sentence in set(own))
+
+    def rank(sentence: str) -> tuple[int, int]:
+        told = not _ROLE.match(sentence) and (asks(sentence) or sentence.endswith(("?", "？")))
+        return templates[sentence], 2 if not told else int(_STATES.match(sentence) is not None)
+
+    return [_said(min(own, key=rank) if own else clean(text)) for own, text in zip(sentences, outlines, strict=True)]
 
 
-def _same(words: Sequence[list[str]], positions: range) -> int:
-    """How many positions in a row hold the same word in all texts."""
-    for count, at in enumerate(positions):
-        if len({text[at] for text in words}) > 1:
-            return count
-    return len(positions)
+def _sentences(outline: str) -> list[str]:
+    """Sentences with a word in them, in their order; a gap at either end is not shown."""
+    found = (
+        clean(sentence).strip("… ,;:\"'") for sentence in _SENTENCE.split(_WRAP.sub(" ", outline[:OUTLINE_CHARACTERS]))
+    )
+    return [sentence for sentence in found if _WORD.search(sentence)]
 
 
-def _strip(text: str) -> str:
-    return clean(text).strip(" .:;,\"'()")
+def _said(sentence: str) -> str:
+    said = _YOU.sub("", _ROLE.sub("", sentence, count=1), count=1).rstrip(" .")
+    return shorten(said[:1].upper() + said[1:])
+
+
+def words_of(texts: Iterable[str]) -> frozenset[str]:
+    """Without the commonest, which tell nothing of anybody."""
+    return frozenset(word.casefold() for text in set(texts) for word in _ANY_WORD.findall(text)) - _COMMON
+
+
+def without_words(name: str, hidden: frozenset[str]) -> str:
+    """The name with a gap for each hidden word; of one that mostly consists of them only that it is private."""
+    words = words_of([name])
+    if hidden.isdisjoint(words):
+        return name
+    if 2 * len(words & hidden) > len(words):
+        return "Private requests"
+    return _ANY_WORD.sub(lambda word: "…" if word.group().casefold() in hidden else word.group(), name)
 
 
 def name_from_words(shape: str, words: Sequence[str]) -> str:

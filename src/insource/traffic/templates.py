@@ -7,23 +7,34 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from insource.core.hashing import canonical_json, sha256_hex
 from insource.core.values import JsonObject
-from insource.wire.chat import content_text, messages
+from insource.wire.prompts import prompt_of
 
-Scope = Literal["user", "system"]
+SYSTEM, USER, FORMAT, END = "\x02", "\x03", "\x04", "\x05"
+"""Marks in a view's text: where the instructions, a user's message or the name of the answer's format begin, and
+where each of them ends. A template's part may hold one, and so can say that a message begins or ends with it."""
+MARKS = SYSTEM + USER + FORMAT + END
 
 LEAST_CHARACTERS = 24
-"""Of a template from which private spans were cut: shorter beginnings are common to unrelated requests."""
+"""Of a template from which private spans were cut: a shorter text is common to unrelated requests."""
+LEAST_PART = 8
 _DIGITS = re.compile(r"\d+")
-_GENERIC = re.compile(
+_FILLER = (
+    "a|an|the|very|helpful|useful|friendly|polite|kind|honest|harmless|smart|intelligent|knowledgeable|professional|"
+    "respectful|concise|expert|general|virtual|digital|personal|ai|large|language|and|assistant|chatbot|bot|model"
+)
+_GENERIC = re.compile(rf"\s*(?:you are|you're|act as)(?:[\s,]+(?:{_FILLER})\b)+[.!]?\s*", re.I)
+"""A system prompt that says who answers but not what is asked (`You are a helpful assistant.`) is no evidence."""
+_ONCE_GENERIC = re.compile(
     r"\s*you are (?:a|an|the) [\w ,'-]{0,60}(?:assistant|chatbot|ai|model)(?: [\w ,'-]{0,40})?[.!]?\s*", re.I
 )
-"""A system prompt that says who answers but not what is asked (`You are a helpful assistant.`) is no evidence."""
+"""What earlier versions left out of `system_key`."""
+GENERIC_CHARACTERS = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,119 +42,137 @@ class View:
     """The parts of a request that tell its task."""
 
     system: str
-    """System and developer messages; "" also for one that only says `You are a helpful assistant.`"""
-    user: str
-    """All user messages in order, so that few-shot turns count as a constant beginning; a free follow-up question in a
-    conversation therefore leaves its template, and goes where unknown work goes."""
+    """The instructions, letter by letter."""
+    turns: tuple[str, ...]
+    """The user's messages. A follow-up question in a conversation adds one and changes none."""
     tools: tuple[str, ...]
     """Names of the offered tools, sorted. Their descriptions may hold variable parts and are left out."""
+    text: str
+    """All of it between marks, without instructions that only say `You are a helpful assistant.`: what a template's
+    parts are looked for in."""
+
+    @property
+    def user(self) -> str:
+        return "\n".join(self.turns)
 
 
 def view(request: JsonObject) -> View:
-    system: list[str] = []
-    user: list[str] = []
-    for message in messages(request):
-        role = message.get("role")
-        if role == "user":
-            user.append(content_text(message.get("content")))
-        elif role in ("system", "developer"):
-            system.append(content_text(message.get("content")))
-    text = "\n".join(system)
-    generic = len(text) <= 120 and _GENERIC.fullmatch(text) is not None
-    return View(system="" if generic else text, user="\n".join(user), tools=_tool_names(request))
-
-
-def _tool_names(request: JsonObject) -> tuple[str, ...]:
-    tools: Any = request.get("tools") or request.get("functions")
-    if not isinstance(tools, list):
-        return ()
-    names: set[str] = set()
-    for tool in tools:
-        if isinstance(tool, dict):
-            function: Any = tool.get("function")
-            inner: JsonObject = function if isinstance(function, dict) else tool
-            names.add(str(inner.get("name") or inner.get("type") or ""))
-    return tuple(sorted(names))
+    asked = prompt_of(request)
+    system = asked.instructions.strip()
+    if len(system) <= GENERIC_CHARACTERS and _GENERIC.fullmatch(system):
+        system = ""
+    text = f"{SYSTEM}{system}{END}" if system else ""
+    for turn in asked.turns:
+        text += f"{USER}{turn.strip()}{END}"
+    if asked.format:
+        text += f"{FORMAT}{asked.format}{END}"
+    return View(system=asked.instructions, turns=asked.turns, tools=asked.tools, text=text)
 
 
 def system_key(seen: View) -> str | None:
-    """Hash of system prompt and tool set; None when there is neither. Digits are masked: dates, counts and ids inside a
-    system prompt do not make another task."""
-    if not seen.system and not seen.tools:
+    """Hash of system prompt and tool set, by which earlier versions knew a task; None when there is neither."""
+    generic = len(seen.system) <= GENERIC_CHARACTERS and _ONCE_GENERIC.fullmatch(seen.system)
+    system = "" if generic else seen.system
+    if not system and not seen.tools:
         return None
-    return "sha256:" + sha256_hex(canonical_json([mask_digits(seen.system), list(seen.tools)]))
-
-
-def mask_digits(text: str) -> str:
-    return _DIGITS.sub("0", text)
+    return "sha256:" + sha256_hex(canonical_json([_DIGITS.sub("0", system), list(seen.tools)]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """The constant text around a request's variable parts: how it begins, how it ends, a line in between."""
+    """The constant text around a request's variable parts, and the tools that such requests choose from."""
 
-    scope: Scope = "user"
-    """Which text is meant: the user's, or a system prompt with variable parts."""
-    prefix: str = ""
-    suffix: str = ""
-    middle: str = ""
+    parts: tuple[str, ...] = ()
+    """All of them are in the view's text. Their order is not asked: sections of a prompt may change places."""
+    tools: tuple[str, ...] | None = None
+    """At least half of the offered tools are among these; () none are offered, None says nothing of tools."""
 
-    def matches(self, text: str) -> bool:
-        return (
-            text.startswith(self.prefix)
-            and text.endswith(self.suffix)
-            and len(text) >= len(self.prefix) + len(self.suffix)
-            and self.middle in text
-        )
+    def matches(self, seen: View) -> bool:
+        return self.allows(seen.tools) and all(part in seen.text for part in self.parts)
+
+    def allows(self, tools: Sequence[str]) -> bool:
+        if not self.tools:
+            return self.tools is None or not tools
+        return bool(tools) and 2 * sum(name in self.tools for name in tools) >= len(tools)
 
     @property
     def specificity(self) -> int:
-        """Characters of constant text: of two templates that match, the longer one is meant."""
-        return len(self.prefix) + len(self.suffix) + len(self.middle)
+        """Characters of constant text, and the same again for tools: of templates that match, the longest is
+        meant."""
+        return sum(map(len, self.parts)) + (LEAST_CHARACTERS if self.tools is not None else 0)
 
     def covers(self, other: Template) -> bool:
-        """Whether every text of `other` is one of this template's too."""
-        return (
-            self.scope == other.scope
-            and other.prefix.startswith(self.prefix)
-            and other.suffix.endswith(self.suffix)
-            and any(self.middle in part for part in (other.prefix, other.middle, other.suffix))
+        """Whether every request of `other` is one of this template's too."""
+        return (self.tools is None or self.tools == other.tools) and all(
+            any(part in longer for longer in other.parts) for part in self.parts
         )
 
+    def left_of(self, other: Template) -> list[str]:
+        """What remains of the other's parts where this template's are taken out."""
+        left = list(other.parts)
+        for part in sorted(self.parts, key=len, reverse=True):
+            left = [piece for text in left for piece in text.split(part)]
+        return [text for text in left if text.strip(MARKS).strip()]
+
     def without_private(self, mask: Callable[[str], str]) -> Template | None:
-        """The widest template inside this one whose text `mask` leaves as it is; None: too little of it is left to tell
-        anything. A constant text may hold somebody's address as well as a variable one."""
-        kept = {
-            "prefix": _common_start(self.prefix, mask(self.prefix)),
-            "suffix": _common_start(self.suffix[::-1], mask(self.suffix)[::-1])[::-1],
-            "middle": self.middle if mask(self.middle) == self.middle else "",
-        }
-        public = replace(self, **kept)
-        return public if public == self or public.specificity >= LEAST_CHARACTERS else None
+        """This template with the pieces of its parts that `mask` leaves as they are; None: too little of it is left
+        to tell anything. A constant text may hold somebody's address as well as a variable one."""
+        parts = tuple(piece for part in self.parts for piece in _public_pieces(part, mask))
+        if parts == self.parts:
+            return self
+        public = Template(parts=parts, tools=self.tools)
+        return public if public.specificity >= LEAST_CHARACTERS else None
 
     def encode(self) -> str:
-        """The value of a `prefix` matcher: the bare prefix where that is all, else an object with what there is."""
-        if self == Template(prefix=self.prefix) and not self.prefix.startswith('{"'):
-            return self.prefix
-        fields = {"scope": self.scope, "prefix": self.prefix, "suffix": self.suffix, "middle": self.middle}
-        return canonical_json({name: text for name, text in fields.items() if text}).decode()
+        """The value of a `prefix` matcher."""
+        fields: JsonObject = {"parts": list(self.parts)}
+        if self.tools is not None:
+            fields["tools"] = list(self.tools)
+        return canonical_json(fields).decode()
 
     @classmethod
     def decode(cls, value: str) -> Template:
-        """Anything that `encode` did not write is a bare prefix."""
+        """Also of what earlier versions wrote: a bare beginning of the user's text, or its two ends and a line."""
         fields = _object(value)
+        if isinstance(fields.get("parts"), list):
+            tools = fields.get("tools")
+            return cls(parts=_texts(fields["parts"]), tools=_texts(tools) if isinstance(tools, list) else None)
         if "scope" not in fields:
-            return cls(prefix=value)
-        parts = {name: fields[name] for name in ("prefix", "suffix", "middle") if isinstance(fields.get(name), str)}
-        return cls(scope="system" if fields["scope"] == "system" else "user", **parts)
+            return cls(parts=_lines(USER, value, ""))
+        start = SYSTEM if fields["scope"] == "system" else USER
+        ends = {"prefix": (start, ""), "middle": ("", ""), "suffix": ("", END)}
+        found = ((before, fields.get(name), after) for name, (before, after) in ends.items())
+        return cls(parts=tuple(part for before, text, after in found for part in _lines(before, text, after)))
+
+
+def _lines(before: str, text: Any, after: str) -> tuple[str, ...]:
+    """The lines of a text between marks. Earlier versions read all messages of a user as one text, so a line break may
+    be the end of a message."""
+    if not isinstance(text, str):
+        return ()
+    text = text.lstrip() if before else text
+    text = text.rstrip() if after else text
+    return tuple(line for line in f"{before}{text}{after}".split("\n") if line) if text else ()
+
+
+def _texts(values: Iterable[Any]) -> tuple[str, ...]:
+    return tuple(value for value in values if isinstance(value, str))
+
+
+def _public_pieces(part: str, mask: Callable[[str], str]) -> list[str]:
+    """The part, or those of its lines and sentences that hold nothing private."""
+    if mask(part) == part:
+        return [part]
+    pieces = [piece.strip() for piece in re.split(r"\n+|(?<=[.!?:;])\s+", part)]
+    return [piece for piece in pieces if len(piece) >= LEAST_PART and mask(piece) == piece]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contained:
     """A `contains` matcher: requests with this text, among those that would otherwise be of task `of`.
 
-    `of` None: among all requests; "": among those that nothing else recognises (a split of a task known by its shape).
-    """
+    `of` None: among all requests; "": among those that nothing else recognises (a split of a task known by its
+    shape)."""
 
     text: str
     of: str | None = None
@@ -160,13 +189,6 @@ class Contained:
         if isinstance(text, str) and "of" in fields:
             return cls(text=text, of=of if isinstance(of, str) else None)
         return cls(text=value)
-
-
-def _common_start(text: str, other: str) -> str:
-    length = next(
-        (at for at, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), min(len(text), len(other))
-    )
-    return text[:length]
 
 
 def _object(value: str) -> JsonObject:

@@ -7,18 +7,18 @@ user pinned, with what answers them here.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from insource.core.evidence import Criterion, Evaluation, Verdict
-from insource.core.ports import Engine
 from insource.core.values import Exchange, JsonObject
 from insource.evals.documents import plain
-from insource.workflows.prove.evaluate import TaskEvaluation, criterion_json, evaluate_task
+from insource.workflows.prove.answers import Budget
+from insource.workflows.prove.engines import Engines
+from insource.workflows.prove.evaluate import TaskEvaluation, Wanted, criterion_json, evaluate_task
 from insource.workflows.prove.find_tasks import TaskReport, find_tasks
-from insource.workflows.services import Progress, Services, engine_settings, quiet
+from insource.workflows.services import Progress, Services, quiet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,8 @@ class PlanRow:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     created: datetime
-    model: str
+    models: tuple[str, ...]
+    """References of those that were asked; "" is the configured one."""
     rows: tuple[PlanRow, ...]
 
     @property
@@ -98,23 +99,27 @@ class Plan:
         return sum(row.coverage * row.exchanges for row in self.rows) / max(self.exchanges, 1)
 
 
-async def make_plan(services: Services, *, progress: Progress = quiet) -> Plan:
-    """Finds the tasks and evaluates them. Raises EmptyLog, UnknownModel."""
+async def make_plan(
+    services: Services, *, candidates: Wanted | None = None, budget: Budget | None = None, progress: Progress = quiet
+) -> Plan:
+    """Finds the tasks and evaluates them. Raises EmptyLog."""
+    candidates = candidates or Wanted()
     reports = find_tasks(services, progress=progress)
     spend, private = _sums(services)
-    model = services.find_model(services.settings.model)
     pins = {pin.task_id for pin in services.registry.pins()}
     rows: list[PlanRow] = []
-    async with _shared_engine(services) as engine:
+    async with Engines(services) as engines:
         for done, report in enumerate(reports):
             progress("Evaluating tasks", done, len(reports))
             task_id = report.task.id
-            found = await evaluate_task(services, report.task, engine=engine, progress=progress)
+            found = await evaluate_task(
+                services, report.task, candidates=candidates, engines=engines, budget=budget, progress=progress
+            )
             row = _row(report, found, private=private[task_id], spend=spend[task_id])
             private_model = services.settings.private_model
             rows.append(_pinned(row, private_model) if task_id in pins else row)
     progress("Evaluating tasks", len(reports), len(reports))
-    return Plan(created=services.clock.now(), model=model.ref, rows=tuple(rows))
+    return Plan(created=services.clock.now(), models=tuple(candidates.models), rows=tuple(rows))
 
 
 def _row(report: TaskReport, found: TaskEvaluation, *, private: int, spend: Spend) -> PlanRow:
@@ -152,17 +157,6 @@ def nearest(found: TaskEvaluation) -> Evaluation | None:
     return found.best or least
 
 
-@asynccontextmanager
-async def _shared_engine(services: Services) -> AsyncGenerator[Engine]:
-    """One engine for all tasks: loading the model once is enough."""
-    engine = services.make_engine(services.find_model(services.settings.model), engine_settings(services))
-    try:
-        await engine.start()
-        yield engine
-    finally:
-        await engine.stop()
-
-
 def _sums(services: Services) -> tuple[defaultdict[str, Spend], defaultdict[str, int]]:
     """Spend and private exchanges by task id, in one pass over the log."""
     task_of = services.exchanges.assignments()
@@ -195,7 +189,7 @@ def plan_json(plan: Plan) -> JsonObject:
     """DESIGN §8: fields are added, never renamed."""
     return {
         "created": plan.created.isoformat(),
-        "model": plan.model,
+        "models": list(plan.models),
         "exchanges": plan.exchanges,
         "tasks": [_row_json(row) for row in plan.rows],
         "spend_usd": plan.spend_usd,

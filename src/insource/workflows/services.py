@@ -20,7 +20,7 @@ from insource.core.ports import (
     Upstream,
 )
 from insource.core.stores import EvidenceStore, ExchangeStore, Registry
-from insource.core.values import EngineSettings, Exchange, ModelFile
+from insource.core.values import EngineSettings, Exchange, Model, ModelFile
 from insource.routing.policy_file import FILE_NAME, read_policy
 from insource.store.writer import WriterHealth
 
@@ -45,12 +45,13 @@ class Services:
     provider: Upstream
     recipes: Mapping[str, Recipe]
     scorers: Mapping[str, Scorer]
-    find_model: Callable[[str], ModelFile]
-    """The model file on disk for a reference ("" is the default model); raises UnknownModel with the pull command."""
+    find_model: Callable[[str], Model]
+    """The model for a reference ("" is the default one): a file on disk, or one behind a server (`server:URL#NAME`).
+    Raises UnknownModel with the pull command."""
     pull_default_model: Callable[[Progress], ModelFile]
     """The default model's file, downloaded unless it is there; raises DownloadFailed."""
-    make_engine: Callable[[ModelFile, EngineSettings], Engine]
-    """A stopped engine for a model file (or the external one when `engine_url` is set)."""
+    make_engine: Callable[[Model, EngineSettings], Engine]
+    """A stopped engine for a model."""
     record: Callable[[Exchange], None]
     """Hands an exchange to the batching writer; returns at once, never raises."""
     note: Callable[[Event], None]

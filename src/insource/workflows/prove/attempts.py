@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from insource.core.errors import BadInput, InsourceError
 from insource.core.evidence import Candidate, Example, Outcome, Stratum, Terms
 from insource.core.hashing import content_address
 from insource.core.ports import Engine, Familiarity, Learnt, Recipe
-from insource.core.values import EngineSettings, JsonObject, LocalAnswer, ModelFile
+from insource.core.values import EngineSettings, JsonObject, LocalAnswer, Model
 from insource.evals.comparison import Trial
 from insource.evals.documents import plain
 from insource.evals.examples import Scoring
@@ -38,12 +39,22 @@ class Running:
     """A model that is ready to be asked."""
 
     engine: Engine
-    file: ModelFile
+    model: Model
     settings: EngineSettings
 
     @property
-    def key(self) -> str:
-        return self.file.sha256
+    def origin(self) -> Origin:
+        return Origin(ref=self.model.ref, sha256=self.model.sha256, settings=self.settings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What a candidate's answers come from; nothing: the recipe answers by itself."""
+
+    ref: str | None = None
+    sha256: str | None = None
+    settings: EngineSettings | None = None
+    stated: JsonObject = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,24 +97,26 @@ async def make_attempt(contest: Contest, recipe: Recipe, running: Running | None
     """The standing candidate of this recipe and model, or a new one; a Trial where the fit part promises nothing."""
     standing = _standing(contest, recipe, running)
     if standing is not None:
-        return _resume(contest, recipe, standing, running=running)
+        return resume(contest, recipe, standing, running=running)
+    origin = running.origin if running else Origin()
     contest.progress(f"{contest.log.task.name}: fitting {recipe.name}", 0, None)
     fit = [example for example in contest.log.of("fit") if example.teaches]
     try:
         learnt = recipe.fit(contest.log.task.output, fit, seed=contest.services.settings.seed)
         familiar = fit_familiarity(fit, contest.log.labels)
     except BadInput as error:
-        return Trial(recipe=recipe.name, end="refused", reason=error.message)
-    answerer = _answerer(contest, recipe, learnt, running=running)
+        return Trial(recipe=recipe.name, model=origin.ref, end="refused", reason=error.message)
+    answerer = answerer_of(contest, recipe, learnt, running=running)
     held_out = await _held_out(contest, recipe, learnt, fit=fit, answerer=answerer)
     if held_out is None:
-        return Trial(recipe=recipe.name, end="unmeasured", reason=_unmeasured(answerer))
+        return Trial(recipe=recipe.name, model=origin.ref, end="unmeasured", reason=_unmeasured(answerer))
     if isinstance(held_out, Trial):
-        return held_out
-    prospect = _prospect(contest, held_out, familiar)
+        return replace(held_out, model=origin.ref)
+    prospect = prospect_of(contest, held_out, familiar)
     if prospect.terms is None:
-        return _no_terms(contest, recipe, running, prospect=prospect)
-    candidate = _keep(contest, recipe, running, learnt=learnt, terms=_with_artifacts(contest, prospect.terms, familiar))
+        return no_terms(contest, recipe, origin, prospect=prospect)
+    terms = with_artifacts(contest, prospect.terms, familiar)
+    candidate = keep(contest, recipe, origin, learnt=learnt, terms=terms)
     return Attempt(
         recipe=recipe, candidate=candidate, answerer=answerer, familiarity=familiar.familiarity, held_out=held_out
     )
@@ -116,7 +129,7 @@ def _standing(contest: Contest, recipe: Recipe, running: Running | None) -> Cand
         candidate
         for candidate in contest.services.registry.candidates(contest.log.task.id)
         if candidate.recipe == recipe.name
-        and candidate.model_sha256 == (running.file.sha256 if running else None)
+        and candidate.model_sha256 == (running.model.sha256 if running else None)
         and candidate.settings == (running.settings if running else None)
         and candidate.criterion.scorer == contest.log.criterion.scorer
         and candidate.criterion.arguments.keys() == contest.log.criterion.arguments.keys()
@@ -134,25 +147,25 @@ def standing_attempt(contest: Contest, candidate_id: str) -> Attempt:
         raise InsourceError(
             f"The recipe {candidate.recipe!r} is not installed.", next_step="Install the package that provides it."
         )
-    attempt = _resume(contest, recipe, candidate, running=None)
+    attempt = resume(contest, recipe, candidate, running=None)
     answerer = attempt.answerer
     answerer.local = replace(answerer.local, model=candidate.model_ref or recipe.name)
     answerer.model, answerer.settings = candidate.model_sha256, candidate.settings
     return attempt
 
 
-def _resume(contest: Contest, recipe: Recipe, candidate: Candidate, *, running: Running | None) -> Attempt:
+def resume(contest: Contest, recipe: Recipe, candidate: Candidate, *, running: Running | None) -> Attempt:
     registry, terms = contest.services.registry, candidate.terms
     fitted = recipe.load(registry.artifact(candidate.artifact_sha256))
-    answerer = _answerer(contest, recipe, Learnt(fitted=fitted), running=running)
+    answerer = answerer_of(contest, recipe, Learnt(fitted=fitted), running=running)
     sha256 = terms.familiarity_sha256
     familiarity = None if sha256 is None else load_familiarity(registry.artifact(sha256))
     return Attempt(recipe=recipe, candidate=candidate, answerer=answerer, familiarity=familiarity)
 
 
-def _answerer(contest: Contest, recipe: Recipe, learnt: Learnt, *, running: Running | None) -> Answerer:
+def answerer_of(contest: Contest, recipe: Recipe, learnt: Learnt, *, running: Running | None) -> Answerer:
     local = Local(
-        model=running.file.ref if running else recipe.name,
+        model=running.model.ref if running else recipe.name,
         engine=running.engine if running else None,
         fitted=learnt.fitted,
         recipe=recipe.name,
@@ -160,7 +173,7 @@ def _answerer(contest: Contest, recipe: Recipe, learnt: Learnt, *, running: Runn
     return Answerer(
         services=contest.services,
         local=local,
-        model=running.key if running else None,
+        model=running.model.sha256 if running else None,
         settings=running.settings if running else None,
         budget=contest.budget,
     )
@@ -226,7 +239,7 @@ def _one_a_cluster(examples: Sequence[Example]) -> list[Example]:
     return list(chosen.values())
 
 
-def _prospect(contest: Contest, held_out: Mapping[str, Asked], familiar: FittedFamiliarity) -> Prospect:
+def prospect_of(contest: Contest, held_out: Mapping[str, Asked], familiar: FittedFamiliarity) -> Prospect:
     services, log = contest.services, contest.log
     rank = len(services.evidence.ranks(log.task.id)) + 1
     sha256 = services.registry.put_artifact(familiar.familiarity.artifact())
@@ -260,15 +273,14 @@ def _fit_part(contest: Contest, held_out: Mapping[str, Asked], familiar: FittedF
     )
 
 
-def _no_terms(contest: Contest, recipe: Recipe, running: Running | None, *, prospect: Prospect) -> Trial:
-    model = running.file.ref if running else None
+def no_terms(contest: Contest, recipe: Recipe, origin: Origin, *, prospect: Prospect) -> Trial:
     if prospect.hopeless:
-        return Trial(recipe=recipe.name, model=model, end="dropped", reason=prospect.reason)
+        return Trial(recipe=recipe.name, model=origin.ref, end="dropped", reason=prospect.reason)
     total = len(contest.log.places)
-    return Trial(recipe=recipe.name, model=model, end="too few", reason=prospect.reason, n_needed=2 * total)
+    return Trial(recipe=recipe.name, model=origin.ref, end="too few", reason=prospect.reason, n_needed=2 * total)
 
 
-def _with_artifacts(contest: Contest, terms: Terms, familiar: FittedFamiliarity) -> Terms:
+def with_artifacts(contest: Contest, terms: Terms, familiar: FittedFamiliarity) -> Terms:
     if 1 - terms.new_share < _REPEATS_MATTER:
         return terms
     texts = [example.text for example in contest.log.of("fit")]
@@ -276,18 +288,19 @@ def _with_artifacts(contest: Contest, terms: Terms, familiar: FittedFamiliarity)
     return replace(terms, repeats_sha256=contest.services.registry.put_artifact(artifact))
 
 
-def _keep(contest: Contest, recipe: Recipe, running: Running | None, *, learnt: Learnt, terms: Terms) -> Candidate:
+def keep(contest: Contest, recipe: Recipe, origin: Origin, *, learnt: Learnt, terms: Terms) -> Candidate:
     registry = contest.services.registry
     candidate = Candidate(
         id="",
         task_id=contest.log.task.id,
         recipe=recipe.name,
         artifact_sha256=registry.put_artifact(learnt.fitted.artifact()),
-        model_ref=running.file.ref if running else None,
-        model_sha256=running.file.sha256 if running else None,
-        settings=running.settings if running else None,
+        model_ref=origin.ref,
+        model_sha256=origin.sha256,
+        settings=origin.settings,
         criterion=contest.log.criterion,
         terms=terms,
+        stated=origin.stated,
     )
     digest = content_address(plain(candidate)).removeprefix("sha256:")
     candidate = replace(candidate, id=f"{recipe.name}-{digest[:8]}")

@@ -6,26 +6,42 @@ ledger's order; going on with one is free, a new one spends of the task's error 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
-from insource.core.errors import EmptyLog, UsageError
+from insource.core.errors import EmptyLog, InsourceError, UsageError
 from insource.core.evidence import Criterion, Evaluation, Verdict
-from insource.core.ports import Engine, Recipe
+from insource.core.ports import Recipe
 from insource.core.values import JsonObject, Task
 from insource.evals.comparison import Decision, Trial, decide_verdict
 from insource.evals.documents import plain
 from insource.evals.placing import FIT_SHARE
 from insource.evals.suspicious import Seen, warnings
 from insource.workflows.prove.answers import Budget
-from insource.workflows.prove.attempts import Contest, Running, make_attempt
+from insource.workflows.prove.answers_file import AnswersFile
+from insource.workflows.prove.attempts import Attempt, Contest, make_attempt
+from insource.workflows.prove.elsewhere import attempt_elsewhere
+from insource.workflows.prove.engines import Engines
 from insource.workflows.prove.measure import measure
 from insource.workflows.prove.suspects import noise_of
 from insource.workflows.prove.task_log import TaskLog, has_labels, read_task_log
-from insource.workflows.services import Progress, Services, engine_settings, quiet
+from insource.workflows.services import Progress, Services, quiet
 
 _ENOUGH = 0.9
 """Coverage from which no further candidate is tried for the rest of a task."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What may be tried for a task."""
+
+    recipes: Sequence[str] | None = None
+    """Names; None: all that serve it."""
+    models: Sequence[str] = ("",)
+    """References, the cheapest to serve first; "" is the configured one."""
+    answers: Sequence[AnswersFile] = ()
+    """Made elsewhere, by models that are not here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +81,14 @@ async def evaluate_task(
     services: Services,
     task: Task,
     *,
-    recipes: Sequence[str] | None = None,
-    engine: Engine | None = None,
+    candidates: Wanted | None = None,
+    engines: Engines | None = None,
     budget: Budget | None = None,
     progress: Progress = quiet,
 ) -> TaskEvaluation:
     """Stores candidates, evaluations and certificates, and says what they come to. What it has when it is stopped is
-    kept: the next one goes on there.
-
-    `engine`: one that is ready, to share among tasks; without it one is started when a recipe needs it, and stopped.
-    """
+    kept: the next one goes on there. `engines`: to share among tasks; without them its own are started and stopped."""
+    candidates = candidates or Wanted()
     log = read_task_log(services, task)
     if not log.examples and not log.unusable:
         raise EmptyLog(
@@ -95,10 +109,13 @@ async def evaluate_task(
             warnings=said,
             doubtful=frozenset(s.exchange_id for s in noise.suspects) if noise.sentence else frozenset(),
         )
-        applicable, trials, untried = _sort_recipes(contest, wanted=recipes)
-        async with _Engines(services, engine) as engines:
-            found, evaluations = await _try(contest, applicable, engines)
+        applicable, trials, untried = _sort_recipes(contest, wanted=candidates.recipes)
+        own = Engines(services)
+        try:
+            found, evaluations = await _try(contest, applicable, candidates, engines=engines or own)
             trials = [*trials, *found]
+        finally:
+            await own.stop()
     decision = decide_verdict(
         trials,
         criterion=log.criterion,
@@ -123,15 +140,17 @@ async def evaluate_task(
     )
 
 
-async def _try(contest: Contest, recipes: Sequence[Recipe], engines: _Engines) -> tuple[list[Trial], list[Evaluation]]:
+async def _try(
+    contest: Contest, recipes: Sequence[Recipe], candidates: Wanted, *, engines: Engines
+) -> tuple[list[Trial], list[Evaluation]]:
+    """What needs no model first, then model by model in their order, which is the cheapest to serve first."""
     trials: list[Trial] = []
     evaluations: list[Evaluation] = []
-    for recipe in recipes:
+    for make in _attempts(contest, recipes, candidates, engines=engines):
         best = max((trial.coverage for trial in trials if trial.end == "certified"), default=0.0)
         if best >= _ENOUGH:
             break
-        running = await engines.running() if recipe.asks_model else None
-        attempt = await make_attempt(contest, recipe, running)
+        attempt = await make()
         if isinstance(attempt, Trial):
             trials.append(attempt)
             continue
@@ -140,6 +159,28 @@ async def _try(contest: Contest, recipes: Sequence[Recipe], engines: _Engines) -
         if evaluation is not None:
             evaluations.append(evaluation)
     return trials, evaluations
+
+
+def _attempts(
+    contest: Contest, recipes: Sequence[Recipe], candidates: Wanted, *, engines: Engines
+) -> Iterator[Callable[[], Awaitable[Attempt | Trial]]]:
+    for recipe in recipes:
+        if not recipe.asks_model:
+            yield partial(make_attempt, contest, recipe, None)
+    for ref in candidates.models:
+        for recipe in recipes:
+            if recipe.asks_model:
+                yield partial(_on_model, contest, recipe, ref, engines=engines)
+    for answers in candidates.answers:
+        yield partial(attempt_elsewhere, contest, answers)
+
+
+async def _on_model(contest: Contest, recipe: Recipe, ref: str, *, engines: Engines) -> Attempt | Trial:
+    try:
+        running = await engines.running(ref)
+    except InsourceError as error:
+        return Trial(recipe=recipe.name, model=ref or None, end="unmeasured", reason=f"no answer: {error}")
+    return await make_attempt(contest, recipe, running)
 
 
 def _sort_recipes(contest: Contest, *, wanted: Sequence[str] | None) -> tuple[list[Recipe], list[Trial], list[str]]:
@@ -164,30 +205,6 @@ def _sort_recipes(contest: Contest, *, wanted: Sequence[str] | None) -> tuple[li
             n_needed = None if needed is None else round(needed / FIT_SHARE)
             refused.append(Trial(recipe=recipe.name, end="refused", reason=refusal.reason, n_needed=n_needed))
     return applicable, refused, untried
-
-
-class _Engines:
-    """The engine of an evaluation, started when the first recipe needs it."""
-
-    def __init__(self, services: Services, ready: Engine | None) -> None:
-        self._services = services
-        self._ready = ready
-        self._own: Engine | None = None
-
-    async def running(self) -> Running:
-        services = self._services
-        file, settings = services.find_model(services.settings.model), engine_settings(services)
-        if self._ready is None:
-            self._own = self._ready = services.make_engine(file, settings)
-            await self._own.start()
-        return Running(engine=self._ready, file=file, settings=settings)
-
-    async def __aenter__(self) -> _Engines:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._own is not None:
-            await self._own.stop()
 
 
 def _warnings(log: TaskLog) -> tuple[str, ...]:

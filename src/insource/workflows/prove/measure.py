@@ -72,6 +72,8 @@ def pool_of(contest: Contest, attempt: Attempt) -> list[tuple[Stratum, Example]]
         if place.part == "between" or (place.part == "fit" and not whole):
             continue
         example = log.examples[place.exchange_id]
+        if not attempt.candidate.counts(example.created):
+            continue
         day = example.created.toordinal() if stratum == "repeats" else 0
         if (place.cluster, day) not in seen:
             seen.add((place.cluster, day))

@@ -77,9 +77,7 @@ def read_task_log(services: Services, task: Task) -> TaskLog:
 
 def _comparable(example: Example, scoring: Scoring | None) -> dict[str, bool]:
     """By the form that answers are compared in now: what was said may be older than the criterion."""
-    return {
-        answer if scoring is None else scoring.canonical(answer): right for answer, right in example.judged.items()
-    }
+    return {answer if scoring is None else scoring.canonical(answer): right for answer, right in example.judged.items()}
 
 
 def criterion_of(services: Services, task: Task, examples: Sequence[Example]) -> Criterion:

@@ -16,7 +16,7 @@ from insource.core.errors import InsourceError, UsageError
 from insource.core.evidence import Certificate, Example, Place, Terms
 from insource.core.hashing import file_sha256, sha256_hex
 from insource.core.stores import ExchangeFilter
-from insource.core.values import JsonObject
+from insource.core.values import JsonObject, ModelFile
 from insource.evals.bundle import Bundle, Record, certificate_id, is_hash, read_bundle, short_form
 from insource.evals.examples import Scoring, to_example
 from insource.evals.ledger import look
@@ -297,8 +297,11 @@ def _files(services: Services, bundle: Bundle) -> Iterator[Check]:
     if candidate.model_ref is None or candidate.model_sha256 is None:
         return
     try:
-        file = services.find_model(candidate.model_ref)
-        yield _file("model file", file_sha256(file.path), candidate.model_sha256)
+        model = services.find_model(candidate.model_ref)
+        if isinstance(model, ModelFile):
+            yield _file("model file", file_sha256(model.path), candidate.model_sha256)
+        else:
+            yield Check(name="model", state="note", detail=f"what {model.url} runs is the server's word")
     except (InsourceError, OSError) as error:
         yield Check(name="model file", state="note", detail=f"it is not here: {error}")
 

@@ -7,13 +7,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from insource.core.headers import without
-from insource.core.policy import UNSCANNED, Action, Policy
+from insource.core.policy import UNREADABLE, UNSCANNED, Action, Policy
 from insource.core.scanning import Examined, Masked, Placeholders, ScanJob
 from insource.core.values import JsonObject
 from insource.providers.openai_compatible import KEY_HEADERS
 from insource.workflows.serve.kept_placeholders import KeptPlaceholders
 
-_WHY_UNSCANNED = " (part of it could not be read for private data, as an image, a file or a scan that failed)"
+_WHY: Mapping[str, str] = {
+    UNREADABLE: "part of it can't be read for private data, as an image or a file",
+    UNSCANNED: "the scan failed",
+}
 _LOG = logging.getLogger(__name__)
 
 
@@ -64,8 +67,8 @@ class PrivacyCheck:
 def checked(job: ScanJob, examined: Examined) -> Checked:
     """What follows from a scan. Pure."""
     action = job.policy.rules(job.task_id, task_known=job.task_known).action(examined.kinds)
-    why = _WHY_UNSCANNED if UNSCANNED in examined.kinds else ""
-    reason = f"private: {', '.join(examined.names)}{why}" if action != "watch" else ""
+    names = (f"{name} ({_WHY[name]})" if name in _WHY else name for name in examined.names)
+    reason = f"private: {', '.join(names)}" if action != "watch" else ""
     masked = examined.masked if action == "mask" else None
     placeholders = masked.placeholders if masked is not None else job.placeholders
     if action == "mask" and masked is None:

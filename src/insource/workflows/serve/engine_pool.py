@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from insource.core.ports import Call, Clock, Demand, Engine, Reply
-from insource.core.values import EngineSettings, EngineState, ModelFile
+from insource.core.values import EngineSettings, EngineState, Model
 
 
 class PooledEngine:
@@ -78,13 +78,13 @@ class PooledEngine:
 
 @dataclass(slots=True, kw_only=True)
 class EnginePool:
-    make: Callable[[ModelFile, EngineSettings], Engine]
+    make: Callable[[Model, EngineSettings], Engine]
     clock: Clock
     _engines: dict[tuple[str, EngineSettings], PooledEngine] = field(
         default_factory=dict[tuple[str, EngineSettings], PooledEngine], init=False
     )
 
-    def get(self, file: ModelFile, settings: EngineSettings) -> PooledEngine:
+    def get(self, file: Model, settings: EngineSettings) -> PooledEngine:
         """The same engine whichever candidates use it. Not started."""
         key = (file.sha256, settings)
         if key not in self._engines:

@@ -8,7 +8,7 @@ import logging
 
 from insource.core.errors import InsourceError
 from insource.core.evidence import Candidate
-from insource.core.values import Move, Stage
+from insource.core.values import ModelFile, Move, Stage
 from insource.routing.decide import LOCAL_PREFIX, RoutingTable
 from insource.traffic.matcher import compile_matchers
 from insource.workflows.asking import Local
@@ -111,5 +111,6 @@ def _models(services: Services, pool: EnginePool, private_model: str) -> dict[st
             continue
         engine = pool.get(file, engine_settings(services))
         local = Local(model=file.ref, engine=engine, streams=True, honours=engine.honours)
-        found |= dict.fromkeys({name or "default", file.ref, file.path.stem}, local)
+        short = file.path.stem if isinstance(file, ModelFile) else file.name or "default"
+        found |= dict.fromkeys({name or "default", file.ref, short}, local)
     return found
