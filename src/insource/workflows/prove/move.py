@@ -48,9 +48,16 @@ def choose_target(
 
 
 def move_task(
-    services: Services, task_name: str, *, to: str | None, stage: Stage, without_certificate: bool = False
+    services: Services,
+    task_name: str,
+    *,
+    to: str | None,
+    stage: Stage,
+    engine: str | None = None,
+    without_certificate: bool = False,
 ) -> Move:
-    """Raises UnknownTask, UsageError for an unknown candidate, NotCertified."""
+    """`engine`: the model that stands in for answers made elsewhere; whoever names it has asked it first
+    (elsewhere.py). Raises UnknownTask, UsageError for an unknown candidate, NotCertified."""
     task = resolve_task(services.registry.tasks(), task_name)
     target = choose_target(services.registry.candidates(task.id), services.evidence.evaluations(task.id), to)
     if target is None:
@@ -67,6 +74,8 @@ def move_task(
             next_step="Use `--stage shadow` to measure it on live traffic, or say `--without-certificate`.",
         )
     certified = evaluation is not None and certificate_id is not None
+    if target.candidate.made_elsewhere and stage is not Stage.OBSERVE:
+        _check_stand_in(target, engine)
     move = Move(
         task_id=task.id,
         candidate_id=target.candidate.id,
@@ -77,9 +86,23 @@ def move_task(
         changed=services.clock.now(),
         reason="certified" if certified else "moved by hand without a certificate",
         serves=evaluation.serves if evaluation is not None and certified else ("new", "repeats"),
+        engine=engine if target.candidate.made_elsewhere else None,
     )
     services.registry.put_move(move, _event(task, move))
     return move
+
+
+def _check_stand_in(target: Target, engine: str | None) -> None:
+    if engine is None:
+        raise UsageError(
+            f"The answers of {target.candidate.id} were made elsewhere: nothing here can answer a new request.",
+            next_step="Name what runs the model: `--engine server:URL#NAME`.",
+        )
+    if target.evaluation is not None and (target.evaluation.gate or 0.0) > 0:
+        raise UsageError(
+            f"{target.candidate.id} may answer only where its file says it is sure, and an engine does not say that.",
+            next_step="Evaluate the model itself: `insource evaluate TASK --model server:URL#NAME`.",
+        )
 
 
 def _event(task: Task, move: Move) -> Event:
