@@ -36,6 +36,7 @@ def synced(path: Path, *, whole: bool = True) -> Generator[Catalogue]:
     settings = load_settings()
     with connect() as connection:
         read = read_file(connection, path, scratch=settings.home / "hub" / "partial")
+        assert read.day is not None
         Archive(settings.home / "hub").add(connection, source=read.source, day=read.day, whole=whole)
     with open_catalogue(settings) as catalogue:
         yield catalogue

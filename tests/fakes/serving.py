@@ -169,7 +169,7 @@ class SentBody:
             yield self.data[start : start + self.piece_bytes]
 
 
-def _no_engine(file: Model, settings: EngineSettings) -> Engine:
+def _no_engine(model: Model, settings: EngineSettings) -> Engine:
     raise AssertionError("a bench brings its own engines")
 
 
