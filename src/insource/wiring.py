@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from insource import plugins
 from insource.config import Settings, secret, user_home
+from insource.core.errors import InsourceError
 from insource.core.ports import Call, Catalogue, Engine, PrivacyDetector, Reply, Upstream
 from insource.core.stores import EvidenceStore, ExchangeStore, Registry
 from insource.core.values import EngineSettings, Exchange, Model, ModelFile, PrivacySpan, ServedModel, served_model
@@ -24,7 +25,7 @@ from insource.workflows.services import Progress, Services, policy_in_force
 
 # What takes long to load is imported where it is used: `insource moves` needs a database and nothing else.
 if TYPE_CHECKING:
-    from insource.core.ecosystem import Ecosystem
+    from insource.core.ecosystem import Ecosystem, EffectiveLicence
     from insource.core.ecosystem_store import EcosystemStore
     from insource.core.remote import RemoteModel
     from insource.engines.llamacpp import LlamaCppEngine
@@ -397,6 +398,17 @@ def open_services(settings: Settings) -> Generator[Services]:
             return served
         return find(ref, cache=models().cache, sources=models().sources)
 
+    def find_licence(ref: str) -> EffectiveLicence | None:
+        from insource.workflows.choose.licence import licence_in_force
+
+        try:
+            model = find_model(ref)
+        except InsourceError:  # answers made elsewhere, or a file that is gone: its name may still say
+            model = None
+        stated = model.license if isinstance(model, ModelFile) else None
+        with open_ecosystem(settings) as ecosystem:
+            return licence_in_force(ref, stated=stated, ecosystem=ecosystem)
+
     def pull_default_model(progress: Progress) -> ModelFile:
         from insource.workflows.files.models import pull_default
 
@@ -420,6 +432,7 @@ def open_services(settings: Settings) -> Generator[Services]:
             scorers=_Plugins("scorers"),
             find_model=find_model,
             pull_default_model=pull_default_model,
+            find_licence=find_licence,
             make_engine=lambda model, wanted: _engine(settings, model, wanted),
             record=writer.record,
             note=events.note,

@@ -16,7 +16,8 @@ from insource.core.hashing import file_sha256
 from insource.core.ports import Call, Reply
 from insource.core.values import CostSource, Exchange, ModelFile, Pin
 from insource.wiring import open_services
-from insource.workflows.plan import make_plan, plan_json, spend_of
+from insource.workflows.choose.money import bill_of
+from insource.workflows.plan import make_plan, plan_json
 from insource.workflows.services import Services
 from tests.fakes.evidence import START
 from tests.fakes.traffic import LABELS, engine_that, exchange, exchanges, label_of, message, reply
@@ -91,5 +92,5 @@ def test_only_a_recorded_cost_is_shown_as_one() -> None:
     def cost(usd: float | None, source: CostSource | None) -> Exchange:
         return Exchange(id="x", created=START, request={}, cost_usd=usd, cost_source=source)
 
-    spend = spend_of([cost(1.0, "recorded"), cost(0.5, "list price"), cost(0.25, "estimate"), cost(None, None)])
+    spend = bill_of([cost(1.0, "recorded"), cost(0.5, "list price"), cost(0.25, "estimate"), cost(None, None)])
     assert (spend.total_usd, spend.estimated_usd) == (1.75, 0.75)
