@@ -69,7 +69,10 @@ COMPLETION: JsonObject = {
 }
 
 
-@pytest.fixture(params=plugins.names("recipes"))
+SERVING = [name for name in plugins.names("recipes") if plugins.load("recipes", name).refusal(OUTPUT, 120) is None]
+
+
+@pytest.fixture(params=SERVING)
 def recipe(request: pytest.FixtureRequest) -> Recipe:
     return plugins.load("recipes", request.param)
 

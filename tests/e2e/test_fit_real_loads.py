@@ -92,8 +92,8 @@ def _ask(url: str, number: int) -> int:
         return int(json.load(answer)["tokens_evaluated"])
 
 
-@pytest.mark.parametrize("slots", [1, 4])
-@pytest.mark.parametrize("context_tokens", [4096, 8192, 16_384])
+# The parts of the prediction add up, so each case changes one thing.
+@pytest.mark.parametrize(("context_tokens", "slots"), [(4096, 1), (4096, 4), (16_384, 1)])
 def test_the_prediction_is_within_five_percent_of_the_measured_peak(
     default_model_path: Path, baseline_bytes: int, context_tokens: int, slots: int
 ) -> None:

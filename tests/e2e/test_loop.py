@@ -24,7 +24,7 @@ from tests.fakes.responder import Responder, running_responder
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 HOSTED = "hosted answer"
-TO_ADA = "Write one word to ada.lovelace@example.org about lunch."
+TO_ADA = "Write one word to ada.lovelace@posteo.net about lunch."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,26 +114,17 @@ def test_a_certified_task_moves_and_moves_back(world: World) -> None:
     world.settle(world.triage, "provider:openai", **world.triage_request)
 
 
-def test_the_real_model_answers_a_task_that_was_moved_by_hand(world: World) -> None:
+def test_what_the_fit_part_rules_out_is_no_candidate(world: World) -> None:
+    """The small model is asked for real, and knows nothing of the shop's queues."""
     run = world.installation
-    refused = run.run("move", world.triage, "--to", "constrained", check=False)
-    assert refused.returncode == 2, "nothing was evaluated yet"
-    run.run("evaluate", world.triage, "--recipe", "constrained")
-    uncertified = run.run("move", world.triage, "--to", "constrained", check=False)
-    assert uncertified.returncode == 2
-    assert "--without-certificate" in uncertified.stderr
-
-    run.run("move", world.triage, "--to", "constrained", "--without-certificate")
-    world.settle(world.triage, "engine:llamacpp", **world.triage_request)
-    seen = len(world.hosted.requests())
-    for stream in (False, True):
-        text, route = world.ask(stream=stream, **world.triage_request)
-        assert "_" in text, "one of the labels, because the grammar allows nothing else"
-        assert route["upstream"] == "engine:llamacpp"
-        assert route["model"].endswith(".gguf")
-    assert len(world.hosted.requests()) == seen, "nothing went to the provider"
-    run.run("rollback", world.triage)
-    world.settle(world.triage, "provider:openai", **world.triage_request)
+    found = run.json("evaluate", world.triage, "--recipe", "constrained")
+    (trial,) = found["candidates"]
+    assert (trial["recipe"], trial["end"], trial["id"]) == ("constrained", "dropped", None), found
+    assert found["verdict"] in ("ADAPT", "KEEP"), found
+    for stage in ("shadow", "live"):
+        refused = run.run("move", world.triage, "--to", "constrained", "--stage", stage, check=False)
+        assert refused.returncode == 2
+        assert "no candidate 'constrained'" in refused.stderr
 
 
 def test_private_requests_go_to_the_provider_and_are_known_to_be_private(world: World) -> None:

@@ -84,7 +84,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Generator[World]:
 def ask(base_url: str, name: str, fault: Fault, *, timeout: float) -> tuple[Heard, httpx.Headers]:
     question = [{"role": "user", "content": "What is the capital of France?"}]
     body = {"model": "gpt-4o", "messages": question, **({"stream": True} if fault.stream else {})}
-    got, headers, status = b"", httpx.Headers(), None
+    got, headers, status = bytearray(), httpx.Headers(), None
     try:
         with (
             httpx.Client(timeout=timeout) as client,
@@ -103,8 +103,8 @@ def ask(base_url: str, name: str, fault: Fault, *, timeout: float) -> tuple[Hear
             for piece in answer.iter_raw():
                 got += piece
     except httpx.HTTPError:
-        return Heard(status, got, error=True), headers
-    return Heard(status, got, error=False), headers
+        return Heard(status, bytes(got), error=True), headers
+    return Heard(status, bytes(got), error=False), headers
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,11 @@ async def statuses(url: str, numbers: Sequence[int], at_once: int) -> list[int]:
 def test_long_requests_at_once_are_decided_as_on_an_idle_machine(tmp_path: Path, privacy: str) -> None:
     with FaultyUpstream({"good": (answer(GOOD),)}) as upstream:
         settings = load_settings(
-            home=tmp_path, model_cache=tmp_path / "models", provider_url=upstream.url, privacy=privacy
+            home=tmp_path,
+            model_cache=tmp_path / "models",
+            provider_url=upstream.url,
+            privacy=privacy,
+            forward_headers="x-fault",
         )
         with open_services(settings) as services, ServerThread(gateway_app(services)) as server:
             found = asyncio.run(statuses(server.url, range(REQUESTS), AT_ONCE))

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from insource.core.errors import EngineFailed
-from insource.core.evidence import Verdict
+from insource.core.evidence import Example, Verdict
 from insource.core.fakes import FakeClock, json_reply
-from insource.core.ports import Call, Reply
+from insource.core.ports import Call, Demand, Fitted, Learnt, Refusal, Reply
+from insource.core.values import Exchange, JsonObject, LocalAnswer, OutputProfile
+from insource.wire.chat import completion, user_text
 from insource.workflows.prove import answers
 from insource.workflows.prove.answers import Budget
+from insource.workflows.prove.criterion import choose_criterion
+from insource.workflows.services import Services
 from tests.fakes.evaluating import evaluate, evaluating, only_task
 from tests.fakes.traffic import LABELS, engine_that, exchange, exchanges, label_of, message
 
@@ -186,26 +194,99 @@ async def test_a_budget_of_time_is_kept_and_the_next_look_goes_on(tmp_path: Path
 # -------------------------------------------------------------------------------- answerers that know nothing
 
 
-def echo(text: str) -> str:
-    return text
+def number(text: str) -> str:
+    return str(random.Random(f"answer to {text}").randrange(1_000, 9_000))
 
 
-def constant(text: str) -> str:
-    return "card"
+def slots(text: str) -> str:
+    drawn = random.Random(f"answer to {text}")
+    return json.dumps({"size": drawn.randrange(900), "colour": drawn.choice(["red", "blue", "green", "black"])})
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("says", [echo, constant])
-async def test_who_knows_nothing_is_never_moved(tmp_path: Path, says: object, seed: int) -> None:
-    """Over labels drawn anew, also where one of them is by far the most frequent."""
-    drawn = random.Random(seed)
-    shares = (0.9, 0.07, 0.03) if seed else (0.34, 0.33, 0.33)
+def rare(text: str) -> str:
+    """Ninety-nine in a hundred say the same: within the margin, and every other answer would be missed."""
+    return "card" if random.Random(f"answer to {text}").random() < 0.99 else "loan"
+
+
+def any_label(text: str) -> str:
+    return random.Random(f"answer to {text}").choice(LABELS)
+
+
+def words(text: str) -> str:
+    return f"Dear customer, {message(int(number(text)))[0]}."
+
+
+ANSWERS: dict[str, Callable[[str], str]] = {
+    "number": number, "json": slots, "rare label": rare, "label": any_label, "text": words
+}  # fmt: skip
+CRITERIA = {"text": "exact"}
+"""Where no rule is sure, one that a user might choose all the same."""
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+async def test_who_knows_nothing_is_never_moved(tmp_path: Path, kind: str) -> None:
+    """An echo, a constant, and one that knows by heart what it was fitted on, over every kind of output. The texts
+    say nothing of the answers, so nobody can know them."""
+    right = ANSWERS[kind]
+    texts = [message(9_000 + n)[0] for n in range(640)]
     log = [
-        exchange(n, text=f"{text} please", label=drawn.choices(LABELS, shares)[0])
-        for n in range(700)
-        for text in [message(1_000 * seed + n)[0]]
+        exchange(
+            n,
+            text=text,
+            response=completion(id="c", created=0, model="m", text=right(text)),
+            reference=None,
+            reference_kind=None,
+        )
+        for n, text in enumerate(texts)
     ]
-    with evaluating(tmp_path, engine_that(echo if says is echo else constant)) as (services, _):
-        found = await evaluate(services, log)
-        assert found.best is None, found.reason
-        assert found.verdict not in (Verdict.MOVE, Verdict.MOVE_PART)
+    common = Counter(right(text) for text in texts).most_common(1)[0][0]
+    knows_nothing = {"echo": lambda text: text, "constant": lambda text: common}
+    for name, says in knows_nothing.items():
+        with evaluating(tmp_path / name, engine_that(says)) as (opened, _):
+            await _is_not_moved(opened, log, CRITERIA.get(kind))
+    with evaluating(tmp_path / "heart") as (opened, _):
+        await _is_not_moved(replace(opened, recipes={"by heart": ByHeart()}), log, CRITERIA.get(kind))
+
+
+async def _is_not_moved(services: Services, log: Sequence[Exchange], criterion: str | None) -> None:
+    found = await evaluate(services, log)
+    if criterion is not None:
+        assert found.verdict is Verdict.SAY_WHAT_COUNTS
+        choose_criterion(services, only_task(services).id, criterion)
+        found = await evaluate(services)
+    assert found.criterion.scorer is not None
+    assert found.best is None, found.reason
+    assert found.verdict not in (Verdict.MOVE, Verdict.MOVE_PART)
+
+
+class ByHeart:
+    """A recipe that repeats what it was fitted on, says that it had not seen it, and is always sure."""
+
+    name, effort = "by heart", 1
+    learns, asks_model, trains, streams = True, False, False, False
+    honours: frozenset[Demand] = frozenset()
+
+    def refusal(self, output: OutputProfile, examples: int) -> Refusal | None:
+        return None if examples else Refusal(reason="There is no example.", examples_needed=1)
+
+    def fit(self, output: OutputProfile, examples: Sequence[Example], *, seed: int) -> Learnt:
+        known = Known({user_text(e.request): e.reference for e in examples})
+        return Learnt(fitted=known, held_out={e.exchange_id: known.prepare(e.request) for e in examples})
+
+    def load(self, artifact: bytes) -> Fitted:
+        return Known(json.loads(artifact))
+
+
+class Known:
+    def __init__(self, answers: dict[str, str]) -> None:
+        self._answers = answers
+        self._usual = Counter(answers.values()).most_common(1)[0][0]
+
+    def prepare(self, request: JsonObject) -> LocalAnswer:
+        return LocalAnswer(text=self._answers.get(user_text(request), self._usual), confidence=1.0)
+
+    def read(self, completion: JsonObject) -> LocalAnswer:
+        raise NotImplementedError
+
+    def artifact(self) -> bytes:
+        return json.dumps(self._answers, sort_keys=True).encode()

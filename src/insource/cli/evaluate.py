@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from insource.cli.candidates import AnswersOption, MinutesOption, ModelOption, StatedOption, wanted
 from insource.cli.options import JsonOption, QuietOption
 from insource.cli.output import Output
 from insource.cli.session import session
@@ -20,22 +20,10 @@ if TYPE_CHECKING:
 def evaluate(  # noqa: PLR0913 - a command's parameters are its options
     task: Annotated[str | None, typer.Argument(metavar="TASK", help="A task's id or name.")] = None,
     recipe: Annotated[list[str] | None, typer.Option(help="Try only this recipe; may be given again.")] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option(min=0.1, help="Stop asking engines after so many minutes; the next time goes on there."),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(metavar="REF", help="Ask this model, a file or server:URL#NAME; may be given again."),
-    ] = None,
-    answers: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Measure answers that were made elsewhere; may be given again."),
-    ] = None,
-    stated: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="What is known of the model of --answers; may be given again."),
-    ] = None,
+    model: ModelOption = None,
+    answers: AnswersOption = None,
+    stated: StatedOption = None,
+    minutes: MinutesOption = None,
     verify: Annotated[
         str | None, typer.Option(metavar="ID", help="Derive a certificate again from its evidence bundle.")
     ] = None,
@@ -49,20 +37,14 @@ def evaluate(  # noqa: PLR0913 - a command's parameters are its options
     if task is None:
         raise UsageError("No task was named.", next_step="`insource tasks` lists them.")
     from insource.traffic.resolve import resolve_task
-    from insource.workflows.prove.answers_file import parse_stated, read_answers
-    from insource.workflows.prove.evaluate import Wanted, budget_of, evaluate_task, task_evaluation_json
+    from insource.workflows.prove.evaluate import budget_of, evaluate_task, task_evaluation_json
 
     with session(as_json=as_json, quiet=quiet) as (services, out):
         named = resolve_task(services.registry.tasks(), task)
-        said = parse_stated(stated or [])
-        wanted = Wanted(
-            recipes=recipe,
-            models=tuple(model or ("",)),
-            answers=tuple(read_answers(services, path, said) for path in answers or ()),
-        )
+        candidates = wanted(services, recipes=recipe, models=model, answers=answers, stated=stated)
         with out.progress() as progress:
             budget = budget_of(services, minutes)
-            found = asyncio.run(evaluate_task(services, named, candidates=wanted, budget=budget, progress=progress))
+            found = asyncio.run(evaluate_task(services, named, candidates=candidates, budget=budget, progress=progress))
         if as_json:
             out.data(task_evaluation_json(found))
         else:

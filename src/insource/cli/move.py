@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import asyncio
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,15 +12,22 @@ from insource.cli.session import session
 from insource.core.errors import UsageError
 from insource.core.values import Move, Stage
 
+if TYPE_CHECKING:
+    from insource.workflows.services import Services
+
 _SETTABLE = (Stage.OBSERVE, Stage.SHADOW, Stage.CANARY, Stage.LIVE)
 
 
-def move(
+def move(  # noqa: PLR0913 - a command's parameters are its options
     task: TaskArgument,
     to: Annotated[
         str | None, typer.Option(metavar="CANDIDATE", help="Candidate id or recipe; default: the one certified last.")
     ] = None,
     stage: Annotated[Stage, typer.Option(help="observe, shadow, canary or live.")] = Stage.LIVE,
+    engine: Annotated[
+        str | None,
+        typer.Option(metavar="REF", help="What answers for a candidate whose answers were made elsewhere."),
+    ] = None,
     pin: Annotated[bool, typer.Option("--pin", help="Keep all of the task's requests on this machine.")] = False,
     without_certificate: Annotated[
         bool, typer.Option("--without-certificate", help="Let a candidate answer that nothing vouches for.")
@@ -42,7 +50,9 @@ def move(
                 out.text(f"{pinned.task_id} is pinned: its requests stay on this machine.")
             if to is None:
                 return
-        moved = move_task(services, task, to=to, stage=stage, without_certificate=without_certificate)
+        if engine is not None:
+            asyncio.run(_ask_stand_in(services, task, to, engine))
+        moved = move_task(services, task, to=to, stage=stage, engine=engine, without_certificate=without_certificate)
         if as_json:
             out.data(_move_json(moved))
         else:
@@ -50,6 +60,17 @@ def move(
             why = moved.certificate_id or moved.reason
             out.text(f"{moved.task_id} → {moved.candidate_id}, {moved.stage.value}{gate} ({why}).")
             out.say(f"Back again: insource rollback {moved.task_id}")
+
+
+async def _ask_stand_in(services: Services, task_name: str, to: str | None, engine: str) -> None:
+    from insource.traffic.resolve import resolve_task
+    from insource.workflows.prove.elsewhere import check_stand_in
+    from insource.workflows.prove.move import choose_target
+
+    task = resolve_task(services.registry.tasks(), task_name)
+    target = choose_target(services.registry.candidates(task.id), services.evidence.evaluations(task.id), to)
+    if target is not None and target.candidate.made_elsewhere:
+        await check_stand_in(services, task, target.candidate, ref=engine)
 
 
 def rollback(task: TaskArgument, as_json: JsonOption = False) -> None:

@@ -8,25 +8,44 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from insource.cli.candidates import AnswersOption, MinutesOption, ModelOption, StatedOption, wanted
 from insource.cli.options import JsonOption, QuietOption
 from insource.cli.output import Output
 from insource.cli.session import session
 
 if TYPE_CHECKING:
     from insource.workflows.plan import Plan, PlanRow
+    from insource.workflows.services import Services
 
 
-def plan(
+def plan(  # noqa: PLR0913 - a command's parameters are its options
     html: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Where the report goes too.")] = None,
+    model: ModelOption = None,
+    answers: AnswersOption = None,
+    stated: StatedOption = None,
+    minutes: MinutesOption = None,
+    export_requests: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Only write the requests, for a batch service or another machine."),
+    ] = None,
+    include_private: Annotated[
+        bool, typer.Option("--include-private", help="With --export-requests: private ones too.")
+    ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Find the tasks, measure what can be measured, and say for each what to do with it, and why."""
     from insource.workflows.plan import make_plan, plan_json
+    from insource.workflows.prove.evaluate import budget_of
 
     with session(as_json=as_json, quiet=quiet) as (services, out):
+        if export_requests is not None:
+            _export(services, export_requests, out, include_private=include_private)
+            return
+        candidates = wanted(services, models=model, answers=answers, stated=stated)
         with out.progress() as progress:
-            made = asyncio.run(make_plan(services, progress=progress))
+            budget = budget_of(services, minutes)
+            made = asyncio.run(make_plan(services, candidates=candidates, budget=budget, progress=progress))
         report = write_report(made, services.settings.home / "plan.html")
         if html is not None:
             write_report(made, html)
@@ -35,6 +54,17 @@ def plan(
         else:
             show_plan(made, out)
             out.say(f"Report: {html or report}")
+
+
+def _export(services: Services, path: Path, out: Output, *, include_private: bool) -> None:
+    from insource.workflows.prove.export_log import export_requests
+    from insource.workflows.prove.find_tasks import find_tasks
+
+    find_tasks(services)
+    report = export_requests(services, path, include_private=include_private)
+    withheld = f"; {report.withheld_private:,} private ones were withheld" if report.withheld_private else ""
+    out.text(f"{report.written:,} requests written to {path}{withheld}.")
+    out.say("Next: have them answered, then insource plan --answers FILE --stated model=NAME")
 
 
 def write_report(made: Plan, path: Path) -> Path:

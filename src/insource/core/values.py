@@ -260,6 +260,8 @@ class Move:
     reason: str
     serves: tuple[str, ...] = ("new", "repeats")
     """Which requests the candidate may answer: `new` inputs, `repeats` of those that it was fitted on, or both."""
+    engine: str | None = None
+    """Reference of the model that answers, where the candidate's answers were made elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

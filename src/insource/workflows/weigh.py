@@ -18,7 +18,7 @@ from insource.workflows.choose.money import MachineCost
 from insource.workflows.choose.serving import Serving
 from insource.workflows.choose.shared_machine import Carried, Moving, carried
 from insource.workflows.plan import MOVES, Plan, PlanRow
-from insource.workflows.prove.move import choose_target, licence_advice
+from insource.workflows.prove.move import choose_target, licence_advice, refused_link
 from insource.workflows.services import Services
 
 
@@ -52,11 +52,7 @@ def _licensed(row: PlanRow, services: Services, policy: LicencePolicy, candidate
     if serving is None or serving.refused is None or row.verdict not in MOVES:
         return replace(row, serving=serving)
     task_id = row.report.task.id
-    allowed = [
-        each
-        for each in services.registry.candidates(task_id)
-        if each.model_ref is None or refusal(services.find_licence(each.model_ref), policy) is None
-    ]
+    allowed = [each for each in services.registry.candidates(task_id) if refused_link(services, each.model_ref) is None]
     other = choose_target(allowed, services.evidence.evaluations(task_id), None)
     refused = licence_advice(serving.model, serving.refused, services.settings.licenses)
     if other is None or other.evaluation is None:

@@ -1,14 +1,19 @@
-"""A candidate of answers made elsewhere, measured like any other."""
+"""A candidate of answers made elsewhere: measured like any other, and moved only behind a model that says the same."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from insource.adapt.answers import MISSING
 from insource.adapt.familiarity import fit_familiarity
+from insource.core.errors import UsageError
 from insource.core.evidence import Candidate
-from insource.core.ports import Learnt
+from insource.core.ports import Ask, Learnt
+from insource.core.values import LocalAnswer, Task
 from insource.evals.comparison import Trial
 from insource.evals.terms import whole_terms
+from insource.wire.chat import answer_or_calls
+from insource.workflows.asking import Local, complete
 from insource.workflows.prove.answers import Asked
 from insource.workflows.prove.answers_file import AnswersFile
 from insource.workflows.prove.attempts import (
@@ -22,6 +27,9 @@ from insource.workflows.prove.attempts import (
     resume,
     with_artifacts,
 )
+from insource.workflows.prove.engines import Engines
+from insource.workflows.prove.task_log import read_task_log, scoring_by
+from insource.workflows.services import Services
 
 
 async def attempt_elsewhere(contest: Contest, answers: AnswersFile) -> Attempt | Trial:
@@ -59,3 +67,39 @@ def _standing(contest: Contest, artifact_sha256: str, origin: Origin) -> Candida
         and candidate.criterion.scorer == contest.log.criterion.scorer
     ]
     return same[-1] if same else None
+
+
+AGREEING = 20
+"""Answers that a model is asked for again before it stands in for a file of them."""
+
+
+async def check_stand_in(services: Services, task: Task, candidate: Candidate, *, ref: str) -> None:
+    """Asks the model of this reference for the first of the file's answers again. Raises UsageError where one differs,
+    EngineFailed where the model does not answer."""
+    log = read_task_log(services, task)
+    scoring = scoring_by(services, candidate.criterion)
+    fitted = services.recipes[candidate.recipe].load(services.registry.artifact(candidate.artifact_sha256))
+    chosen = [
+        (example, answer)
+        for place in log.places
+        if (answer := fitted.prepare((example := log.examples[place.exchange_id]).request)) != MISSING
+        and isinstance(answer, LocalAnswer)
+    ][:AGREEING]
+    if scoring is None or not chosen:
+        raise UsageError(f"{candidate.id} has no answers to compare with.", next_step="Evaluate its file again.")
+    async with Engines(services) as engines:
+        running = await engines.running(ref)
+        local = Local(model=running.model.ref, engine=running.engine)
+        answers = [await complete(local, Ask(body={**example.request, "model": local.model})) for example, _ in chosen]
+    differ = [
+        (example.exchange_id, said)
+        for (example, answer), completion in zip(chosen, answers, strict=True)
+        if scoring.canonical(said := answer_or_calls(completion) or "") != scoring.canonical(answer.text)
+    ]
+    if differ:
+        raise UsageError(
+            f"{ref} answers {len(differ)} of {len(chosen)} requests otherwise than the file does; the first is "
+            f"{differ[0][0]!r}: {differ[0][1][:80]!r}.",
+            next_step="Run the same model with the same settings, or evaluate this one: `insource evaluate "
+            f"{task.id} --model {ref}`.",
+        )

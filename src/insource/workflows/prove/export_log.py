@@ -14,6 +14,7 @@ from insource.core.stores import ExchangeFilter
 from insource.core.values import Exchange, JsonObject
 from insource.traffic.log_line import encode, to_line
 from insource.wire import json_text
+from insource.workflows.prove.task_log import read_task_log
 from insource.workflows.services import Services
 
 FORMATS = ("insource", "openai")
@@ -43,6 +44,27 @@ def export_log(
                 withheld += 1
                 continue
             file.write(encode(to_line(exchange) if format == "insource" else _pair(exchange)) + "\n")
+            written += 1
+    return ExportReport(written=written, withheld_private=withheld)
+
+
+def export_requests(services: Services, out: Path, *, include_private: bool = False) -> ExportReport:
+    """What batch services take (one JSON object a line, `custom_id` is the exchange's id): of every task one request a
+    cluster, because evidence counts one. What comes back is read by `--answers`."""
+    wanted: set[str] = set()
+    for task in services.registry.tasks():
+        first: dict[str, str] = {}
+        for place in read_task_log(services, task).places:
+            first.setdefault(place.cluster, place.exchange_id)
+        wanted.update(first.values())
+    written = withheld = 0
+    with closing(services.make_scan()) as scan, _opened(out) as file:
+        for exchange in services.exchanges.read(ExchangeFilter(ids=frozenset(wanted))):
+            if not include_private and _is_private(exchange, scan):
+                withheld += 1
+                continue
+            line = {"custom_id": exchange.id, "method": "POST", "url": exchange.endpoint, "body": exchange.request}
+            file.write(encode(line) + "\n")
             written += 1
     return ExportReport(written=written, withheld_private=withheld)
 

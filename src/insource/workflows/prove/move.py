@@ -51,20 +51,30 @@ def choose_target(
 
 
 def move_task(
-    services: Services, task_name: str, *, to: str | None, stage: Stage, without_certificate: bool = False
+    services: Services,
+    task_name: str,
+    *,
+    to: str | None,
+    stage: Stage,
+    engine: str | None = None,
+    without_certificate: bool = False,
 ) -> Move:
-    """Raises UnknownTask, UsageError for an unknown candidate, NotCertified, RefusedByPolicy for a licence."""
+    """`engine`: the model that stands in for answers made elsewhere; whoever names it has asked it first
+    (elsewhere.py). Raises UnknownTask, UsageError for an unknown candidate, NotCertified, RefusedByPolicy for a model
+    whose licence is not allowed."""
     task = resolve_task(services.registry.tasks(), task_name)
     candidates = services.registry.candidates(task.id)
     evaluations = services.evidence.evaluations(task.id)
-    allowed = candidates if to is not None else [c for c in candidates if _refused(services, c) is None]
+    allowed = candidates if to is not None else [c for c in candidates if refused_link(services, c.model_ref) is None]
     target = choose_target(allowed, evaluations, to) or choose_target(candidates, evaluations, to)
     if target is None:
         raise UsageError(
             f"Task {task.name!r} has no {'certified candidate' if to is None else f'candidate {to!r}'}.",
             next_step=f"Measure it first: `insource evaluate {task.id}`.",
         )
-    _check_licence(services, target.candidate)
+    if stage is not Stage.OBSERVE:
+        for model in (target.candidate.model_ref, engine):
+            _check_licence(services, model)
     evaluation = target.evaluation
     certificate_id = evaluation.certificate_id if evaluation else None
     if certificate_id is None and stage in _ANSWERING and not without_certificate:
@@ -74,6 +84,8 @@ def move_task(
             next_step="Use `--stage shadow` to measure it on live traffic, or say `--without-certificate`.",
         )
     certified = evaluation is not None and certificate_id is not None
+    if target.candidate.made_elsewhere and stage is not Stage.OBSERVE:
+        _check_stand_in(target, engine)
     move = Move(
         task_id=task.id,
         candidate_id=target.candidate.id,
@@ -84,24 +96,25 @@ def move_task(
         changed=services.clock.now(),
         reason="certified" if certified else "moved by hand without a certificate",
         serves=evaluation.serves if evaluation is not None and certified else ("new", "repeats"),
+        engine=engine if target.candidate.made_elsewhere else None,
     )
     services.registry.put_move(move, _event(task, move))
     return move
 
 
-def _check_licence(services: Services, candidate: Candidate) -> None:
-    """In every stage: a shadow uses the model too. Raises RefusedByPolicy."""
-    policy = services.settings.licenses
-    refused = _refused(services, candidate)
+def _check_licence(services: Services, model: str | None) -> None:
+    """A shadow uses the model too. Raises RefusedByPolicy."""
+    refused = refused_link(services, model)
     if refused is not None:
-        message, next_step = licence_advice(candidate.model_ref or "", refused, policy)
+        message, next_step = licence_advice(model or "", refused, services.settings.licenses)
         raise RefusedByPolicy(message, next_step=next_step)
 
 
-def _refused(services: Services, candidate: Candidate) -> Link | None:
-    if candidate.model_ref is None:
-        return None
-    return refusal(services.find_licence(candidate.model_ref), parse_policy(services.settings.licenses))
+def refused_link(services: Services, model: str | None) -> Link | None:
+    """Whose licence the policy does not allow, of a model and what it is built on; None also where no model is asked
+    or nobody states a licence."""
+    policy = parse_policy(services.settings.licenses)
+    return None if model is None else refusal(services.find_licence(model), policy)
 
 
 def licence_advice(model: str, refused: Link, policy: str) -> tuple[str, str]:
@@ -117,6 +130,19 @@ def licence_advice(model: str, refused: Link, policy: str) -> tuple[str, str]:
         f"`licenses` ({policy}).",
         f"Evaluate another model, or {allow}",
     )
+
+
+def _check_stand_in(target: Target, engine: str | None) -> None:
+    if engine is None:
+        raise UsageError(
+            f"The answers of {target.candidate.id} were made elsewhere: nothing here can answer a new request.",
+            next_step="Name what runs the model: `--engine server:URL#NAME`.",
+        )
+    if target.evaluation is not None and (target.evaluation.gate or 0.0) > 0:
+        raise UsageError(
+            f"{target.candidate.id} may answer only where its file says it is sure, and an engine does not say that.",
+            next_step="Evaluate the model itself: `insource evaluate TASK --model server:URL#NAME`.",
+        )
 
 
 def _event(task: Task, move: Move) -> Event:

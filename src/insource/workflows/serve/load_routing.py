@@ -71,6 +71,8 @@ def load_routing(services: Services, pool: EnginePool) -> RoutingState:
 
 
 def _load(services: Services, pool: EnginePool, candidate: Candidate, *, move: Move) -> Local:
+    if candidate.made_elsewhere:
+        return _stand_in(services, pool, candidate, move)
     recipe = services.recipes.get(candidate.recipe)
     if recipe is None:
         raise InsourceError(
@@ -95,6 +97,25 @@ def _load(services: Services, pool: EnginePool, candidate: Candidate, *, move: M
         streams=recipe.streams,
         honours=recipe.honours & engine.honours,
         not_admitted=admission,
+    )
+
+
+def _stand_in(services: Services, pool: EnginePool, candidate: Candidate, move: Move) -> Local:
+    """The engine that was found to answer as the file of answers does."""
+    if move.engine is None:
+        raise InsourceError(
+            f"The answers of {candidate.id} were made elsewhere, and nothing here gives such answers.",
+            next_step="Move it again and name what runs the model: `--engine server:URL#NAME`.",
+        )
+    model = services.find_model(move.engine)
+    engine = pool.get(model, engine_settings(services))
+    return Local(
+        model=model.ref,
+        engine=engine,
+        recipe=candidate.recipe,
+        streams=True,
+        honours=engine.honours,
+        not_admitted=load_admission(services.registry, candidate, move),
     )
 
 

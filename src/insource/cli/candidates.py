@@ -1,0 +1,72 @@
+"""What `plan` and `evaluate` try, from their options."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from insource.workflows.prove.evaluate import Wanted
+    from insource.workflows.services import Services
+
+ModelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="REF",
+        help="Ask this model, a file or server:URL#NAME; may be given again. Else the configured one and the "
+        "cheapest others on this machine.",
+    ),
+]
+AnswersOption = Annotated[
+    list[Path] | None,
+    typer.Option("--answers", metavar="FILE", help="Measure answers that were made elsewhere; may be given again."),
+]
+StatedOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--stated",
+        metavar="KEY=VALUE",
+        help="Of the model of --answers: model, revision, quantisation, settings, trained_on, trained_until.",
+    ),
+]
+MinutesOption = Annotated[
+    float | None,
+    typer.Option("--minutes", min=0.1, help="Stop asking models after so many minutes; the next time goes on there."),
+]
+
+
+def wanted(
+    services: Services,
+    *,
+    recipes: Sequence[str] | None = None,
+    models: Sequence[str] | None = None,
+    answers: Sequence[Path] | None = None,
+    stated: Sequence[str] | None = None,
+) -> Wanted:
+    """Raises BadInput for a file of answers that can't be used."""
+    from insource.workflows.prove.answers_file import parse_stated, read_answers
+    from insource.workflows.prove.evaluate import Wanted
+
+    said = parse_stated(stated or ())
+    files = tuple(read_answers(services, path, said) for path in answers or ())
+    # With a file of answers no model is asked unless it is named.
+    refs = tuple(models) if models else () if files else _models_here(services)
+    return Wanted(recipes=recipes, models=refs, answers=files)
+
+
+def _models_here(services: Services) -> tuple[str, ...]:
+    from insource.engines.servers import find_servers
+    from insource.wiring import open_fits, open_models
+    from insource.workflows.files.model_stores import list_models
+    from insource.workflows.files.usable_models import usable_models
+
+    settings = services.settings
+    if settings.engine_url:
+        return (settings.model,)
+    listed = list_models(open_models(settings), fits=open_fits(settings))
+    return usable_models(listed, asyncio.run(find_servers()), configured=settings.model)
