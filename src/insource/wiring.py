@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from insource import plugins
 from insource.config import Settings, secret, user_home
-from insource.core.errors import InsourceError
 from insource.core.ports import Call, Catalogue, Engine, PrivacyDetector, Reply, Upstream
 from insource.core.stores import EvidenceStore, ExchangeStore, Registry
 from insource.core.values import EngineSettings, Exchange, Model, ModelFile, PrivacySpan, ServedModel, served_model
@@ -401,13 +400,8 @@ def open_services(settings: Settings) -> Generator[Services]:
     def find_licence(ref: str) -> EffectiveLicence | None:
         from insource.workflows.choose.licence import licence_in_force
 
-        try:
-            model = find_model(ref)
-        except InsourceError:  # answers made elsewhere, or a file that is gone: its name may still say
-            model = None
-        stated = model.license if isinstance(model, ModelFile) else None
         with open_ecosystem(settings) as ecosystem:
-            return licence_in_force(ref, stated=stated, ecosystem=ecosystem)
+            return licence_in_force(ref, find_model=find_model, ecosystem=ecosystem)
 
     def pull_default_model(progress: Progress) -> ModelFile:
         from insource.workflows.files.models import pull_default

@@ -26,7 +26,7 @@ def weigh(plan: Plan, services: Services, fit: FitParts, *, machine: str = HERE)
     """Raises UsageError for a machine or a licence policy that is none."""
     policy = parse_policy(services.settings.licenses)
     candidates = {candidate.id: candidate for candidate in services.registry.candidates()}
-    rows = [_licensed(row, services, policy, candidates) for row in plan.rows]
+    rows = [_licensed(row, services, policy=policy, candidates=candidates) for row in plan.rows]
     moves = [move for row in rows if (move := _moving(row, candidates)) is not None]
     loads = carried(moves, fit, machine=machine, latency_seconds=services.settings.latency_seconds)
     return replace(
@@ -46,9 +46,9 @@ def machine_cost(settings: Settings) -> MachineCost:
 # ---------------------------------------------------------------------------------------------------- licence
 
 
-def _licensed(row: PlanRow, services: Services, policy: LicencePolicy, candidates: dict[str, Candidate]) -> PlanRow:
+def _licensed(row: PlanRow, services: Services, *, policy: LicencePolicy, candidates: dict[str, Candidate]) -> PlanRow:
     """With what is known of the licence. Where it is refused, the next best candidate that is allowed, if any."""
-    serving = _serving(row, services, policy, candidates)
+    serving = _serving(row, services, policy=policy, candidates=candidates)
     if serving is None or serving.refused is None or row.verdict not in MOVES:
         return replace(row, serving=serving)
     task_id = row.report.task.id
@@ -64,11 +64,11 @@ def _licensed(row: PlanRow, services: Services, policy: LicencePolicy, candidate
         evaluation=other.evaluation,
         reason=f"{other.evaluation.reason} (Passed over: {refused[0]})",
     )
-    return replace(chosen, serving=_serving(chosen, services, policy, candidates))
+    return replace(chosen, serving=_serving(chosen, services, policy=policy, candidates=candidates))
 
 
 def _serving(
-    row: PlanRow, services: Services, policy: LicencePolicy, candidates: dict[str, Candidate]
+    row: PlanRow, services: Services, *, policy: LicencePolicy, candidates: dict[str, Candidate]
 ) -> Serving | None:
     """None: no model is asked."""
     candidate = candidates.get(row.evaluation.candidate_id) if row.evaluation is not None else None
@@ -82,7 +82,7 @@ def _serving(
 
 
 def _moving(row: PlanRow, candidates: dict[str, Candidate]) -> Moving | None:
-    if row.coverage <= 0 or row.serving is None or row.evaluation is None:
+    if row.serving is None or row.evaluation is None:
         return None
     candidate = candidates[row.evaluation.candidate_id]
     busiest = row.busiest_per_minute
@@ -91,7 +91,8 @@ def _moving(row: PlanRow, candidates: dict[str, Candidate]) -> Moving | None:
         model=row.serving.model,
         elsewhere=candidate.made_elsewhere,
         quantization=str(candidate.stated.get("quantisation") or ""),
-        per_minute=None if busiest is None else busiest * row.coverage,
+        per_minute=None if busiest is None else busiest * (row.evaluation.coverage or 1.0),
+        moves=row.coverage > 0,
         saving_usd=row.saving_usd,
     )
 
@@ -100,6 +101,8 @@ def _loaded(row: PlanRow, load: Carried | None) -> PlanRow:
     if load is None or row.serving is None:
         return row
     weighed = replace(row, serving=replace(row.serving, carried=load))
+    if row.coverage <= 0:
+        return weighed
     verdict = row.verdict if load.share >= 1 else Verdict.MOVE_PART if load.share > 0 else Verdict.KEEP
     reason = f"{load.reason} {row.reason}" if load.share < 1 else f"{row.reason} {load.reason}".strip()
     return replace(weighed, verdict=verdict, reason=reason)

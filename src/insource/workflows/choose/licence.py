@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from insource.core.ecosystem import Ecosystem, EffectiveLicence
-from insource.core.errors import UnknownModel, UsageError
-from insource.core.values import SERVER_PREFIX
+from insource.core.errors import InsourceError, UnknownModel, UsageError
+from insource.core.values import SERVER_PREFIX, Model, ModelFile
 from insource.engines.models.refs import parse_ref
 from insource.fit.families import known_name
 from insource.hub.licence_chain import chain
@@ -12,19 +14,27 @@ from insource.hub.licence_chain import chain
 _ELSEWHERE = "answers:"
 
 
-def licence_in_force(name: str, *, stated: str | None, ecosystem: Ecosystem) -> EffectiveLicence | None:
-    """`stated`: by the file itself, or its note. It stands where the ecosystem does not know the model, or not its
-    licence. None: nobody states one."""
-    found = _chain(name, ecosystem)
+def licence_in_force(ref: str, *, find_model: Callable[[str], Model], ecosystem: Ecosystem) -> EffectiveLicence | None:
+    """What the file itself states, or its note, counts beside what is known of the model by its name. None: nobody
+    states a licence."""
+    found, stated = _chain(ref, ecosystem), _stated(ref, find_model)
     if found is None:
-        return chain(name, {}, lambda _: stated) if stated else None
-    own = found.links[0]
-    if stated and not own.license:
-        above = {link.id: link for link in found.links[1:]}
-        licences = {id: link.license for id, link in above.items()} | {own.id: stated}
+        return chain(ref, {}, lambda _: stated) if stated else None
+    if stated and stated != found.links[0].license:
+        above = {link.id: link for link in found.links if link.steps or link.license}
+        file = f"the file {ref}"
+        licences = {id: link.license for id, link in above.items()} | {file: stated}
         by_files = {id for id, link in above.items() if link.told_by_files}
-        return chain(own.id, {own.id: [*above]}, licences.get, told_by_files=by_files)
+        return chain(file, {file: [*above]}, licences.get, told_by_files=by_files)
     return found if any(link.license for link in found.links) else None
+
+
+def _stated(ref: str, find_model: Callable[[str], Model]) -> str | None:
+    try:
+        model = find_model(ref)
+    except InsourceError:
+        return None  # answers made elsewhere, or a file that is gone: its name may still say
+    return model.license if isinstance(model, ModelFile) else None
 
 
 def hub_name(ref: str) -> str | None:

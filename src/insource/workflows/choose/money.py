@@ -46,8 +46,9 @@ class Bill:
     def after(self, coverage: float) -> float:
         """What the same exchanges cost when this share of them is answered here; some of them may be already."""
         hosted = self.exchanges - self.answered_here
-        unmoved = self.total_usd * self.exchanges / hosted if hosted else 0.0
-        return min(self.total_usd, unmoved * (1 - coverage))
+        if coverage <= 0 or hosted <= 0:
+            return self.total_usd
+        return min(self.total_usd, self.total_usd * self.exchanges / hosted * (1 - coverage))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

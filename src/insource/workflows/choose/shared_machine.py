@@ -23,7 +23,7 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moving:
-    """A move to weigh: its model asks for some of the machine."""
+    """A model to weigh: it asks for some of the machine."""
 
     task_id: str
     model: str
@@ -33,6 +33,8 @@ class Moving:
     """As stated of answers made elsewhere; "" where the file says it."""
     per_minute: float | None
     """Requests that it would answer in the busiest hour; None: the log states no times."""
+    moves: bool
+    """False: it answers nothing yet, so it takes nothing from the others."""
     saving_usd: float
     """Of hosted calls; any period, the same for all."""
 
@@ -104,13 +106,13 @@ def carried(moves: Sequence[Moving], parts: FitParts, *, machine: str, latency_s
         assert found is not None
         result, memory = _alone(move, parts, machine=machine, latency_seconds=latency_seconds)
         results[move.task_id] = result
-        if memory is not None and result.requests_per_minute is not None:
+        if move.moves and memory is not None and result.requests_per_minute is not None:
             loads.append(_load(move, result, memory))
     shares = share_machine(loads, _free(found)) if found is not None else {}
-    by_id = {load.task_id: load for load in loads}
-    return {
-        id: _with_share(result, shares[id], by_id[id].engine_share, latency_seconds) if id in shares else result
-        for id, result in results.items()
+    wanted = {load.task_id: load.engine_share for load in loads}
+    return results | {
+        id: _with_share(results[id], share, wanted=wanted[id], latency_seconds=latency_seconds)
+        for id, share in shares.items()
     }
 
 
@@ -159,7 +161,7 @@ def _load(move: Moving, alone: Carried, memory: MemoryPrediction) -> Load:
     )
 
 
-def _with_share(alone: Carried, share: float, wanted: float, latency_seconds: float) -> Carried:
+def _with_share(alone: Carried, share: float, *, wanted: float, latency_seconds: float) -> Carried:
     most, needed = alone.requests_per_minute or 0.0, alone.needed_per_minute
     if most <= 0:
         why = (
