@@ -59,7 +59,7 @@ def _why(row: PlanRow) -> str:
         row.reason,
         "Compared with labels, not with hosted answers." if labels and evaluation else "",
         _served(row),
-        f"{row.share_private:.0%} of its requests hold private data." if row.private else "",
+        f"{row.share_private:.1%} of its requests hold private data." if row.private else "",
     ]
     return " ".join(part for part in parts if part)
 
@@ -92,7 +92,7 @@ def money_lines(made: Plan) -> Iterator[str]:
         f"{made.moved_share:.1%} of the requests"
     )
     if made.unpriced:
-        yield f"  {made.unpriced:,} requests have no known price and count as free (--price MODEL=IN/OUT)."
+        yield f"  Without a known price, counted as free: {made.unpriced:,} requests (--price MODEL=IN/OUT)."
     yield from _machine_lines(made)
 
 
