@@ -39,6 +39,7 @@ NOTHING_ASKED: Mapping[str, object] = {
     "needed_per_minute": None,
     "seconds": None,
     "carried_share": None,
+    "reason": "",
 }
 """`machine_json` of what asks no model, or was not weighed."""
 
@@ -52,6 +53,7 @@ def machine_json(serving: Serving | None) -> Mapping[str, object]:
         "needed_per_minute": carried.needed_per_minute,
         "seconds": carried.seconds,
         "carried_share": carried.share,
+        "reason": carried.reason,
     }
 
 
