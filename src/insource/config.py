@@ -78,7 +78,17 @@ class Settings(BaseSettings):
     flush_seconds: float = Field(0.05, gt=0, le=0.05, description="Longest wait of an exchange before it is written.")
     catalogue: str = Field("", description="Snapshot of the open models that exist; empty: the shipped one.")
     licenses: str = Field(
-        "permissive,open-model", description="Licence classes, and ids, of models that scout may propose."
+        "permissive,open-model", description="Licence classes, and ids, of models that may be proposed or moved to."
+    )
+    machine_usd_per_month: float | None = Field(
+        None, ge=0, description="What the machine that answers costs a month in USD: rent, or its price over its life."
+    )
+    machine_watts: float | None = Field(
+        None, ge=0, description="What that machine draws on average, day and night; its power costs extra."
+    )
+    usd_per_kwh: float | None = Field(None, ge=0, description="Price of power in USD.")
+    latency_seconds: float = Field(
+        30.0, gt=0, description="Time within which 95 of 100 answers given here must be complete."
     )
     privacy: Literal["", "observe", "enforce"] = Field(
         "",

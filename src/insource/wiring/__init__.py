@@ -23,6 +23,7 @@ from insource.workflows.services import Progress, Services, policy_in_force
 
 # What takes long to load is imported where it is used: `insource moves` needs a database and nothing else.
 if TYPE_CHECKING:
+    from insource.core.ecosystem import EffectiveLicence
     from insource.engines.llamacpp import LlamaCppEngine
     from insource.engines.models.cache import ModelCache
     from insource.traffic.scan_client import ScanProcess
@@ -268,6 +269,13 @@ def open_services(settings: Settings) -> Generator[Services]:
             return served
         return find(ref, cache=models().cache, sources=models().sources)
 
+    def find_licence(ref: str) -> EffectiveLicence | None:
+        from insource.wiring.choose import open_ecosystem
+        from insource.workflows.choose.licence import licence_in_force
+
+        with open_ecosystem(settings) as ecosystem:
+            return licence_in_force(ref, find_model=find_model, ecosystem=ecosystem)
+
     def pull_default_model(progress: Progress) -> ModelFile:
         from insource.workflows.files.models import pull_default
 
@@ -291,6 +299,7 @@ def open_services(settings: Settings) -> Generator[Services]:
             scorers=_Plugins("scorers"),
             find_model=find_model,
             pull_default_model=pull_default_model,
+            find_licence=find_licence,
             make_engine=lambda model, wanted: _engine(settings, model, wanted),
             record=writer.record,
             note=events.note,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from insource.config import Settings
+from insource.core.ecosystem import EffectiveLicence
 from insource.core.evidence import Event
 from insource.core.policy import KEEP_HERE, WATCH, Policy
 from insource.core.ports import (
@@ -50,6 +51,8 @@ class Services:
     Raises UnknownModel with the pull command."""
     pull_default_model: Callable[[Progress], ModelFile]
     """The default model's file, downloaded unless it is there; raises DownloadFailed."""
+    find_licence: Callable[[str], EffectiveLicence | None]
+    """The licence of the model of a reference, over its chain where that is known; None: nobody states one."""
     make_engine: Callable[[Model, EngineSettings], Engine]
     """A stopped engine for a model."""
     record: Callable[[Exchange], None]
