@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Generator
 from dataclasses import replace
@@ -24,9 +23,9 @@ from insource.workflows.prove.move import move_task
 from insource.workflows.serve.load_routing import live_routing
 from insource.workflows.services import Services
 from tests.fakes.evaluating import evaluate, evaluating, only_task
-from tests.fakes.traffic import LABELS, exchange, exchanges, message
+from tests.fakes.traffic import engine_that, exchange, exchanges, label_of, message
 
-SIZE = 700
+SIZE = 1_000
 SERVED = "server:http://127.0.0.1:9#big"
 
 
@@ -70,7 +69,7 @@ async def test_a_model_that_is_not_here_is_certified_and_what_is_only_stated_is_
     assert candidate.stated == {"model": "big-70b", "quantisation": "Q4_K_M"}
     again = await measured(services, path, model="big-70b", quantisation="Q4_K_M")
     assert again.best is not None
-    assert again.best.certificate_id == found.best.certificate_id
+    assert again.best.coverage == found.best.coverage
     assert services.evidence.ranks(only_task(services).id) == {candidate.id: 1}
 
 
@@ -98,7 +97,7 @@ async def test_what_has_no_answer_is_wrong_and_shuffled_answers_never_move(servi
 
 async def test_what_a_model_was_trained_on_is_no_evidence(services: Services, tmp_path: Path) -> None:
     path = written(tmp_path / "a.jsonl", rows())
-    last = exchange(SIZE - 50).created.isoformat()
+    last = exchange(SIZE - 100).created.isoformat()
     found = await measured(services, path, trained_on="this log", trained_until=last)
     assert found.verdict is Verdict.MORE_DATA, found.reason
     assert found.best is None
@@ -164,7 +163,8 @@ def test_any_file_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, l
         try:
             assert read_answers(opened, path, {}).answers == 1
         except InsourceError as error:
-            assert error.next_step
+            if not error.next_step:
+                raise
 
 
 def test_only_what_is_known_can_be_stated() -> None:
@@ -199,7 +199,12 @@ async def test_the_requests_go_out_and_the_answers_come_back(services: Services,
 
 
 async def test_it_is_moved_only_behind_a_model_that_says_the_same(tmp_path: Path) -> None:
-    with evaluating(tmp_path / "home", recipes=("answers",)) as (services, engine):
+    said: list[str] = []
+    with evaluating(
+        tmp_path / "home",
+        engine_that(lambda text: said[-1] if said else label_of(text)),
+        recipes=("answers",),
+    ) as (services, engine):
         services.exchanges.append(exchanges(SIZE))
         found = await measured(services, written(tmp_path / "a.jsonl", rows()))
         assert found.best is not None
@@ -208,11 +213,10 @@ async def test_it_is_moved_only_behind_a_model_that_says_the_same(tmp_path: Path
             move_task(services, task.id, to=None, stage=Stage.LIVE)
         await check_stand_in(services, task, candidate, ref=SERVED)
         assert len(engine.calls) == 20
-        engine.answer = lambda call: __import__("tests.fakes.traffic", fromlist=["reply"]).reply(LABELS[0])
+        said.append("card")
         with pytest.raises(UsageError, match="otherwise than the file"):
             await check_stand_in(services, task, candidate, ref=SERVED)
         move = move_task(services, task.id, to=None, stage=Stage.LIVE, engine=SERVED)
         assert move.engine == SERVED
         routing = live_routing(services)
         assert candidate.id in routing.current.locals
-        await asyncio.sleep(0)

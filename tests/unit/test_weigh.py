@@ -31,7 +31,7 @@ from insource.core.values import Exchange, ModelFile, Stage
 from insource.hub.licence_chain import chain, refusal
 from insource.hub.licences import parse_policy
 from insource.wiring import open_services
-from insource.wiring.choose import open_fit
+from insource.wiring_choose import open_fit
 from insource.workflows.choose.licence import hub_name, licence_in_force
 from insource.workflows.choose.shared_machine import Load, share_machine
 from insource.workflows.plan import Plan, make_plan, plan_json

@@ -28,7 +28,7 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole loop in a store of its own: import, find tasks, evaluate, plan, report; then serve."""
-    from insource.wiring.choose import open_fit
+    from insource.wiring_choose import open_fit
     from insource.workflows.demo import DemoTraffic, prepare_traffic
     from insource.workflows.plan import make_plan, plan_json
     from insource.workflows.prove.import_traffic import import_traffic

@@ -51,7 +51,7 @@ def move(  # noqa: PLR0913 - a command's parameters are its options
             if to is None:
                 return
         if engine is not None:
-            asyncio.run(_ask_stand_in(services, task, to, engine))
+            asyncio.run(_ask_stand_in(services, task, to=to, engine=engine))
         moved = move_task(services, task, to=to, stage=stage, engine=engine, without_certificate=without_certificate)
         if as_json:
             out.data(_move_json(moved))
@@ -62,7 +62,7 @@ def move(  # noqa: PLR0913 - a command's parameters are its options
             out.say(f"Back again: insource rollback {moved.task_id}")
 
 
-async def _ask_stand_in(services: Services, task_name: str, to: str | None, engine: str) -> None:
+async def _ask_stand_in(services: Services, task_name: str, *, to: str | None, engine: str) -> None:
     from insource.traffic.resolve import resolve_task
     from insource.workflows.prove.elsewhere import check_stand_in
     from insource.workflows.prove.move import choose_target

@@ -51,7 +51,7 @@ def plan(  # noqa: PLR0913 - a command's parameters are its options
     quiet: QuietOption = False,
 ) -> None:
     """Find the tasks, measure what can be measured, and say for each what to do with it, and why."""
-    from insource.wiring.choose import open_fit
+    from insource.wiring_choose import open_fit
     from insource.workflows.choose.money import parse_price
     from insource.workflows.plan import make_plan, plan_json
     from insource.workflows.prove.evaluate import budget_of

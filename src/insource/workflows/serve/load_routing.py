@@ -72,7 +72,7 @@ def load_routing(services: Services, pool: EnginePool) -> RoutingState:
 
 def _load(services: Services, pool: EnginePool, candidate: Candidate, *, move: Move) -> Local:
     if candidate.made_elsewhere:
-        return _stand_in(services, pool, candidate, move)
+        return _stand_in(services, pool, candidate, move=move)
     recipe = services.recipes.get(candidate.recipe)
     if recipe is None:
         raise InsourceError(
@@ -100,7 +100,7 @@ def _load(services: Services, pool: EnginePool, candidate: Candidate, *, move: M
     )
 
 
-def _stand_in(services: Services, pool: EnginePool, candidate: Candidate, move: Move) -> Local:
+def _stand_in(services: Services, pool: EnginePool, candidate: Candidate, *, move: Move) -> Local:
     """The engine that was found to answer as the file of answers does."""
     if move.engine is None:
         raise InsourceError(

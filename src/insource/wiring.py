@@ -270,7 +270,7 @@ def open_services(settings: Settings) -> Generator[Services]:
         return find(ref, cache=models().cache, sources=models().sources)
 
     def find_licence(ref: str) -> EffectiveLicence | None:
-        from insource.wiring.choose import open_ecosystem
+        from insource.wiring_choose import open_ecosystem
         from insource.workflows.choose.licence import licence_in_force
 
         with open_ecosystem(settings) as ecosystem:
