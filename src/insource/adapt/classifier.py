@@ -46,8 +46,8 @@ _INVERSE_REGULARISATION = 30.0
 """sklearn's C."""
 _MOST_ENCODED_CHARACTERS = 1_500_000
 """Of a fit part's texts, up to which the encoder is tried: about seven minutes."""
-_BETTER_BY_ERRORS = 1.0
-"""Standard errors of the difference in held-out log loss by which the encoder must win (Breiman et al. 1984)."""
+_BETTER_BY_ERRORS = 2.0
+"""Standard errors of the difference in held-out log loss by which the encoder must win."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
