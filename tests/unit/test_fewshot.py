@@ -144,6 +144,15 @@ def test_conversations_images_and_long_texts_are_no_examples() -> None:
     assert all("long" not in m["content"] and "and now" not in m["content"] for m in asked)
 
 
+def test_examples_make_room_for_a_long_request() -> None:
+    fitted = fit([made(n) for n in range(60)])
+    for size in (0, 1_000, 4_000, 5_900, 20_000):
+        asked = prompt(fitted, ask("the parcel is late " + "x" * size))
+        shown = sum(len(m["content"]) for m in asked[:-1])
+        assert bool(shown) == (size <= 5_000)
+        assert not shown or shown + size < 6_000
+
+
 @pytest.mark.parametrize("body", [{}, {"messages": "none"}, {"messages": [None, {"role": "user"}]}, {"messages": []}])
 def test_a_strange_request_is_asked_as_it_is(body: JsonObject) -> None:
     prepared = fit([made(n) for n in range(20)]).prepare(body)

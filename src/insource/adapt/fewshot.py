@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,9 @@ _LONGEST = 1_500
 """Characters of an example with its answer; longer ones teach no more than they cost."""
 _MOST_CHARACTERS = 4_000
 """Of all examples in a prompt: about a thousand tokens."""
+_MOST_PROMPT = 6_000
+"""Characters of a request with its examples, so that a slot of 2,048 tokens holds them and the answer: examples make
+room for a long request."""
 _INSTRUCTIONS = ("system", "developer")
 
 
@@ -111,24 +114,29 @@ class FewshotFitted:
         if places is None:
             return []
         own = self._cluster_of.get(input_sha256(request))
+        room = min(_MOST_CHARACTERS, _MOST_PROMPT - _characters(request))
         fixed = [at for at in self._fixed[tenant] if self._shots[at].cluster != own]
+        room -= sum(self._shots[at].characters for at in fixed)
+        if room < 0:
+            return []
         likeness = self._vectors[places] @ embed([user_text(request)])[0]
         order = places[np.argsort(-likeness, kind="stable")]
-        nearest = self._take(order.tolist(), NEAREST, own=own, taken=fixed)
+        nearest = self._take(
+            order.tolist(), NEAREST, clusters={own, *(self._shots[at].cluster for at in fixed)}, room=room
+        )
         return [self._shots[at] for at in (*fixed, *reversed(nearest))]
 
-    def _take(self, order: Sequence[int], most: int, *, own: str | None, taken: Sequence[int]) -> list[int]:
-        """The first of an order, none of a cluster that is there already, within what a prompt may hold."""
+    def _take(self, order: Sequence[int], most: int, *, clusters: Collection[str | None], room: int) -> list[int]:
+        """The first of an order that have room, one a cluster and none of the clusters given."""
         chosen: list[int] = []
-        clusters = {own} | {self._shots[at].cluster for at in taken}
-        left = _MOST_CHARACTERS - sum(self._shots[at].characters for at in taken)
+        seen = set(clusters)
         for at in order:
             shot = self._shots[at]
-            if shot.cluster in clusters or shot.characters > left:
+            if shot.cluster in seen or shot.characters > room:
                 continue
             chosen.append(at)
-            clusters.add(shot.cluster)
-            left -= shot.characters
+            seen.add(shot.cluster)
+            room -= shot.characters
             if len(chosen) == most:
                 break
         return chosen
@@ -140,8 +148,7 @@ class FewshotFitted:
             held[self._shots[at].answer].append(at)
         answers = sorted(held.values(), key=lambda group: (-len(group), self._shots[group[0]].answer))
         order = [min(group, key=lambda at: (self._shots[at].characters, at)) for group in answers[:FIXED]]
-        order = [at for at in order if self._shots[at].characters <= _MOST_CHARACTERS // (2 * FIXED)]
-        return self._take(order, FIXED, own=None, taken=())
+        return self._take(order, FIXED, clusters=(), room=_MOST_CHARACTERS // 2)
 
 
 class FewshotRecipe:
@@ -215,6 +222,10 @@ def _output(header: Mapping[str, Any]) -> OutputProfile:
 
 def _instructs(message: Any) -> bool:
     return isinstance(message, dict) and message.get("role") in _INSTRUCTIONS
+
+
+def _characters(request: JsonObject) -> int:
+    return sum(len(content_text(message.get("content"))) for message in messages(request))
 
 
 def _alone(example: Example) -> bool:
