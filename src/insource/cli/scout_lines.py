@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from insource.workflows.choose.shortlist import FactorName, Ranked
+if TYPE_CHECKING:
+    from insource.workflows.choose.shortlist import FactorName, Ranked
 
 WIDTH = 80
 _GIB = 2**30
 _GOOD = 0.25
 """Relative rank up to which a factor is a reason."""
-_SAYS: dict[FactorName, Callable[[Ranked], str]] = {
+_SAYS: Mapping[FactorName, Callable[[Ranked], str]] = {
     "derivatives": lambda item: f"{item.evidence.activity.derivatives:,} built on it",
     "recent_derivatives": lambda item: f"{item.evidence.activity.recent_derivatives:,} new on it",
     "downloads": lambda item: f"{_short(item.found.model.downloads or 0)} downloads",

@@ -22,7 +22,7 @@ _COMMON: Mapping[str, str] = {
     "tr": "bir ve bu için mi ne nasıl değil var ile benim çok",
     "sv": "är och jag inte en ett hur min det att på för med kan som",
 }
-_WORDS = {language: frozenset(words.split()) for language, words in _COMMON.items()}
+_WORDS: Mapping[str, frozenset[str]] = {language: frozenset(words.split()) for language, words in _COMMON.items()}
 _SCRIPTS: tuple[tuple[str, str], ...] = (
     ("ja", r"[\u3040-\u30ff]"),  # before Chinese: Japanese uses both
     ("ko", r"[\uac00-\ud7af]"),
