@@ -30,7 +30,7 @@ def label_grammar(labels: Sequence[str]) -> str:
     return "root ::= " + " | ".join(_literal(label) for label in labels)
 
 
-def _constraint(output: OutputProfile) -> JsonObject:
+def constraint(output: OutputProfile) -> JsonObject:
     if output.kind is OutputKind.LABEL:
         return {"grammar": label_grammar(output.labels)}
     if output.kind is OutputKind.NUMBER:
@@ -43,7 +43,7 @@ def _constraint(output: OutputProfile) -> JsonObject:
 class ConstrainedFitted:
     def __init__(self, output: OutputProfile) -> None:
         self._output = output
-        self._constraint = _constraint(output)
+        self._constraint = constraint(output)
 
     def prepare(self, request: JsonObject) -> Ask:
         own_format = "response_format" in request or "grammar" in request

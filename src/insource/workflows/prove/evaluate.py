@@ -182,6 +182,9 @@ async def _on_model(contest: Contest, recipe: Recipe, ref: str, *, engines: Engi
         running = await engines.running(ref)
     except InsourceError as error:
         return Trial(recipe=recipe.name, model=ref or None, end="unmeasured", reason=f"no answer: {error}")
+    if recipe.learns and not running.engine.is_here:
+        reason = f"It sends examples of the log along, and {running.model.ref} is not on this machine."
+        return Trial(recipe=recipe.name, model=running.model.ref, end="refused", reason=reason)
     return await make_attempt(contest, recipe, running)
 
 
