@@ -27,6 +27,8 @@ class ExchangeFilter:
     since: datetime | None = None
     upstream: str | None = None
     """The beginning of the route's upstream, as `engine:`; exchanges without a route (imported ones) never match."""
+    extra: bool = False
+    """Only further answers to requests that are in the log already: shadows, shares, anchors."""
     unscanned: bool = False
     """Only those whose request was not scanned for private data yet."""
     newest: int | None = None
@@ -54,6 +56,10 @@ class ExchangeStore(Protocol):
 
     def assign(self, task_of: Mapping[str, str]) -> None:
         """Replaces all assignments: exchange id -> task id."""
+        ...
+
+    def assign_more(self, task_of: Mapping[str, str]) -> None:
+        """Adds assignments; an exchange that has one keeps it, one that is not in the log is passed over."""
         ...
 
     def assignments(self) -> dict[str, str]: ...
@@ -98,6 +104,10 @@ class Registry(Protocol):
         """Sets the task's move, keeps the former in the history, and says what happened: in one transaction."""
         ...
 
+    def change_move(self, former: Move, move: Move, event: Event) -> bool:
+        """As `put_move`, but only while `former` is in force; False: it is not, and nothing was changed."""
+        ...
+
     def moves(self) -> list[Move]:
         """The move in force of every task that ever had one."""
         ...
@@ -134,6 +144,10 @@ class Registry(Protocol):
         self, *, task_id: str | None = None, kind: str | None = None, since: datetime | None = None
     ) -> list[Event]:
         """In the order in which they were put."""
+        ...
+
+    def events_after(self, sequence: int) -> list[tuple[int, Event]]:
+        """With their numbers, which grow, in the order in which they were put."""
         ...
 
     def prune_events(self, before: datetime) -> int:

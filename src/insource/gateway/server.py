@@ -26,7 +26,9 @@ from insource.gateway.http import Asgi
 from insource.gateway.metrics import Metrics
 from insource.gateway.own_pages import OwnPages
 from insource.providers.prices import price_usd
+from insource.routing.share import SharePlan
 from insource.workflows.serve.check_privacy import PrivacyCheck
+from insource.workflows.serve.conversations import Conversations
 from insource.workflows.serve.feedback import take_feedback
 from insource.workflows.serve.handle_request import Joints, RequestHandler
 from insource.workflows.serve.live_policy import LivePolicy
@@ -35,6 +37,7 @@ from insource.workflows.serve.price_rates import PriceRates
 from insource.workflows.serve.record_exchange import Recorder
 from insource.workflows.serve.scans import Found, Scans
 from insource.workflows.serve.shadow import Shadows
+from insource.workflows.serve.share import Shares
 from insource.workflows.services import Services
 
 _SWITCH_SECONDS = 0.0005
@@ -122,6 +125,8 @@ def gateway_app(services: Services, *, page: Callable[[], str | None] = lambda: 
     scans = Scans(services.make_scan, processes=settings.scan_processes or min(usable_cores(), 4))
     routing = live_routing(services)
     forward_key = secret(settings.provider_key_env) is None
+    plan = SharePlan(share=settings.share, usd_per_day=settings.share_usd_per_day)
+    shares, conversations = Shares(plan, services.clock), Conversations()
     handler = RequestHandler(
         Joints(
             provider=services.provider,
@@ -139,6 +144,9 @@ def gateway_app(services: Services, *, page: Callable[[], str | None] = lambda: 
             ),
             forward_key=forward_key,
             shadows=Shadows(most=settings.slots),
+            shares=shares,
+            conversations=conversations,
+            may_switch=settings.conversations_switch,
         ),
         scans=scans,
     )
@@ -175,7 +183,7 @@ def _recording(
         metrics.observe(exchange)
         if exchange.private_kinds is not None:
             metrics.count_private(exchange.private_kinds)
-        elif body and exchange.marks.shadow_of is None:
+        elif body and not exchange.marks.is_extra:
             task_id = None if exchange.route is None else exchange.route.task_id
             scans.offer(ScanJob(body=body, policy=policy.current(), task_id=task_id), noting(exchange.id))
 
