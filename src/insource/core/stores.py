@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from insource.core.evidence import (
     Candidate,
@@ -29,6 +29,10 @@ class ExchangeFilter:
     """The beginning of the route's upstream, as `engine:`; exchanges without a route (imported ones) never match."""
     extra: bool = False
     """Only further answers to requests that are in the log already: shadows, shares, anchors."""
+    mark: Literal["shadow_of", "share_of", "anchor_of"] | None = None
+    """Only further answers of this kind."""
+    reference_kind: str | None = None
+    """Only those with a reference of this kind of their own: `label`, `feedback`."""
     unscanned: bool = False
     """Only those whose request was not scanned for private data yet."""
     newest: int | None = None

@@ -27,6 +27,7 @@ from insource.gateway.metrics import Metrics
 from insource.gateway.own_pages import OwnPages
 from insource.providers.prices import price_usd
 from insource.routing.share import SharePlan
+from insource.workflows.serve.ask_again import AskAgain
 from insource.workflows.serve.check_privacy import PrivacyCheck
 from insource.workflows.serve.conversations import Conversations
 from insource.workflows.serve.feedback import take_feedback
@@ -39,6 +40,8 @@ from insource.workflows.serve.scans import Found, Scans
 from insource.workflows.serve.shadow import Shadows
 from insource.workflows.serve.share import Shares
 from insource.workflows.services import Services
+from insource.workflows.watch.tell import Webhook
+from insource.workflows.watch.watcher import Watcher
 
 _SWITCH_SECONDS = 0.0005
 _GRACE_SECONDS = 10
@@ -126,22 +129,17 @@ def gateway_app(services: Services, *, page: Callable[[], str | None] = lambda: 
     routing = live_routing(services)
     forward_key = secret(settings.provider_key_env) is None
     plan = SharePlan(share=settings.share, usd_per_day=settings.share_usd_per_day)
-    shares, conversations = Shares(plan, services.clock), Conversations()
+    shares = Shares(plan, services.clock, knows_today=False)
+    conversations = Conversations()
+    recorder = _recorder(services, metrics, policy=policy, scans=scans)
+    privacy = PrivacyCheck(policy=policy.current, scan=scans.examine, forward_headers=listed(settings.forward_headers))
     handler = RequestHandler(
         Joints(
             provider=services.provider,
             provider_url=settings.provider_url.rstrip("/").removesuffix("/v1"),
             routing=routing,
-            recorder=Recorder(
-                clock=services.clock,
-                record=_recording(services, metrics, policy=policy, scans=scans),
-                price=PriceRates(price_usd),
-                bodies=settings.log_bodies,
-                note=_noting(services, metrics),
-            ),
-            privacy=PrivacyCheck(
-                policy=policy.current, scan=scans.examine, forward_headers=listed(settings.forward_headers)
-            ),
+            recorder=recorder,
+            privacy=privacy,
             forward_key=forward_key,
             shadows=Shadows(most=settings.slots),
             shares=shares,
@@ -150,8 +148,17 @@ def gateway_app(services: Services, *, page: Callable[[], str | None] = lambda: 
         ),
         scans=scans,
     )
+    asking = AskAgain(
+        provider=services.provider,
+        has_key=not forward_key,
+        privacy=privacy,
+        recorder=recorder,
+        shares=shares,
+        state=lambda: routing.current,
+    )
     return build_app(
         Surface(
+            background=(_watcher(services, asking, conversations).run,),
             handler=handler,
             routing=routing,
             provider=services.provider,
@@ -171,6 +178,21 @@ def gateway_app(services: Services, *, page: Callable[[], str | None] = lambda: 
             ),
         )
     )
+
+
+def _recorder(services: Services, metrics: Metrics, *, policy: LivePolicy, scans: Scans) -> Recorder:
+    return Recorder(
+        clock=services.clock,
+        record=_recording(services, metrics, policy=policy, scans=scans),
+        price=PriceRates(price_usd),
+        bodies=services.settings.log_bodies,
+        note=_noting(services, metrics),
+    )
+
+
+def _watcher(services: Services, asking: AskAgain, conversations: Conversations) -> Watcher:
+    url = services.settings.webhook_url
+    return Watcher(services=services, asking=asking, conversations=conversations, webhook=Webhook(url) if url else None)
 
 
 def _recording(

@@ -182,10 +182,12 @@ def _select(where: ExchangeFilter) -> Select[Any]:
         statement = statement.where(tables.exchanges.c.id.in_(sorted(where.ids)))
     if where.since is not None:
         statement = statement.where(tables.exchanges.c.created_us >= to_microseconds(where.since))
-    if where.extra:
+    names = ("shadow_of", "share_of", "anchor_of") if where.mark is None else (where.mark,)
+    if where.extra or where.mark is not None:
         marks = type_coerce(tables.exchanges.c.marks, Text)
-        names = ("shadow_of", "share_of", "anchor_of")
         statement = statement.where(or_(*(marks.contains(f'"{name}":"', autoescape=True) for name in names)))
+    if where.reference_kind is not None:
+        statement = statement.where(tables.exchanges.c.reference_kind == where.reference_kind)
     if where.unscanned:
         statement = statement.where(tables.exchanges.c.private_kinds.is_(None))
     if where.upstream is not None:

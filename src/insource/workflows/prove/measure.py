@@ -255,6 +255,8 @@ def _certify(contest: Contest, attempt: Attempt, evaluation: Evaluation, *, seen
         )
     )
     covered = evaluation.covered
+    former = [c for c in store.certificates(log.task.id) if c.candidate_id == attempt.candidate.id]
+    same = next((c for c in former if c.n == evaluation.n), None)
     certificate = Certificate(
         id=certificate_id(bundle),
         created=evaluation.created,
@@ -271,12 +273,9 @@ def _certify(contest: Contest, attempt: Attempt, evaluation: Evaluation, *, seen
         loss_upper=evaluation.loss_upper if evaluation.loss_upper is not None else 1.0,
         quality=covered.quality if covered else 0.0,
         labels=evaluation.labels,
+        renewed=evaluation.created if same is None else same.renewed or same.created,
     )
     store.put_certificate(certificate, bundle)
     in_use = {move.certificate_id for move in contest.services.registry.moves()}
-    former = store.certificates(log.task.id)
-    gone = [
-        c.id for c in former if c.candidate_id == certificate.candidate_id and c.id not in in_use | {certificate.id}
-    ]
-    store.remove_certificates(gone)
+    store.remove_certificates([c.id for c in former if c.id not in in_use | {certificate.id}])
     return replace(evaluation, certificate_id=certificate.id)

@@ -21,6 +21,7 @@ from insource.routing.decide import Decision, after_answer, decide, otherwise
 from insource.traffic.matcher import declared_task
 from insource.workflows.asking import Local, ask_engine, prepare
 from insource.workflows.serve.answer_locally import client_completion, stream_locally
+from insource.workflows.serve.ask_again import restored
 from insource.workflows.serve.case import (
     Case,
     Missed,
@@ -39,7 +40,7 @@ from insource.workflows.serve.live_routing import LiveRouting, RoutingState
 from insource.workflows.serve.pass_through import only_known, to_client, to_provider
 from insource.workflows.serve.record_exchange import CLIENT_LEFT, Ending, Recorder, Underway, replace_id
 from insource.workflows.serve.relay import Relayed, relay, relay_completion, relay_local_stream
-from insource.workflows.serve.restore_answer import NOTE, restore_answer
+from insource.workflows.serve.restore_answer import NOTE
 from insource.workflows.serve.scans import Scans
 from insource.workflows.serve.shadow import Shadows
 from insource.workflows.serve.share import Second, Shares
@@ -300,11 +301,4 @@ class RequestHandler:
 
     async def _restored(self, case: Case, reply: Reply, underway: Underway) -> Reply:
         """The provider's reply with the user's own values, where any may be missing in it."""
-        placeholders = case.checked.placeholders
-        if placeholders is None:
-            return reply
-        kept, kinds = self._joints.privacy.kept, dict(case.checked.kinds or {})
-        shown, underway.restored = await restore_answer(
-            reply, placeholders, kinds=kinds, found=lambda answer: kept.keep_all(answer, placeholders)
-        )
-        return shown
+        return await restored(self._joints.privacy, case.checked, reply, underway=underway)

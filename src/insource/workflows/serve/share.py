@@ -36,8 +36,10 @@ class Second:
 class Shares:
     """Owned by one event loop."""
 
-    def __init__(self, plan: SharePlan, clock: Clock, *, most: int = 4) -> None:
-        """`most` at once; what comes meanwhile is skipped, whatever it asks."""
+    def __init__(self, plan: SharePlan, clock: Clock, *, most: int = 4, knows_today: bool = True) -> None:
+        """`most` at once; what comes meanwhile is skipped, whatever it asks. `knows_today` False: nothing is asked
+        before `recall` told what was spent today."""
+        self._knows_today = knows_today
         self._plan = plan
         self._clock = clock
         self._most = most
@@ -51,12 +53,14 @@ class Shares:
 
     @property
     def has_budget(self) -> bool:
-        return has_budget(self._plan, self._rolled())
+        return self._knows_today and has_budget(self._plan, self._rolled())
 
     def draws(self, task_id: str, exchange_id: str) -> bool:
         """Whether the provider is to be asked too; remembers that the task had its share today."""
-        if len(self._running) >= self._most or not is_drawn(
-            task_id, exchange_id, plan=self._plan, today=self._rolled()
+        if (
+            not self.has_budget
+            or len(self._running) >= self._most
+            or not is_drawn(task_id, exchange_id, plan=self._plan, today=self._rolled())
         ):
             return False
         self._today = self._today.with_task(task_id)
@@ -84,6 +88,7 @@ class Shares:
         """Counts what the log holds of today's extra calls: of before a start, and of other gateways."""
         for exchange in exchanges:
             self._count(exchange)
+        self._knows_today = True
 
     async def close(self) -> None:
         """What is still asked is given up, and recorded as such."""
