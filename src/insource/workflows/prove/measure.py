@@ -12,6 +12,7 @@ from insource.evals.comparison import Trial, figures
 from insource.evals.examples import self_agreement
 from insource.evals.ledger import Look, Stakes, bets, bets_needed, fewest_bets, label_figures, look
 from insource.workflows.prove.attempts import Attempt, Contest, alpha_of, outcome
+from insource.workflows.prove.judging import calibration_of
 
 BATCH = 16
 """Answers of an engine between two looks."""
@@ -47,6 +48,10 @@ async def measure(contest: Contest, attempt: Attempt) -> tuple[Trial, Evaluation
     known = services.evidence.ranks(contest.log.task.id)
     rank = known.get(candidate.id) or len(known) + 1
     stakes = _stakes(contest, alpha_of(rank, contest.alpha))
+    calibration = calibration_of(contest, attempt, alpha=stakes.alpha)
+    if calibration is not None:
+        stakes = replace(stakes, errors=calibration.errors)
+        contest = replace(contest, warnings=(*contest.warnings, calibration.reason))
     short = None if candidate.id in known else _too_few(contest, attempt, pool, stakes=stakes)
     if short is not None:
         return short, None
@@ -54,6 +59,8 @@ async def measure(contest: Contest, attempt: Attempt) -> tuple[Trial, Evaluation
     started = services.clock.monotonic()
     seen = await _ask(contest, attempt, pool, seen=_Seen(stakes=stakes, rank=rank))
     evaluation = _evaluation(contest, attempt, seen, seconds=services.clock.monotonic() - started)
+    if calibration is not None and not calibration.usable:
+        evaluation = replace(evaluation, reason=f"{calibration.reason} So far {evaluation.reason}")
     if seen.found.gate is not None:
         evaluation = _certify(contest, attempt, evaluation, seen=seen)
     services.evidence.put_evaluation(evaluation)

@@ -14,6 +14,7 @@ from insource.core.stores import ExchangeFilter
 from insource.core.values import Exchange, JsonObject, OutputKind, Task
 from insource.evals.criterion import infer_criterion
 from insource.evals.examples import Scoring, to_example
+from insource.evals.judge import JudgeScorer
 from insource.evals.placing import Arrival, Placing, text_rules
 from insource.workflows.services import Services
 
@@ -87,6 +88,10 @@ def scoring_by(services: Services, criterion: Criterion) -> Scoring | None:
     """Raises UsageError when the scorer is not installed any more."""
     if criterion.scorer is None:
         return None
+    if criterion.scorer == JudgeScorer.name:
+        from insource.workflows.prove.judging import judge_of
+
+        return Scoring(_Remembered(judge_of(services, criterion.arguments), services), criterion)
     scorer: Scorer | None = services.scorers.get(criterion.scorer)
     if scorer is None:
         raise UsageError(
