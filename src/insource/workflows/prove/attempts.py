@@ -58,6 +58,8 @@ class Contest:
     warnings: tuple[str, ...] = ()
     doubtful: frozenset[str] = frozenset()
     """Exchanges of the fit part whose labels look wrong: no gate is set by them."""
+    thorough: bool = False
+    """All evidence is looked at, also where less would do for a certificate: for a bound as narrow as it gets."""
 
     @property
     def alpha(self) -> float:
@@ -135,7 +137,9 @@ def standing_attempt(contest: Contest, candidate_id: str) -> Attempt:
             f"The recipe {candidate.recipe!r} is not installed.", next_step="Install the package that provides it."
         )
     attempt = _resume(contest, recipe, candidate, running=None)
-    attempt.answerer.model, attempt.answerer.settings = candidate.model_sha256, candidate.settings
+    answerer = attempt.answerer
+    answerer.model, answerer.settings = candidate.model_sha256, candidate.settings
+    answerer.local = replace(answerer.local, model=candidate.model_ref or recipe.name)  # as it was asked
     return attempt
 
 

@@ -125,7 +125,7 @@ def _exchanges_for(contest: Contest, bets_wanted: int, bets_now: int) -> int:
 
 async def _ask(contest: Contest, attempt: Attempt, pool: Sequence[tuple[Stratum, Example]], *, seen: _Seen) -> _Seen:
     """All at once where no engine is asked; else batch by batch, until more answers would change nothing."""
-    engine = attempt.recipe.asks_model
+    engine = attempt.recipe.asks_model and not contest.thorough
     size = BATCH if engine else max(len(pool), 1)
     seen.look(attempt)
     for start in range(0, len(pool), size):

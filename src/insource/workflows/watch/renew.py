@@ -43,6 +43,7 @@ def _prepare(watch: Watch) -> tuple[Contest, Attempt]:
         scoring=watch.scoring,
         budget=Budget(now=services.clock.monotonic),
         progress=quiet,
+        thorough=True,
     )
     return contest, standing_attempt(contest, move.candidate_id)
 
