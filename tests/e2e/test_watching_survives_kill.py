@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,8 @@ async def main() -> None:
             await watched.watcher.tick()
             if watched.move.stage is Stage.ROLLED_BACK:
                 again = replace(MOVE, changed=watched.clock.now())
-                watched.services.registry.put_move(again, Event(created=again.changed, task_id="t1", kind="moved", text="x"))
+                event = Event(created=again.changed, task_id="t1", kind="moved", text="x")
+                watched.services.registry.put_move(again, event)
 
 asyncio.run(main())
 """
@@ -49,7 +51,8 @@ def test_a_killed_watcher_leaves_whole_decisions(tmp_path: Path, after_seconds: 
     done.send_signal(signal.SIGKILL)
     done.wait()
     done.stdout.close()
-    with open_services(Settings(home=tmp_path)) as services:
+    named: dict[str, Any] = {"home": tmp_path}
+    with open_services(Settings(**named)) as services:
         history = services.registry.move_history("t1")
         events = services.registry.events(task_id="t1")
         rolled = [event for event in events if event.kind == "rolled back"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import gc
 import ipaddress
@@ -9,8 +10,9 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -40,12 +42,15 @@ from insource.workflows.serve.scans import Found, Scans
 from insource.workflows.serve.shadow import Shadows
 from insource.workflows.serve.share import Shares
 from insource.workflows.services import Services
-from insource.workflows.watch.tell import Webhook
-from insource.workflows.watch.watcher import Watcher
+
+if TYPE_CHECKING:
+    from insource.workflows.watch.tell import Webhook
+    from insource.workflows.watch.watcher import Watcher
 
 _SWITCH_SECONDS = 0.0005
 _GRACE_SECONDS = 10
 """How long answers under way may take after the signal to end."""
+_LOOK_SECONDS = 0.5
 
 
 class GatewayServer(uvicorn.Server):
@@ -158,7 +163,7 @@ def gateway_app(services: Services, *, page: Callable[[], str | None] = lambda: 
     )
     return build_app(
         Surface(
-            background=(_watcher(services, asking, conversations).run,),
+            background=(_watch(services, asking, conversations),),
             handler=handler,
             routing=routing,
             provider=services.provider,
@@ -190,9 +195,26 @@ def _recorder(services: Services, metrics: Metrics, *, policy: LivePolicy, scans
     )
 
 
-def _watcher(services: Services, asking: AskAgain, conversations: Conversations) -> Watcher:
-    url = services.settings.webhook_url
-    return Watcher(services=services, asking=asking, conversations=conversations, webhook=Webhook(url) if url else None)
+def _watch(services: Services, asking: AskAgain, conversations: Conversations) -> Callable[[], Awaitable[None]]:
+    """Loaded once there is a move to watch, in a thread: what it computes with takes a third of a second and 24 MB."""
+
+    async def watch() -> None:
+        url = services.settings.webhook_url
+        while not (url or asking.state().table.moves):  # noqa: ASYNC110 - see below
+            await asyncio.sleep(_LOOK_SECONDS)  # the table is replaced as a whole, and nobody signals it
+        watcher, webhook = await asyncio.to_thread(_load_watcher)
+        await watcher(
+            services=services, asking=asking, conversations=conversations, webhook=webhook(url) if url else None
+        ).run()
+
+    return watch
+
+
+def _load_watcher() -> tuple[type[Watcher], type[Webhook]]:
+    from insource.workflows.watch.tell import Webhook
+    from insource.workflows.watch.watcher import Watcher
+
+    return Watcher, Webhook
 
 
 def _recording(
