@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,7 @@ from insource.core.errors import UsageError
 from insource.core.values import Move, Stage
 
 if TYPE_CHECKING:
+    from insource.cli.output import Output
     from insource.workflows.services import Services
 
 _SETTABLE = (Stage.OBSERVE, Stage.SHADOW, Stage.CANARY, Stage.LIVE)
@@ -90,9 +92,16 @@ def rollback(task: TaskArgument, as_json: JsonOption = False) -> None:
             out.text(f"{done.task.name}: {what}.")
 
 
-def moves(as_json: JsonOption = False) -> None:
-    """List the moves in force and the pins."""
+def moves(
+    events: Annotated[bool, typer.Option("--events", help="Show what happened to the moves, and why.")] = False,
+    days: Annotated[float, typer.Option(min=0.0, help="Show the events of so many days.")] = 14.0,
+    as_json: JsonOption = False,
+) -> None:
+    """List the moves in force and the pins, or what happened to them."""
     with session(as_json=as_json) as (services, out):
+        if events:
+            _show_events(services, out, days=days)
+            return
         names = {task.id: task.name for task in services.registry.tasks()}
         current = services.registry.moves()
         pins = services.registry.pins()
@@ -119,6 +128,17 @@ def moves(as_json: JsonOption = False) -> None:
             (names.get(p.task_id, p.task_id), "pinned", "live", "", "", f"{p.changed:%Y-%m-%d %H:%M}") for p in pins
         ]
         out.table("Moves", ["task", "candidate", "stage", ">gate", "certificate", "changed"], rows)
+
+
+def _show_events(services: Services, out: Output, *, days: float) -> None:
+    from insource.workflows.watch.story import message, page, told
+
+    found = services.registry.events(since=services.clock.now() - timedelta(days=days))
+    if out.as_json:
+        out.data([message(event) for event in told(found)])
+        return
+    names = {task.id: task.name for task in services.registry.tasks()}
+    out.text(page(found, names) or f"Nothing happened to a move in the last {days:g} days.")
 
 
 def _move_json(move: Move) -> dict[str, object]:

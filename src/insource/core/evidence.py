@@ -356,6 +356,8 @@ class Certificate:
     labels: tuple[LabelFigures, ...] = ()
     licences: tuple[str, ...] = ()
     """Of the model and what it was made of, the model's own first."""
+    renewed: datetime | None = None
+    """When its latest evidence was looked at first: from here it holds for a while. None: when it was created."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from insource.core.evidence import (
     Candidate,
@@ -27,6 +27,12 @@ class ExchangeFilter:
     since: datetime | None = None
     upstream: str | None = None
     """The beginning of the route's upstream, as `engine:`; exchanges without a route (imported ones) never match."""
+    extra: bool = False
+    """Only further answers to requests that are in the log already: shadows, shares, anchors."""
+    mark: Literal["shadow_of", "share_of", "anchor_of"] | None = None
+    """Only further answers of this kind."""
+    reference_kind: str | None = None
+    """Only those with a reference of this kind of their own: `label`, `feedback`."""
     unscanned: bool = False
     """Only those whose request was not scanned for private data yet."""
     newest: int | None = None
@@ -54,6 +60,10 @@ class ExchangeStore(Protocol):
 
     def assign(self, task_of: Mapping[str, str]) -> None:
         """Replaces all assignments: exchange id -> task id."""
+        ...
+
+    def assign_more(self, task_of: Mapping[str, str]) -> None:
+        """Adds assignments; an exchange that has one keeps it, one that is not in the log is passed over."""
         ...
 
     def assignments(self) -> dict[str, str]: ...
@@ -98,6 +108,10 @@ class Registry(Protocol):
         """Sets the task's move, keeps the former in the history, and says what happened: in one transaction."""
         ...
 
+    def change_move(self, former: Move, move: Move, event: Event) -> bool:
+        """As `put_move`, but only while `former` is in force; False: it is not, and nothing was changed."""
+        ...
+
     def moves(self) -> list[Move]:
         """The move in force of every task that ever had one."""
         ...
@@ -134,6 +148,10 @@ class Registry(Protocol):
         self, *, task_id: str | None = None, kind: str | None = None, since: datetime | None = None
     ) -> list[Event]:
         """In the order in which they were put."""
+        ...
+
+    def events_after(self, sequence: int) -> list[tuple[int, Event]]:
+        """With their numbers, which grow, in the order in which they were put."""
         ...
 
     def prune_events(self, before: datetime) -> int:

@@ -55,7 +55,7 @@ def find_traffic(name: str, *, registry: Registry | None, exchanges: ExchangeSto
     task = resolve_task(registry.tasks() if registry is not None else [], name)
     where = ExchangeFilter(task_id=task.id, newest=_NEWEST)
     recorded = exchanges.read(where) if exchanges is not None else ()
-    traffic = read_traffic(task, (item for item in recorded if item.marks.shadow_of is None))
+    traffic = read_traffic(task, (item for item in recorded if not item.marks.is_extra))
     if not traffic.exchanges:
         raise EmptyLog(
             f"The task {task.name!r} has no exchanges, so its lengths are not known.",

@@ -69,6 +69,8 @@ class Contest:
     warnings: tuple[str, ...] = ()
     doubtful: frozenset[str] = frozenset()
     """Exchanges of the fit part whose labels look wrong: no gate is set by them."""
+    thorough: bool = False
+    """All evidence is looked at, also where less would do for a certificate: for a bound as narrow as it gets."""
 
     @property
     def alpha(self) -> float:

@@ -16,6 +16,7 @@ from insource.core.values import Move, Pin, Stage, Task
 from insource.hub.licence_chain import refusal
 from insource.hub.licences import parse_policy
 from insource.traffic.resolve import resolve_task
+from insource.workflows.prove.expiry import why_expired
 from insource.workflows.services import Services
 
 _ANSWERING = (Stage.CANARY, Stage.LIVE)
@@ -82,6 +83,13 @@ def move_task(
             f"Candidate {target.candidate.id} has no certificate for task {task.name!r}"
             + (f": {evaluation.reason}" if evaluation else "."),
             next_step="Use `--stage shadow` to measure it on live traffic, or say `--without-certificate`.",
+        )
+    certificate = None if certificate_id is None else services.evidence.certificate(certificate_id)
+    expired = None if certificate is None else why_expired(services, certificate)
+    if expired is not None and stage in _ANSWERING and not without_certificate:
+        raise NotCertified(
+            f"The certificate of {target.candidate.id} for task {task.name!r} expired. {expired}",
+            next_step=f"Measure it on newer exchanges: `insource evaluate {task.id}`.",
         )
     certified = evaluation is not None and certificate_id is not None
     if target.candidate.made_elsewhere and stage is not Stage.OBSERVE:
