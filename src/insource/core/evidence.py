@@ -128,6 +128,9 @@ class Terms:
     wary: tuple[WaryLabel, ...] = ()
     repeats_sha256: str | None = None
     """Artifact that recognises repeats of fitted inputs."""
+    certainty_sha256: str | None = None
+    """Artifact by which confidences are made comparable between empty answers and others; None: they are used as the
+    recipe gives them."""
     fitted: int = 0
     """Exchanges of the fit part that this was fixed on."""
     clusters: int = 0
@@ -151,6 +154,8 @@ class Candidate:
     criterion: Criterion
     """By which its gates were set."""
     terms: Terms
+    adapter_sha256: str | None = None
+    """Of a trained recipe: hash of its adapter, a file in the home's folder of candidates."""
     stated: JsonObject = field(default_factory=dict[str, Any])
     """What only somebody's word stands for: of answers made elsewhere their model, quantisation and training."""
 

@@ -14,7 +14,8 @@ from insource.core.errors import BadInput, InsourceError
 from insource.core.evidence import Candidate, Example, Outcome, Stratum, Terms
 from insource.core.hashing import content_address
 from insource.core.ports import Engine, Familiarity, Learnt, Recipe
-from insource.core.values import EngineSettings, JsonObject, LocalAnswer, ModelFile
+from insource.core.values import EngineSettings, JsonObject, LocalAnswer, ModelFile, OutputKind
+from insource.evals.certainty import Certainty, Held, fit_certainty, load_certainty
 from insource.evals.comparison import Trial
 from insource.evals.documents import plain
 from insource.evals.examples import Scoring
@@ -100,12 +101,19 @@ async def make_attempt(contest: Contest, recipe: Recipe, running: Running | None
         return Trial(recipe=recipe.name, end="unmeasured", reason=_unmeasured(answerer))
     if isinstance(held_out, Trial):
         return held_out
+    certainty = certainty_of(contest, held_out, fit)
+    held_out = {id: _sure(asked, certainty) for id, asked in held_out.items()}
     prospect = _prospect(contest, held_out, familiar)
     if prospect.terms is None:
         return _no_terms(contest, recipe, running, prospect=prospect)
-    candidate = _keep(contest, recipe, running, learnt=learnt, terms=_with_artifacts(contest, prospect.terms, familiar))
+    terms = _with_artifacts(contest, prospect.terms, certainty)
+    candidate = _keep(contest, recipe, running, learnt=learnt, terms=terms)
     return Attempt(
-        recipe=recipe, candidate=candidate, answerer=answerer, familiarity=familiar.familiarity, held_out=held_out
+        recipe=recipe,
+        candidate=candidate,
+        answerer=_answerer(contest, recipe, learnt, running=running, certainty=certainty),
+        familiarity=familiar.familiarity,
+        held_out=held_out,
     )
 
 
@@ -142,18 +150,27 @@ def standing_attempt(contest: Contest, candidate_id: str) -> Attempt:
 def _resume(contest: Contest, recipe: Recipe, candidate: Candidate, *, running: Running | None) -> Attempt:
     registry, terms = contest.services.registry, candidate.terms
     fitted = recipe.load(registry.artifact(candidate.artifact_sha256))
-    answerer = _answerer(contest, recipe, Learnt(fitted=fitted), running=running)
+    certainty = None if terms.certainty_sha256 is None else load_certainty(registry.artifact(terms.certainty_sha256))
+    answerer = _answerer(contest, recipe, Learnt(fitted=fitted), running=running, certainty=certainty)
     sha256 = terms.familiarity_sha256
     familiarity = None if sha256 is None else load_familiarity(registry.artifact(sha256))
     return Attempt(recipe=recipe, candidate=candidate, answerer=answerer, familiarity=familiarity)
 
 
-def _answerer(contest: Contest, recipe: Recipe, learnt: Learnt, *, running: Running | None) -> Answerer:
+def _answerer(
+    contest: Contest,
+    recipe: Recipe,
+    learnt: Learnt,
+    *,
+    running: Running | None,
+    certainty: Certainty | None = None,
+) -> Answerer:
     local = Local(
         model=running.file.ref if running else recipe.name,
         engine=running.engine if running else None,
         fitted=learnt.fitted,
         recipe=recipe.name,
+        certainty=None if certainty is None else certainty.sure,
     )
     return Answerer(
         services=contest.services,
@@ -224,6 +241,26 @@ def _one_a_cluster(examples: Sequence[Example]) -> list[Example]:
     return list(chosen.values())
 
 
+def certainty_of(contest: Contest, held_out: Mapping[str, Asked], fit: Sequence[Example]) -> Certainty | None:
+    """Of answers in fields, where the recipe says how sure it is."""
+    if contest.log.task.output.kind not in (OutputKind.JSON, OutputKind.TOOL_CALL):
+        return None
+    held: list[Held] = []
+    for example in _one_a_cluster([e for e in fit if e.exchange_id in held_out]):
+        answer = held_out[example.exchange_id].answer
+        if answer is not None and example.exchange_id not in contest.doubtful:
+            difference = _difference(contest, answer, example)
+            held.append(Held(answer=answer.text, confidence=answer.confidence, difference=difference))
+    return fit_certainty(held) if len({one.confidence for one in held}) > 1 else None
+
+
+def _sure(asked: Asked, certainty: Certainty | None) -> Asked:
+    answer = asked.answer
+    if answer is None or certainty is None:
+        return asked
+    return replace(asked, answer=replace(answer, confidence=certainty.sure(answer.text, answer.confidence)))
+
+
 def _prospect(contest: Contest, held_out: Mapping[str, Asked], familiar: FittedFamiliarity) -> Prospect:
     services, log = contest.services, contest.log
     rank = len(services.evidence.ranks(log.task.id)) + 1
@@ -266,7 +303,9 @@ def _no_terms(contest: Contest, recipe: Recipe, running: Running | None, *, pros
     return Trial(recipe=recipe.name, model=model, end="too few", reason=prospect.reason, n_needed=2 * total)
 
 
-def _with_artifacts(contest: Contest, terms: Terms, familiar: FittedFamiliarity) -> Terms:
+def _with_artifacts(contest: Contest, terms: Terms, certainty: Certainty | None) -> Terms:
+    if certainty is not None:
+        terms = replace(terms, certainty_sha256=contest.services.registry.put_artifact(certainty.artifact()))
     if 1 - terms.new_share < _REPEATS_MATTER:
         return terms
     texts = [example.text for example in contest.log.of("fit")]

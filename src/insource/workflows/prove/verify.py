@@ -18,6 +18,7 @@ from insource.core.hashing import file_sha256, sha256_hex
 from insource.core.stores import ExchangeFilter
 from insource.core.values import JsonObject
 from insource.evals.bundle import Bundle, Record, certificate_id, is_hash, read_bundle, short_form
+from insource.evals.certainty import load_certainty
 from insource.evals.examples import Scoring, to_example
 from insource.evals.ledger import look
 from insource.workflows.asking import Local
@@ -203,10 +204,17 @@ def _answers(services: Services, bundle: Bundle, examples: dict[str, Example], *
         return
     try:
         fitted = recipe.load(services.registry.artifact(candidate.artifact_sha256))
-        admission = _admission(services, candidate.terms)
+        admission, sha256 = _admission(services, candidate.terms), candidate.terms.certainty_sha256
+        certainty = None if sha256 is None else load_certainty(services.registry.artifact(sha256))
     except InsourceError:
         return  # the artifacts' own checks say so
-    local = Local(model=candidate.model_ref or candidate.recipe, engine=None, fitted=fitted, recipe=candidate.recipe)
+    local = Local(
+        model=candidate.model_ref or candidate.recipe,
+        engine=None,
+        fitted=fitted,
+        recipe=candidate.recipe,
+        certainty=None if certainty is None else certainty.sure,
+    )
     answerer = Answerer(
         services=services,
         local=local,
@@ -286,6 +294,7 @@ def _files(services: Services, bundle: Bundle) -> Iterator[Check]:
         "artifact": candidate.artifact_sha256,
         "novelty floor": terms.familiarity_sha256,
         "repeats": terms.repeats_sha256,
+        "certainty": terms.certainty_sha256,
     }
     for name, wanted in names.items():
         if wanted is None:

@@ -5,10 +5,12 @@ recipe and engine.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from insource.core.errors import InsourceError
 from insource.core.evidence import Candidate
 from insource.core.values import Move, Stage
+from insource.evals.certainty import load_certainty
 from insource.routing.decide import LOCAL_PREFIX, RoutingTable
 from insource.traffic.matcher import compile_matchers
 from insource.workflows.asking import Local
@@ -78,8 +80,17 @@ def _load(services: Services, pool: EnginePool, candidate: Candidate, *, move: M
         )
     fitted = recipe.load(services.registry.artifact(candidate.artifact_sha256))
     admission = load_admission(services.registry, candidate, move)
+    certainty = _certainty(services, candidate)
     if candidate.model_ref is None:
-        return Local(model=candidate.id, engine=None, fitted=fitted, recipe=candidate.recipe, not_admitted=admission)
+        return Local(
+            model=candidate.id,
+            engine=None,
+            fitted=fitted,
+            recipe=candidate.recipe,
+            honours=recipe.meets,
+            not_admitted=admission,
+            certainty=certainty,
+        )
     file = services.find_model(candidate.model_ref)
     if candidate.model_sha256 not in (None, file.sha256):
         raise InsourceError(
@@ -93,9 +104,15 @@ def _load(services: Services, pool: EnginePool, candidate: Candidate, *, move: M
         fitted=fitted,
         recipe=candidate.recipe,
         streams=recipe.streams,
-        honours=recipe.honours & engine.honours,
+        honours=recipe.meets | (recipe.honours & engine.honours),
         not_admitted=admission,
+        certainty=certainty,
     )
+
+
+def _certainty(services: Services, candidate: Candidate) -> Callable[[str, float], float] | None:
+    sha256 = candidate.terms.certainty_sha256
+    return None if sha256 is None else load_certainty(services.registry.artifact(sha256)).sure
 
 
 def _models(services: Services, pool: EnginePool, private_model: str) -> dict[str, Local]:
