@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from insource import plugins
 from insource.config import Settings, secret, user_home
+from insource.core.errors import EngineFailed
 from insource.core.ports import Call, Catalogue, Engine, PrivacyDetector, Reply, Upstream
 from insource.core.stores import EvidenceStore, ExchangeStore, Registry
 from insource.core.values import EngineSettings, Exchange, ModelFile, PrivacySpan
@@ -234,6 +235,20 @@ def _engine(settings: Settings, model: ModelFile, wanted: EngineSettings) -> Eng
     return LlamaCppEngine(model, wanted, restarts=settings.engine_restarts, start_seconds=settings.engine_start_seconds)
 
 
+def _adapted(
+    settings: Settings, model: ModelFile, wanted: EngineSettings, adapters: Mapping[str, Path]
+) -> LlamaCppEngine:
+    from insource.engines.llamacpp import LlamaCppEngine
+
+    if settings.engine_url:
+        raise EngineFailed(
+            f"The engine at {settings.engine_url} can't load adapters of ours.",
+            next_step="Unset `engine_url`, or serve the exported, merged model there.",
+        )
+    restarts, start_seconds = settings.engine_restarts, settings.engine_start_seconds
+    return LlamaCppEngine(model, wanted, adapters=adapters, restarts=restarts, start_seconds=start_seconds)
+
+
 @contextmanager
 def _store(settings: Settings) -> Generator[tuple[ExchangeStore, Registry, EvidenceStore]]:
     """Late, with SQLAlchemy: not every command has a store."""
@@ -392,6 +407,7 @@ def open_services(settings: Settings) -> Generator[Services]:
             find_model=find_model,
             pull_default_model=pull_default_model,
             make_engine=lambda model, wanted: _engine(settings, model, wanted),
+            make_adapted=lambda model, wanted, adapters: _adapted(settings, model, wanted, adapters),
             record=writer.record,
             note=events.note,
             note_scan=writer.note_scan,

@@ -83,6 +83,7 @@ def services(tmp_path: Path) -> Iterator[Services]:
         recipes={"prompt": FixedRecipes()},
         find_model=find_model,
         make_engine=engine_of,
+        make_adapted=None,
     )
     yield cast("Services", fake)
     database.close()

@@ -9,6 +9,7 @@ import typer
 
 from insource import __version__
 from insource.cli import (
+    adapt,
     data,
     demo,
     doctor,
@@ -63,6 +64,8 @@ app.command("scout")(scout.scout)
 app.command("criterion")(references.criterion)
 app.command("review")(references.review)
 app.command("evaluate")(evaluate.evaluate)
+app.command("adapt")(adapt.adapt)
+app.add_typer(adapt.candidates_app, name="candidates")
 app.command("plan")(plan.plan)
 app.command("label")(references.label)
 app.command("move")(move.move)

@@ -159,6 +159,15 @@ class Candidate:
     stated: JsonObject = field(default_factory=dict[str, Any])
     """What only somebody's word stands for: of answers made elsewhere their model, quantisation and training."""
 
+    @property
+    def model_key(self) -> str | None:
+        """What its engine runs, as the key of kept answers."""
+        return model_key(self.model_sha256, self.adapter_sha256)
+
+
+def model_key(model_sha256: str | None, adapter_sha256: str | None) -> str | None:
+    return model_sha256 if adapter_sha256 is None else f"{model_sha256}+{adapter_sha256}"
+
 
 # ---------------------------------------------------------------------------------------------------- outcomes
 

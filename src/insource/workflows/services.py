@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from insource.config import Settings
+from insource.core.errors import EngineFailed
 from insource.core.evidence import Event
 from insource.core.policy import KEEP_HERE, WATCH, Policy
 from insource.core.ports import (
@@ -21,7 +22,9 @@ from insource.core.ports import (
 )
 from insource.core.stores import EvidenceStore, ExchangeStore, Registry
 from insource.core.values import EngineSettings, Exchange, ModelFile
+from insource.engines.adapters import HasAdapters
 from insource.routing.policy_file import FILE_NAME, read_policy
+from insource.store.files import CandidateFiles
 from insource.store.writer import WriterHealth
 
 Progress = Callable[[str, int, "int | None"], None]
@@ -30,6 +33,12 @@ Progress = Callable[[str, int, "int | None"], None]
 
 def quiet(what: str, done: int, total: int | None) -> None:
     """The progress that nobody watches."""
+
+
+def _no_adapters(model: ModelFile, settings: EngineSettings, adapters: Mapping[str, Path]) -> HasAdapters:
+    raise EngineFailed(
+        "The engine here can't load adapters.", next_step="Unset `engine_url`: our own engine loads them."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +60,8 @@ class Services:
     """The default model's file, downloaded unless it is there; raises DownloadFailed."""
     make_engine: Callable[[ModelFile, EngineSettings], Engine]
     """A stopped engine for a model file (or the external one when `engine_url` is set)."""
+    make_adapted: Callable[[ModelFile, EngineSettings, Mapping[str, Path]], HasAdapters] = _no_adapters
+    """A stopped engine for a model file with adapters (name -> GGUF) over it; an external one can't."""
     record: Callable[[Exchange], None]
     """Hands an exchange to the batching writer; returns at once, never raises."""
     note: Callable[[Event], None]
@@ -87,6 +98,10 @@ def policy_in_force(settings: Settings, registry: Registry) -> PolicyInForce:
 def privacy_mode(services: Services) -> Literal["observe", "enforce"]:
     """Whether a policy acts on requests, in one word."""
     return "enforce" if policy_in_force(services.settings, services.registry).policy.acts else "observe"
+
+
+def candidate_files(services: Services) -> CandidateFiles:
+    return CandidateFiles(services.settings.home)
 
 
 def engine_settings(services: Services) -> EngineSettings:

@@ -11,9 +11,9 @@ import numpy as np
 from insource.adapt.familiarity import FittedFamiliarity, fit_familiarity, load_familiarity
 from insource.core.admission import not_admitted
 from insource.core.errors import BadInput, InsourceError
-from insource.core.evidence import Candidate, Example, Outcome, Stratum, Terms
+from insource.core.evidence import Candidate, Example, Outcome, Stratum, Terms, model_key
 from insource.core.hashing import content_address
-from insource.core.ports import Engine, Familiarity, Learnt, Recipe
+from insource.core.ports import Engine, Familiarity, Learnt, Recipe, Trained
 from insource.core.values import EngineSettings, JsonObject, LocalAnswer, ModelFile, OutputKind
 from insource.evals.certainty import Certainty, Held, fit_certainty, load_certainty
 from insource.evals.comparison import Trial
@@ -30,6 +30,8 @@ from insource.workflows.services import Progress, Services
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 REFIT_AT = 2.0
 """A candidate is made anew when the fit part has so many times the exchanges that it was fitted on."""
+_HELD_ANSWERS = 300
+"""Of a trained model to the fit part: with 200 LoRA is certified on 68 % of slot messages at 5 points."""
 _REPEATS_MATTER = 0.02
 """Share of repeats in the fit part from which they are worth an index."""
 
@@ -41,10 +43,11 @@ class Running:
     engine: Engine
     file: ModelFile
     settings: EngineSettings
+    adapter_sha256: str | None = None
 
     @property
-    def key(self) -> str:
-        return self.file.sha256
+    def key(self) -> str | None:
+        return model_key(self.file.sha256, self.adapter_sha256)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +88,28 @@ def alpha_of(rank: int, alpha: float) -> float:
 
 async def make_attempt(contest: Contest, recipe: Recipe, running: Running | None) -> Attempt | Trial:
     """The standing candidate of this recipe and model, or a new one; a Trial where the fit part promises nothing."""
-    standing = _standing(contest, recipe, running)
+    standing = standing_candidate(
+        contest, recipe, model=running.file if running else None, settings=running.settings if running else None
+    )
     if standing is not None:
-        return _resume(contest, recipe, standing, running=running)
+        return resume(contest, recipe, standing, running=running)
     contest.progress(f"{contest.log.task.name}: fitting {recipe.name}", 0, None)
-    fit = [example for example in contest.log.of("fit") if example.teaches]
     try:
-        learnt = recipe.fit(contest.log.task.output, fit, seed=contest.services.settings.seed)
+        learnt = recipe.fit(contest.log.task.output, taught(contest), seed=contest.services.settings.seed)
+    except BadInput as error:
+        return Trial(recipe=recipe.name, end="refused", reason=error.message)
+    return await new_attempt(contest, recipe, learnt, running=running)
+
+
+def taught(contest: Contest) -> list[Example]:
+    """What of the fit part may be learnt from."""
+    return [example for example in contest.log.of("fit") if example.teaches]
+
+
+async def new_attempt(contest: Contest, recipe: Recipe, learnt: Learnt, *, running: Running | None) -> Attempt | Trial:
+    """Its terms set on the fit part; a Trial where that promises nothing."""
+    fit = taught(contest)
+    try:
         familiar = fit_familiarity(fit, contest.log.labels)
     except BadInput as error:
         return Trial(recipe=recipe.name, end="refused", reason=error.message)
@@ -117,15 +135,17 @@ async def make_attempt(contest: Contest, recipe: Recipe, running: Running | None
     )
 
 
-def _standing(contest: Contest, recipe: Recipe, running: Running | None) -> Candidate | None:
+def standing_candidate(
+    contest: Contest, recipe: Recipe, *, model: ModelFile | None, settings: EngineSettings | None
+) -> Candidate | None:
     """The latest that is still good: same recipe, model, settings and criterion, and the fit part has not doubled."""
     fit = sum(place.part in ("fit", "held out") for place in contest.log.places)
     same = [
         candidate
         for candidate in contest.services.registry.candidates(contest.log.task.id)
         if candidate.recipe == recipe.name
-        and candidate.model_sha256 == (running.file.sha256 if running else None)
-        and candidate.settings == (running.settings if running else None)
+        and candidate.model_sha256 == (model.sha256 if model else None)
+        and candidate.settings == settings
         and candidate.criterion.scorer == contest.log.criterion.scorer
         and candidate.criterion.arguments.keys() == contest.log.criterion.arguments.keys()
         and fit < REFIT_AT * candidate.terms.fitted
@@ -142,12 +162,12 @@ def standing_attempt(contest: Contest, candidate_id: str) -> Attempt:
         raise InsourceError(
             f"The recipe {candidate.recipe!r} is not installed.", next_step="Install the package that provides it."
         )
-    attempt = _resume(contest, recipe, candidate, running=None)
-    attempt.answerer.model, attempt.answerer.settings = candidate.model_sha256, candidate.settings
+    attempt = resume(contest, recipe, candidate, running=None)
+    attempt.answerer.model, attempt.answerer.settings = candidate.model_key, candidate.settings
     return attempt
 
 
-def _resume(contest: Contest, recipe: Recipe, candidate: Candidate, *, running: Running | None) -> Attempt:
+def resume(contest: Contest, recipe: Recipe, candidate: Candidate, *, running: Running | None) -> Attempt:
     registry, terms = contest.services.registry, candidate.terms
     fitted = recipe.load(registry.artifact(candidate.artifact_sha256))
     certainty = None if terms.certainty_sha256 is None else load_certainty(registry.artifact(terms.certainty_sha256))
@@ -191,7 +211,9 @@ async def _held_out(
     """
     if learnt.held_out:
         return {id: Asked(answer) for id, answer in learnt.held_out.items()}
-    pool = _one_a_cluster(fit)[: screen_answers(len(contest.log.labels))]
+    pool = _unseen(fit, learnt.trained)
+    most = screen_answers(len(contest.log.labels)) if learnt.trained is None else _HELD_ANSWERS
+    pool = _one_a_cluster(pool)[:most]
     settings = contest.services.settings
     screen = Screen(margin=settings.margin, alpha=contest.alpha, min_coverage=0.25)
     found: dict[str, Asked] = {}
@@ -211,9 +233,17 @@ async def _held_out(
         if contest.budget.spent:
             reason = f"the time was over after {len(found)} answers."
             return Trial(recipe=recipe.name, end="unfinished", reason=reason, n=len(found))
-        if answerer.tokens >= SCREEN_TOKENS:
+        if answerer.tokens >= SCREEN_TOKENS and learnt.trained is None:
             break
     return found if any(each.answer is not None for each in found.values()) else None
+
+
+def _unseen(fit: Sequence[Example], trained: Trained | None) -> Sequence[Example]:
+    """Of clusters that a training saw nothing of."""
+    if trained is None:
+        return fit
+    seen = {example.cluster for example in fit if example.exchange_id in trained.seen}
+    return [example for example in fit if example.cluster not in seen]
 
 
 def _difference(contest: Contest, answer: LocalAnswer, example: Example) -> float:
@@ -323,6 +353,7 @@ def _keep(contest: Contest, recipe: Recipe, running: Running | None, *, learnt: 
         model_ref=running.file.ref if running else None,
         model_sha256=running.file.sha256 if running else None,
         settings=running.settings if running else None,
+        adapter_sha256=running.adapter_sha256 if running else None,
         criterion=contest.log.criterion,
         terms=terms,
     )

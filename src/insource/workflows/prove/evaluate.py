@@ -7,24 +7,32 @@ ledger's order; going on with one is free, a new one spends of the task's error 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from insource.core.errors import EmptyLog, UsageError
 from insource.core.evidence import Criterion, Evaluation, Verdict
 from insource.core.ports import Engine, Recipe
-from insource.core.values import JsonObject, Task
+from insource.core.values import EngineSettings, JsonObject, ModelFile, Task
+from insource.engines.adapters import AdaptedEngine
 from insource.evals.comparison import Decision, Trial, decide_verdict
 from insource.evals.documents import plain
 from insource.evals.placing import FIT_SHARE
 from insource.evals.suspicious import Seen, warnings
 from insource.workflows.prove.answers import Budget
-from insource.workflows.prove.attempts import Contest, Running, make_attempt
-from insource.workflows.prove.measure import measure
-from insource.workflows.prove.suspects import noise_of
+from insource.workflows.prove.attempts import (
+    Attempt,
+    Contest,
+    Running,
+    make_attempt,
+    resume,
+    standing_candidate,
+)
+from insource.workflows.prove.measure import Measured, measure
+from insource.workflows.prove.suspects import Noise, noise_of
 from insource.workflows.prove.task_log import TaskLog, has_labels, read_task_log
-from insource.workflows.services import Progress, Services, engine_settings, quiet
+from insource.workflows.services import Progress, Services, candidate_files, engine_settings, quiet
 
-_ENOUGH = 0.9
+ENOUGH = 0.9
 """Coverage from which no further candidate is tried for the rest of a task."""
 
 
@@ -71,10 +79,47 @@ async def evaluate_task(
     progress: Progress = quiet,
 ) -> TaskEvaluation:
     """Stores candidates, evaluations and certificates, and says what they come to. What it has when it is stopped is
-    kept: the next one goes on there.
+    kept: the next one goes on there. A recipe that trains is measured where a candidate of it stands, never trained.
 
     `engine`: one that is ready, to share among tasks; without it one is started when a recipe needs it, and stopped.
     """
+    begun = begin(services, task, budget=budget, progress=progress)
+    found = Found()
+    if begun.contest is not None:
+        applicable = sort_recipes(begun.contest, found, wanted=recipes)
+        async with Engines(services, engine) as engines:
+            await _try(begun.contest, applicable, engines, found=found)
+    return conclude(services, begun, found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A task's evidence as it stands, before any candidate is looked at."""
+
+    log: TaskLog
+    noise: Noise
+    contest: Contest | None
+    """None: there is too little, or nobody can tell right from wrong."""
+    warnings: tuple[str, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Found:
+    """What became of the candidates."""
+
+    trials: list[Trial] = field(default_factory=list[Trial])
+    evaluations: list[Evaluation] = field(default_factory=list[Evaluation])
+    untried: list[str] = field(default_factory=list[str])
+    """Names of recipes that serve such a task but were left out."""
+
+    def add(self, measured: Measured) -> None:
+        self.trials.append(measured.trial)
+        if measured.evaluation is not None:
+            self.evaluations.append(measured.evaluation)
+
+
+def begin(services: Services, task: Task, *, budget: Budget | None, progress: Progress) -> Begun:
+    """Raises EmptyLog."""
     log = read_task_log(services, task)
     if not log.examples and not log.unusable:
         raise EmptyLog(
@@ -82,9 +127,7 @@ async def evaluate_task(
         )
     noise = noise_of(log)
     said = (*_warnings(log), *([noise.sentence] if noise.sentence else []))
-    trials: list[Trial] = []
-    evaluations: list[Evaluation] = []
-    untried: list[str] = []
+    contest = None
     if log.scoring is not None and len(log.examples) >= services.settings.min_exchanges:
         contest = Contest(
             services=services,
@@ -95,55 +138,65 @@ async def evaluate_task(
             warnings=said,
             doubtful=frozenset(s.exchange_id for s in noise.suspects) if noise.sentence else frozenset(),
         )
-        applicable, trials, untried = _sort_recipes(contest, wanted=recipes)
-        async with _Engines(services, engine) as engines:
-            found, evaluations = await _try(contest, applicable, engines)
-            trials = [*trials, *found]
+    return Begun(log=log, noise=noise, contest=contest, warnings=said)
+
+
+def conclude(services: Services, begun: Begun, found: Found) -> TaskEvaluation:
+    """The task's verdict."""
+    log, noise = begun.log, begun.noise
     decision = decide_verdict(
-        trials,
+        found.trials,
         criterion=log.criterion,
-        untried=untried,
+        untried=found.untried,
         references=len(log.examples),
         least=services.settings.min_exchanges,
     )
     if noise.sentence and decision.verdict not in (Verdict.MOVE, Verdict.MOVE_PART):
-        said_first = f"{noise.sentence} Look at them first: `insource review {task.id}`."
+        said_first = f"{noise.sentence} Look at them first: `insource review {log.task.id}`."
         decision = replace(decision, reason=f"{said_first} {decision.reason}")
     return TaskEvaluation(
-        task_id=task.id,
+        task_id=log.task.id,
         criterion=log.criterion,
         decision=decision,
-        evaluations=tuple(evaluations),
-        trials=tuple(trials),
+        evaluations=tuple(found.evaluations),
+        trials=tuple(found.trials),
         references=len(log.examples),
         clusters=len({place.cluster for place in log.places}),
         unusable=sum(log.unusable.values()),
-        warnings=said,
+        warnings=begun.warnings,
         suspects=tuple(suspect.exchange_id for suspect in noise.suspects) if noise.sentence else (),
     )
 
 
-async def _try(contest: Contest, recipes: Sequence[Recipe], engines: _Engines) -> tuple[list[Trial], list[Evaluation]]:
-    trials: list[Trial] = []
-    evaluations: list[Evaluation] = []
+async def _try(contest: Contest, recipes: Sequence[Recipe], engines: Engines, *, found: Found) -> None:
     for recipe in recipes:
-        best = max((trial.coverage for trial in trials if trial.end == "certified"), default=0.0)
-        if best >= _ENOUGH:
+        if best_coverage(found.trials) >= ENOUGH:
             break
-        running = await engines.running() if recipe.asks_model else None
-        attempt = await make_attempt(contest, recipe, running)
-        if isinstance(attempt, Trial):
-            trials.append(attempt)
-            continue
-        trial, evaluation = await measure(contest, attempt)
-        trials.append(trial)
-        if evaluation is not None:
-            evaluations.append(evaluation)
-    return trials, evaluations
+        attempt = await attempt_of(contest, recipe, engines)
+        if attempt is None:
+            found.untried.append(recipe.name)
+        elif isinstance(attempt, Trial):
+            found.trials.append(attempt)
+        else:
+            found.add(await measure(contest, attempt))
 
 
-def _sort_recipes(contest: Contest, *, wanted: Sequence[str] | None) -> tuple[list[Recipe], list[Trial], list[str]]:
-    """Those to try by effort, the trials of those that refuse, and the names of those that could but were left out."""
+def best_coverage(trials: Sequence[Trial]) -> float:
+    return max((trial.coverage for trial in trials if trial.end == "certified"), default=0.0)
+
+
+async def attempt_of(contest: Contest, recipe: Recipe, engines: Engines) -> Attempt | Trial | None:
+    """None: it would have to be trained first."""
+    if not recipe.trains:
+        return await make_attempt(contest, recipe, await engines.running() if recipe.asks_model else None)
+    standing = standing_candidate(contest, recipe, model=engines.file, settings=engines.settings)
+    if standing is None or standing.adapter_sha256 is None:
+        return None
+    return resume(contest, recipe, standing, running=await engines.adapted(standing.adapter_sha256))
+
+
+def sort_recipes(contest: Contest, found: Found, *, wanted: Sequence[str] | None) -> list[Recipe]:
+    """Those to try by effort. Adds the trials of those that refuse, and the names of those that were left out."""
     services, output = contest.services, contest.log.task.output
     for name in wanted or ():
         if name not in services.recipes:
@@ -151,43 +204,60 @@ def _sort_recipes(contest: Contest, *, wanted: Sequence[str] | None) -> tuple[li
             raise UsageError(f"There is no recipe {name!r} (known: {known}).", next_step="Name one of them.")
     fit = sum(example.teaches for example in contest.log.of("fit"))
     applicable: list[Recipe] = []
-    refused: list[Trial] = []
-    untried: list[str] = []
     for recipe in sorted(services.recipes.values(), key=lambda r: (r.effort, r.name)):
         refusal = recipe.refusal(output, fit)
         if wanted is not None and recipe.name not in wanted:
-            untried.extend([] if refusal else [recipe.name])
+            found.untried.extend([] if refusal else [recipe.name])
         elif refusal is None:
             applicable.append(recipe)
         else:
             needed = refusal.examples_needed
             n_needed = None if needed is None else round(needed / FIT_SHARE)
-            refused.append(Trial(recipe=recipe.name, end="refused", reason=refusal.reason, n_needed=n_needed))
-    return applicable, refused, untried
+            found.trials.append(Trial(recipe=recipe.name, end="refused", reason=refusal.reason, n_needed=n_needed))
+    return applicable
 
 
-class _Engines:
-    """The engine of an evaluation, started when the first recipe needs it."""
+class Engines:
+    """The engines of an evaluation, each started when the first recipe needs it; all stopped at the end."""
 
-    def __init__(self, services: Services, ready: Engine | None) -> None:
+    def __init__(self, services: Services, ready: Engine | None = None) -> None:
         self._services = services
         self._ready = ready
-        self._own: Engine | None = None
+        self._own: list[Engine] = []
+
+    @property
+    def file(self) -> ModelFile:
+        return self._services.find_model(self._services.settings.model)
+
+    @property
+    def settings(self) -> EngineSettings:
+        return engine_settings(self._services)
 
     async def running(self) -> Running:
-        services = self._services
-        file, settings = services.find_model(services.settings.model), engine_settings(services)
+        file = self.file
         if self._ready is None:
-            self._own = self._ready = services.make_engine(file, settings)
-            await self._own.start()
-        return Running(engine=self._ready, file=file, settings=settings)
+            self._ready = await self._started(self._services.make_engine(file, self.settings))
+        return Running(engine=self._ready, file=file, settings=self.settings)
 
-    async def __aenter__(self) -> _Engines:
+    async def adapted(self, adapter_sha256: str, *, file: ModelFile | None = None) -> Running:
+        """With an adapter that is kept, over the model or another file of it. Raises StorageError, EngineFailed."""
+        base, path = file or self.file, candidate_files(self._services).check(adapter_sha256)
+        engine = self._services.make_adapted(base, self.settings, {adapter_sha256: path})
+        await self._started(engine)
+        adapted = AdaptedEngine(engine, adapter_sha256)
+        return Running(engine=adapted, file=base, settings=self.settings, adapter_sha256=adapter_sha256)
+
+    async def _started(self, engine: Engine) -> Engine:
+        self._own.append(engine)
+        await engine.start()
+        return engine
+
+    async def __aenter__(self) -> Engines:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._own is not None:
-            await self._own.stop()
+        for engine in self._own:
+            await engine.stop()
 
 
 def _warnings(log: TaskLog) -> tuple[str, ...]:

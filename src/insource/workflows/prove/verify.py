@@ -25,7 +25,7 @@ from insource.workflows.asking import Local
 from insource.workflows.prove.answers import Answerer, Asked, Budget
 from insource.workflows.prove.attempts import alpha_of
 from insource.workflows.prove.task_log import scoring_by
-from insource.workflows.services import Services
+from insource.workflows.services import Services, candidate_files
 
 _SHOWN = 3
 State = Literal["ok", "differs", "note"]
@@ -218,7 +218,7 @@ def _answers(services: Services, bundle: Bundle, examples: dict[str, Example], *
     answerer = Answerer(
         services=services,
         local=local,
-        model=candidate.model_sha256,
+        model=candidate.model_key,
         settings=candidate.settings,
         budget=Budget(now=services.clock.monotonic),
     )
@@ -303,6 +303,15 @@ def _files(services: Services, bundle: Bundle) -> Iterator[Check]:
             yield _file(name, sha256_hex(services.registry.artifact(wanted)), wanted)
         except (InsourceError, KeyError) as error:
             yield Check(name=name, state="differs", detail=f"it can't be read: {error}")
+    if candidate.adapter_sha256 is not None:
+        try:
+            yield _file(
+                "adapter",
+                file_sha256(candidate_files(services).find(candidate.adapter_sha256)),
+                candidate.adapter_sha256,
+            )
+        except InsourceError as error:
+            yield Check(name="adapter", state="differs", detail=f"it can't be read: {error}")
     if candidate.model_ref is None or candidate.model_sha256 is None:
         return
     try:
