@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from insource.adapt.span_recipe import SpanRecipe
-from insource.core.errors import BadInput
+from insource.core.errors import BadInput, UsageError
 from insource.core.evidence import Example
-from insource.core.hashing import canonical_json
-from insource.core.values import JsonObject, LocalAnswer, OutputKind, OutputProfile, Stage
+from insource.core.hashing import canonical_json, file_sha256
+from insource.core.values import Exchange, JsonObject, LocalAnswer, OutputKind, OutputProfile, Stage
 from insource.evals.certainty import says_nothing
 from insource.wire.chat import answer_message, answer_or_calls, call_completion, completion
+from insource.workflows.files.export_candidate import export_candidate
 from insource.workflows.prove.move import move_task
 from insource.workflows.serve.answer_locally import answer_locally, client_completion
 from insource.workflows.serve.engine_pool import EnginePool
@@ -103,18 +104,18 @@ def test_words_in_the_place_of_calls_are_refused() -> None:
         SpanRecipe().fit(profile(True), [example(n) for n in range(60)], seed=0)
 
 
+def logged(number: int, *, tools: bool) -> Exchange:
+    one, (_, slots) = example(number, tools=tools), said(number)
+    whole = completion(id="c", created=0, model="gpt-4", text=one.reference)
+    if tools:
+        whole["choices"][0]["message"] = answer_message(call_completion([("book_table", slots)]))
+    return exchange(number, request=one.request, response=whole, reference=None, reference_kind=None)
+
+
 @pytest.mark.parametrize("tools", [False, True])
 async def test_from_the_log_to_the_gateway(tmp_path: Path, tools: bool) -> None:
     with evaluating(tmp_path, recipes=("span",), margin=0.05) as (services, engine):
-        log = []
-        for number in range(400):
-            one = example(number, tools=tools)
-            whole = completion(id="c", created=0, model="gpt-4", text=one.reference)
-            if tools:
-                _, slots = said(number)
-                whole["choices"][0]["message"] = answer_message(call_completion([("book_table", slots)]))
-            log.append(exchange(number, request=one.request, response=whole, reference=None, reference_kind=None))
-        found = await evaluate(services, log)
+        found = await evaluate(services, [logged(number, tools=tools) for number in range(400)])
         assert found.best is not None, found.reason
         assert engine.calls == []
         terms = services.registry.candidates()[0].terms
@@ -134,3 +135,25 @@ async def test_from_the_log_to_the_gateway(tmp_path: Path, tools: bool) -> None:
             assert json.loads(choice["message"]["tool_calls"][0]["function"]["arguments"]) == slots
         else:
             assert json.loads(choice["message"]["content"]) == slots
+
+
+async def test_a_candidate_is_exported_with_what_checks_it_and_never_into_a_folder_that_holds_something(
+    tmp_path: Path,
+) -> None:
+    with evaluating(tmp_path / "home", recipes=("span",), margin=0.05) as (services, _):
+        found = await evaluate(services, [logged(number, tools=False) for number in range(400)])
+        assert found.best is not None, found.reason
+        done = await export_candidate(services, found.best.candidate_id, tmp_path / "out")
+        assert done.certificate_id == found.best.certificate_id
+        assert {"README.md", "recipe.bin", "certainty.json", "certificate.json", "licences.json"} <= set(done.files)
+        hashes = json.loads((tmp_path / "out" / "hashes.json").read_text())
+        assert all(file_sha256(tmp_path / "out" / name) == sha256 for name, sha256 in hashes.items())
+        fitted = SpanRecipe().load((tmp_path / "out" / "recipe.bin").read_bytes())
+        assert isinstance(fitted.prepare(example(1).request), LocalAnswer)
+        card = (tmp_path / "out" / "README.md").read_text()
+        assert done.certificate_id is not None
+        assert done.certificate_id in card
+        with pytest.raises(UsageError, match="holds something"):
+            await export_candidate(services, found.best.candidate_id, tmp_path / "out")
+        with pytest.raises(UsageError, match="no candidate"):
+            await export_candidate(services, "span-00000000", tmp_path / "other")

@@ -14,6 +14,7 @@ from insource.cli import (
     demo,
     doctor,
     evaluate,
+    export,
     fit,
     hub,
     machine,
@@ -66,6 +67,7 @@ app.command("review")(references.review)
 app.command("evaluate")(evaluate.evaluate)
 app.command("adapt")(adapt.adapt)
 app.add_typer(adapt.candidates_app, name="candidates")
+app.command("export")(export.export)
 app.command("plan")(plan.plan)
 app.command("label")(references.label)
 app.command("move")(move.move)

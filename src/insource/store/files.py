@@ -6,6 +6,7 @@ candidates/work/<name>/       a training under way; empty once its candidate is 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Collection
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from insource.core.errors import StorageError
 from insource.core.hashing import file_sha256
+from insource.core.values import JsonObject
 
 _WORK = "work"
 
@@ -30,8 +32,8 @@ class CandidateFiles:
     def __init__(self, home: Path) -> None:
         self._folder = home / "candidates"
 
-    def keep(self, made: Path) -> str:
-        """Moves a file here, under its hash. It is on the disk when this returns."""
+    def keep(self, made: Path, *, log: JsonObject) -> str:
+        """Moves a file here, under its hash, with the log of how it was made. It is on the disk when this returns."""
         sha256 = file_sha256(made)
         target = self._path(sha256)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -39,6 +41,7 @@ class CandidateFiles:
         shutil.copyfile(made, partial)
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
+        target.with_suffix(".json").write_text(json.dumps(log, ensure_ascii=False, indent=2), encoding="utf-8")
         partial.replace(target)
         made.unlink()
         return sha256
@@ -52,6 +55,11 @@ class CandidateFiles:
                 next_step="Make the candidate again: insource adapt TASK.",
             )
         return path
+
+    def log(self, sha256: str) -> JsonObject:
+        """{} where none is kept."""
+        path = self._path(sha256).with_suffix(".json")
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def check(self, sha256: str) -> Path:
         """As `find`; reads it whole and raises StorageError where its bytes are others."""
@@ -93,7 +101,7 @@ class CandidateFiles:
     def _stored(self, path: Path) -> StoredFile:
         inside = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
         size_bytes = sum(one.stat().st_size for one in inside)
-        named = path.suffix == ".gguf" and not path.is_dir()
+        named = path.suffix in (".gguf", ".json") and not path.is_dir()
         return StoredFile(path=path, size_bytes=size_bytes, sha256=path.stem if named else None)
 
     def _path(self, sha256: str) -> Path:

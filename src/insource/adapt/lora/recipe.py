@@ -110,8 +110,8 @@ class LoraRecipe:
         async def differs(engine: Upstream) -> str | None:
             return compare(done.probes, await served(engine, probes, done.probes)).reason
 
-        log = {key: value for key, value in asdict(done).items() if key not in ("probes", "adapter")}
-        log["settings"] = asdict(job.settings)
+        log = {key: value for key, value in asdict(done).items() if key != "adapter"}
+        log |= {"settings": asdict(job.settings), "probe_requests": probes}
         return Learnt(
             fitted=LoraFitted(calls=output.kind is OutputKind.TOOL_CALL),
             trained=Trained(adapter=adapter, seen=frozenset(e.exchange_id for e in chosen), differs=differs, log=log),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from insource.core.errors import InsourceError, UsageError
-from insource.core.evidence import Evaluation, Event, Example
+from insource.core.evidence import Evaluation, Event, Example, Outcome
 from insource.core.ports import Recipe
 from insource.core.stores import ExchangeFilter
 from insource.core.values import JsonObject, Task
@@ -60,6 +60,7 @@ class Rung:
     """Of its artifact and adapter, without the model."""
     area: float | None = None
     """Under its curve of loss over coverage; less is better."""
+    outcomes: Sequence[Outcome] = ()
     step: Step | None = None
     """Beside the best cheaper one; None: there is none, or too little was answered by both."""
 
@@ -191,6 +192,7 @@ def _judged(climb: _Climb, attempt: Attempt, measured: Measured, *, made_seconds
         milliseconds=_milliseconds(climb.contest, attempt, evaluation),
         size_bytes=_size_bytes(climb.contest.services, attempt),
         area=area_of(measured.outcomes),
+        outcomes=measured.outcomes,
         step=step,
     )
 

@@ -49,7 +49,7 @@ async def trained_attempt(
         files.finished(name)
         return Trial(recipe=recipe.name, end="refused", reason=error.message)
     assert learnt.trained is not None, f"the recipe {recipe.name} trains"
-    adapter_sha256 = files.keep(learnt.trained.adapter)
+    adapter_sha256 = files.keep(learnt.trained.adapter, log=learnt.trained.log)
     refusal = await _refusal(contest, learnt.trained, engines, adapter_sha256=adapter_sha256, folder=folder)
     if refusal is not None:
         return Trial(recipe=recipe.name, model=engines.file.ref, end="refused", reason=refusal)
