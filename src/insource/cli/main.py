@@ -22,6 +22,7 @@ from insource.cli import (
     move,
     plan,
     privacy,
+    quantize,
     references,
     scout,
     serve,
@@ -68,6 +69,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("adapt")(adapt.adapt)
 app.add_typer(adapt.candidates_app, name="candidates")
 app.command("export")(export.export)
+app.command("quantize")(quantize.quantize)
 app.command("plan")(plan.plan)
 app.command("label")(references.label)
 app.command("move")(move.move)
