@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from insource import plugins
 from insource.config import Settings, secret, user_home
@@ -205,26 +205,6 @@ class _Detector:
         return self._load().scan(text)
 
 
-class _Plugins(Mapping[str, Any]):
-    """The registered objects of a group by name, each loaded when it is asked for."""
-
-    def __init__(self, group: str) -> None:
-        self._group = group
-        self._names = cache(lambda: plugins.names(group))
-        self._load = cache(lambda name: plugins.load(group, name))
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._names():
-            raise KeyError(name)
-        return self._load(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names())
-
-    def __len__(self) -> int:
-        return len(self._names())
-
-
 def _engine(settings: Settings, model: ModelFile, wanted: EngineSettings) -> Engine:
     from insource.engines.external import ExternalEngine
     from insource.engines.llamacpp import LlamaCppEngine
@@ -236,7 +216,7 @@ def _engine(settings: Settings, model: ModelFile, wanted: EngineSettings) -> Eng
 
 
 def _adapted(
-    settings: Settings, model: ModelFile, wanted: EngineSettings, adapters: Mapping[str, Path]
+    settings: Settings, model: ModelFile, wanted: EngineSettings, *, adapters: Mapping[str, Path]
 ) -> LlamaCppEngine:
     from insource.engines.llamacpp import LlamaCppEngine
 
@@ -402,12 +382,12 @@ def open_services(settings: Settings) -> Generator[Services]:
             detector=_Detector(settings.privacy_detector),
             make_scan=lambda: _scan_process(settings, registry),
             provider=_Provider(settings, exchanges),
-            recipes=_Plugins("recipes"),
-            scorers=_Plugins("scorers"),
+            recipes=plugins.Group("recipes"),
+            scorers=plugins.Group("scorers"),
             find_model=find_model,
             pull_default_model=pull_default_model,
             make_engine=lambda model, wanted: _engine(settings, model, wanted),
-            make_adapted=lambda model, wanted, adapters: _adapted(settings, model, wanted, adapters),
+            make_adapted=lambda model, wanted, adapters: _adapted(settings, model, wanted, adapters=adapters),
             record=writer.record,
             note=events.note,
             note_scan=writer.note_scan,

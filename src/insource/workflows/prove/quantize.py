@@ -90,11 +90,11 @@ async def quantize_model(
     log = begin(services, task, budget=None, progress=progress).log
     examples, folder = _examples(log, wanted.requests), _made(wanted.folder)
     wide = widen(model.path, folder / f"{model.path.stem}-F16.gguf", progress=_telling(progress, "F16"))
-    before = await _asked(services, log, _as_file(wide), examples, progress=progress)
+    before = await _asked(services, log, _as_file(wide), examples=examples, progress=progress)
     rows: list[Quant] = []
     for name in wanted.types:
         made = quantize(wide.path, folder / f"{model.path.stem}-{name}.gguf", name, progress=_telling(progress, name))
-        after = await _asked(services, log, _as_file(made), examples, progress=progress, places=before.places)
+        after = await _asked(services, log, _as_file(made), examples=examples, progress=progress, places=before.places)
         flips = flips_of(log, examples, before=before.answers, after=after.answers)
         alpha = (1 - services.settings.confidence) / len(wanted.types)
         rows.append(
@@ -155,8 +155,8 @@ async def _asked(
     services: Services,
     log: TaskLog,
     file: ModelFile,
-    examples: Sequence[Example],
     *,
+    examples: Sequence[Example],
     progress: Progress,
     places: Sequence[Position] | None = None,
 ) -> _Said:
