@@ -109,6 +109,8 @@ def apart(ladder: Ladder) -> list[str]:
         inside = [o for o in rung.outcomes if o.admitted and o.answered and o.confidence >= rung.evaluation.gate]
         for name, wanted in (("empty", True), ("not empty", False)):
             group = [o for o in inside if says_nothing(o.answer) is wanted]
+            if not group:
+                continue
             wrong = sum(o.loss_local > 0 for o in group)
             lines.append(f"{rung.recipe}, {name}: wrong {share(wrong, len(group))} of those it may answer")
     return lines

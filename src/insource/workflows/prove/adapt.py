@@ -142,6 +142,8 @@ async def _climb(climb: _Climb, recipes: Sequence[Recipe]) -> str:
         rung = await _rung(climb, recipe)
         climb.rungs.append(rung)
         _keep(climb.contest, rung)
+    if not recipes:
+        return "No recipe that was wanted serves such a task with so many examples."
     return "Every recipe that serves such a task was tried."
 
 
