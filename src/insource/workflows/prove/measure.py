@@ -41,8 +41,16 @@ class _Seen:
         return self._found
 
 
-async def measure(contest: Contest, attempt: Attempt) -> tuple[Trial, Evaluation | None]:
-    """Asks for what is needed, and stores what was found. None: nothing was looked at."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    trial: Trial
+    evaluation: Evaluation | None = None
+    """None: nothing was looked at."""
+    outcomes: Sequence[Outcome] = ()
+
+
+async def measure(contest: Contest, attempt: Attempt) -> Measured:
+    """Asks for what is needed, and stores what was found."""
     candidate, services = attempt.candidate, contest.services
     pool = pool_of(contest, attempt)
     known = services.evidence.ranks(contest.log.task.id)
@@ -54,7 +62,7 @@ async def measure(contest: Contest, attempt: Attempt) -> tuple[Trial, Evaluation
         contest = replace(contest, warnings=(*contest.warnings, calibration.reason))
     short = None if candidate.id in known else _too_few(contest, attempt, pool, stakes=stakes)
     if short is not None:
-        return short, None
+        return Measured(trial=short)
     services.evidence.rank(contest.log.task.id, candidate.id)
     started = services.clock.monotonic()
     seen = await _ask(contest, attempt, pool, seen=_Seen(stakes=stakes, rank=rank))
@@ -64,7 +72,7 @@ async def measure(contest: Contest, attempt: Attempt) -> tuple[Trial, Evaluation
     if seen.found.gate is not None:
         evaluation = _certify(contest, attempt, evaluation, seen=seen)
     services.evidence.put_evaluation(evaluation)
-    return _trial(attempt, evaluation), evaluation
+    return Measured(trial=_trial(attempt, evaluation), evaluation=evaluation, outcomes=tuple(seen.outcomes))
 
 
 def pool_of(contest: Contest, attempt: Attempt) -> list[tuple[Stratum, Example]]:

@@ -27,7 +27,7 @@ async def renew(watch: Watch, local: Local | None) -> bool:
     contest, attempt = await asyncio.to_thread(_prepare, watch)
     if local is not None and attempt.recipe.asks_model:
         await _ask_missing(contest, attempt, local)
-    evaluation = await asyncio.to_thread(lambda: asyncio.run(measure(contest, attempt))[1])
+    evaluation = await asyncio.to_thread(lambda: asyncio.run(measure(contest, attempt)).evaluation)
     return evaluation is not None and await asyncio.to_thread(_take_up, watch, evaluation)
 
 
