@@ -15,7 +15,7 @@ from insource.config import Settings
 from insource.core.stores import ExchangeFilter
 from insource.core.values import Exchange, Stage
 from insource.wiring import open_services
-from insource.workflows.prove.evaluate import evaluate_task
+from insource.workflows.prove.evaluate import Wanted, evaluate_task
 from insource.workflows.prove.find_tasks import find_tasks
 from insource.workflows.prove.move import move_task
 from tests.fakes.gateway_process import Installation
@@ -48,7 +48,7 @@ async def test_a_live_move_is_watched(tmp_path: Path, monkeypatch: pytest.Monkey
         services.exchanges.append(exchanges(1_500))
         find_tasks(services)
         (task,) = services.registry.tasks()
-        found = await evaluate_task(services, task, recipes=["head"])
+        found = await evaluate_task(services, task, candidates=Wanted(recipes=["head"], models=()))
         assert found.best is not None, found.reason
         move_task(services, task.id, to=None, stage=Stage.LIVE)
     monkeypatch.setenv("A_KEY", "sk-test")

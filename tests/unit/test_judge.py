@@ -41,10 +41,12 @@ def test_both_orders_are_asked(prefers: object, expected: float) -> None:
     assert loss(JudgeScorer(judge_that(prefers)), "They want time.") == expected  # pyright: ignore[reportArgumentType]
 
 
+def unasked(body: JsonObject) -> JsonObject:
+    raise AssertionError("the judge was asked")
+
+
 def test_the_same_answer_is_not_asked_about() -> None:
-    assert loss(JudgeScorer(), f"  {REFERENCE} ") == 0.0
-    with pytest.raises(BadInput, match="No judge"):
-        loss(JudgeScorer(), "Another one.")
+    assert loss(JudgeScorer(unasked), f"  {REFERENCE} ") == 0.0
 
 
 def test_where_the_policy_keeps_it_here_the_answer_counts_as_worse() -> None:
@@ -52,7 +54,7 @@ def test_where_the_policy_keeps_it_here_the_answer_counts_as_worse() -> None:
 
 
 def test_verifiers_come_first() -> None:
-    never = JudgeScorer()
+    never = JudgeScorer(unasked)
     assert loss(never, "It is about money.", pattern=r"\bMay\b") == 1.0
     assert loss(never, '{"a": 1}', schema={"required": ["b"]}) == 1.0
     assert loss(never, "x", command=["python3", "-c", "print(1)"]) == 1.0

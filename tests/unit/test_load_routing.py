@@ -323,9 +323,8 @@ async def test_adapters_over_one_model_share_an_engine_and_a_damaged_one_spoils_
         made.append(WithAdapters(adapters))
         return made[-1]
 
-    changed = SimpleNamespace(
-        **{**vars(services), "make_adapted": make_adapted, "settings": Settings(**{**NO_SETTINGS, "home": tmp_path})}
-    )
+    fields: dict[str, Any] = {**NO_SETTINGS, "home": tmp_path}
+    changed = SimpleNamespace(**{**vars(services), "make_adapted": make_adapted, "settings": Settings(**fields)})
     adapted = cast("Services", changed)
     hashes: list[str] = []
     for name in ("one", "two", "broken"):

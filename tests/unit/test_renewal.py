@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from insource.core.fakes import FakeClock
 from insource.core.values import Exchange, Marks, Route, Stage
 from insource.traffic.discovery import DiscoveryInput, discover
@@ -39,6 +41,7 @@ def live(services: Services, clock: FakeClock, numbers: range) -> list[Exchange]
     return rows
 
 
+@pytest.mark.slow
 async def test_the_bound_narrows_week_by_week_and_a_biased_log_changes_nothing(tmp_path: Path) -> None:
     clock = FakeClock(START + DAY)
     with evaluating(tmp_path) as (opened, engine):

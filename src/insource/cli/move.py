@@ -133,9 +133,10 @@ def moves(
 def _show_events(services: Services, out: Output, *, days: float) -> None:
     from insource.workflows.watch.story import message, page, told
 
-    found = services.registry.events(since=services.clock.now() - timedelta(days=days))
+    since = services.clock.now() - timedelta(days=days)
+    found = told(lambda kind: services.registry.events(kind=kind, since=since))
     if out.as_json:
-        out.data([message(event) for event in told(found)])
+        out.data([message(event) for event in found])
         return
     names = {task.id: task.name for task in services.registry.tasks()}
     out.text(page(found, names) or f"Nothing happened to a move in the last {days:g} days.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -150,8 +150,8 @@ class Registry(Protocol):
         """In the order in which they were put."""
         ...
 
-    def events_after(self, sequence: int) -> list[tuple[int, Event]]:
-        """With their numbers, which grow, in the order in which they were put."""
+    def events_after(self, sequence: int, *, without: Collection[str] = ()) -> list[tuple[int, Event]]:
+        """With their numbers, which grow, in the order in which they were put; but for some kinds."""
         ...
 
     def prune_events(self, before: datetime) -> int:

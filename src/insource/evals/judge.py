@@ -41,7 +41,7 @@ class JudgeScorer:
     name = "judge"
     costly = True
 
-    def __init__(self, ask: Ask | None = None) -> None:
+    def __init__(self, ask: Ask) -> None:
         self._ask = ask
 
     def canonical(self, answer: str, arguments: JsonObject) -> str:
@@ -54,8 +54,6 @@ class JudgeScorer:
             return 0.0
         if not said or is_overlong(said, wanted) or not verified(answer, reference, request, arguments=arguments):
             return 1.0
-        if self._ask is None:
-            raise BadInput("No judge is there to be asked.", next_step="insource criterion TASK --judge UPSTREAM")
         first = self._worse(request, (answer, reference), arguments, answer_is="first")
         second = self._worse(request, (reference, answer), arguments, answer_is="second")
         return (first + second) / 2
@@ -63,7 +61,7 @@ class JudgeScorer:
     def _worse(
         self, request: JsonObject, pair: tuple[str, str], arguments: JsonObject, *, answer_is: Preferred
     ) -> float:
-        completion = self._ask(question(request, pair, arguments)) if self._ask is not None else None
+        completion = self._ask(question(request, pair, arguments))
         preferred = None if completion is None else read_preference(answer_text(completion) or "")
         return float(preferred is None or preferred not in (answer_is, "neither"))
 

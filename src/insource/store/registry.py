@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -144,9 +144,11 @@ class SqlRegistry:
             statement = statement.where(tables.events.c.created_us >= to_microseconds(since))
         return self._documents(statement, Event)
 
-    def events_after(self, sequence: int) -> list[tuple[int, Event]]:
+    def events_after(self, sequence: int, *, without: Collection[str] = ()) -> list[tuple[int, Event]]:
         table = tables.events
         statement = select(table.c.sequence, table.c.document).where(table.c.sequence > sequence)
+        if without:
+            statement = statement.where(table.c.kind.not_in(without))
         with self._database.reading() as connection:
             rows = connection.execute(statement.order_by(table.c.sequence)).all()
         return [(row[0], from_document(row[1], Event)) for row in rows]

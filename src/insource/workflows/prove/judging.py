@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from insource.config import secret
 from insource.core.errors import UpstreamError
+from insource.core.evidence import Example
 from insource.core.headers import JSON
 from insource.core.ports import Call
 from insource.core.scanning import ScanJob
@@ -96,7 +97,7 @@ def calibration_of(contest: Contest, attempt: Attempt, *, alpha: float) -> Calib
     for example in labelled:
         asked = kept.get(example.exchange_id)
         answer = None if asked is None else asked.answer
-        if asked is None or answer is None or contest.scoring.canonical(answer.text) not in example.judged:
+        if asked is None or answer is None or not _reviewed(contest, example, answer.text):
             continue
         told = outcome_of(contest, attempt, example, asked=asked, stratum="new")
         scorer, arguments = contest.scoring.scorer, contest.scoring.criterion.arguments
@@ -110,3 +111,9 @@ def calibration_of(contest: Contest, attempt: Attempt, *, alpha: float) -> Calib
             )
         )
     return calibrate(pairs, attempt.candidate.terms, alpha=alpha)
+
+
+def _reviewed(contest: Contest, example: Example, answer: str) -> bool:
+    """Whether a review decided both answers: what users report of one answer is no random part of them."""
+    canonical = contest.scoring.canonical
+    return canonical(answer) in example.judged and canonical(example.hosted_text or "") in example.judged

@@ -41,7 +41,7 @@ class Watch:
     def standing(self) -> Standing:
         self.samples.read(self.services)
         certificate = self.certificate()
-        last = max((e.created for e in self.events() if e.kind in ALARMS), default=self.move.changed)
+        last = max((e.created for e in self.events(*ALARMS)), default=self.move.changed)
         return Standing(
             stage=self.move.stage,
             certified=certificate is not None
@@ -56,9 +56,10 @@ class Watch:
         id = self.move.certificate_id
         return None if id is None else self.services.evidence.certificate(id)
 
-    def events(self) -> list[Event]:
-        """Of this move in this stage."""
-        return self.services.registry.events(task_id=self.move.task_id, since=self.move.changed)
+    def events(self, *kinds: str) -> list[Event]:
+        """Of this move in this stage; by kind, because a privacy policy may note one for every request."""
+        read, task_id, since = self.services.registry.events, self.move.task_id, self.move.changed
+        return [event for kind in kinds for event in read(task_id=task_id, kind=kind, since=since)]
 
     def anchors(self) -> Sequence[Exchange]:
         if self._anchors is None:

@@ -38,7 +38,8 @@ class Samples:
         now = services.clock.now()
         new = [e for e in services.exchanges.read(ExchangeFilter(extra=True, since=since)) if self._counts(e)]
         firsts = frozenset(of for e in new if (of := e.marks.share_of or e.marks.shadow_of) is not None)
-        known = {e.id: e for e in services.exchanges.read(ExchangeFilter(ids=firsts))} if firsts else {}
+        where = ExchangeFilter(ids=firsts, since=since - _LATE)
+        known = {e.id: e for e in services.exchanges.read(where)} if firsts else {}
         judged = _judged(services, self.move.task_id)
         pairs = ((e, known.get(e.marks.share_of or e.marks.shadow_of or "")) for e in new)
         for sample in (self._sample(e, first, judged) for e, first in pairs if first is not None):

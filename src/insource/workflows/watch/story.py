@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from insource.core.evidence import Event
 from insource.core.values import JsonObject
@@ -41,15 +41,17 @@ def message(event: Event) -> JsonObject:
     }
 
 
-def told(events: Iterable[Event]) -> list[Event]:
-    return [event for event in events if event.kind in IMPORTANT]
+def told(read: Callable[[str], Iterable[Event]]) -> list[Event]:
+    """What a page tells, in order; read by kind, because a privacy policy may note an event for every request."""
+    return sorted((event for kind in IMPORTANT for event in read(kind)), key=lambda event: event.created)
 
 
 def page(events: Sequence[Event], names: Mapping[str, str]) -> str:
     """Tasks with something urgent come first."""
     by_task: defaultdict[str, list[Event]] = defaultdict(list)
-    for event in told(events):
-        by_task[event.task_id or ""].append(event)
+    for event in events:
+        if event.kind in IMPORTANT:
+            by_task[event.task_id or ""].append(event)
     order = sorted(by_task, key=lambda id: (min(IMPORTANT.index(e.kind) for e in by_task[id]), id))
     return "\n\n".join(_paragraph(names.get(id, id) or "All tasks", by_task[id]) for id in order)
 

@@ -22,10 +22,10 @@ def untold(services: Services) -> list[tuple[int, Event]]:
     """Those not told yet; the first time nothing of before is."""
     told = services.registry.fact(TOLD)
     if told is None:
-        known = services.registry.events_after(0)
+        known = services.registry.events_after(0, without=QUIET)
         services.registry.put_fact(TOLD, str(known[-1][0] if known else 0))
         return []
-    return [(number, event) for number, event in services.registry.events_after(int(told)) if event.kind not in QUIET]
+    return services.registry.events_after(int(told), without=QUIET)
 
 
 class Webhook:

@@ -104,7 +104,7 @@ class Watcher:
             await self._ask_round(watch, hosted=False)  # what the candidate answers twice shows its noise
             return False
         step = after_round(await asyncio.to_thread(watch.again))
-        if step is None or any(event.kind == step.kind for event in watch.events()):
+        if step is None or watch.events(step.kind):
             return False
         await asyncio.to_thread(self._do, watch, step)
         return True
@@ -128,7 +128,7 @@ class Watcher:
         if certificate is None or watch.move.stage is Stage.SHADOW:
             return False
         now = self.services.clock.now()
-        tried = max((e.created for e in watch.events() if e.kind == "renewed"), default=certificate.created)
+        tried = max((e.created for e in watch.events("renewed")), default=certificate.created)
         if not is_old(max(tried, certificate.created), now, days=_RENEW_DAYS):
             return False
         return await renew(watch, self._local(watch.move))
@@ -138,7 +138,7 @@ class Watcher:
         step = promotion(standing, by_itself=settings.promote == "auto")
         if step is None:
             return
-        said = [e for e in watch.events() if e.kind == step.kind and e.figures.get("to") == step.figures.get("to")]
+        said = [e for e in watch.events(step.kind) if e.figures.get("to") == step.figures.get("to")]
         if not said and (step := promotion(replace(standing, faults=watch.faults()), by_itself=step.stage is not None)):
             self._do(watch, step)
 
