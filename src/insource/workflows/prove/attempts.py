@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
 from insource.adapt.familiarity import FittedFamiliarity, fit_familiarity, load_familiarity
-from insource.core.admission import not_admitted
 from insource.core.errors import BadInput, InsourceError
-from insource.core.evidence import Candidate, Example, Outcome, Stratum, Terms, model_key
+from insource.core.evidence import Candidate, Example, Terms, model_key
 from insource.core.hashing import content_address
 from insource.core.ports import Engine, Familiarity, Learnt, Recipe, Trained
 from insource.core.values import EngineSettings, JsonObject, LocalAnswer, Model, OutputKind
@@ -28,7 +26,6 @@ from insource.workflows.prove.answers import Answerer, Asked, Budget
 from insource.workflows.prove.task_log import TaskLog
 from insource.workflows.services import Progress, Services
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 REFIT_AT = 2.0
 """A candidate is made anew when the fit part has so many times the exchanges that it was fitted on."""
 _HELD_ANSWERS = 300
@@ -383,37 +380,3 @@ def keep(contest: Contest, recipe: Recipe, origin: Origin, *, learnt: Learnt, te
     candidate = replace(candidate, id=f"{recipe.name}-{digest[:8]}")
     registry.put_candidate(candidate)
     return candidate
-
-
-# ----------------------------------------------------------------------------------------------------- outcomes
-
-
-def outcome(contest: Contest, attempt: Attempt, example: Example, *, asked: Asked, stratum: Stratum) -> Outcome:
-    """One answer beside its reference, under the candidate's terms."""
-    look = _look(attempt, example.request)
-    place = contest.log.place_of[example.exchange_id]
-    answer = asked.answer
-    return Outcome(
-        exchange_id=example.exchange_id,
-        place=place.place,
-        cluster=place.cluster,
-        stratum=stratum,
-        day=(example.created - EPOCH).days,
-        answer="" if answer is None else answer.text,
-        confidence=0.0 if answer is None else answer.confidence,
-        admitted=look is None,
-        answered=answer is not None,
-        label=contest.log.canonical(example) if contest.log.labels else None,
-        loss_local=1.0 if answer is None else contest.scoring.loss_local(answer.text, example),
-        loss_hosted=contest.scoring.loss_hosted(example),
-        requests=contest.log.requests.get(place.cluster, 1),
-    )
-
-
-def _look(attempt: Attempt, request: JsonObject) -> str | None:
-    """Why the request would not be answered here, whatever the candidate says; None: the gate decides."""
-    try:
-        familiar = None if attempt.familiarity is None else attempt.familiarity.look(request)
-    except InsourceError as error:
-        return error.message
-    return not_admitted(attempt.candidate.terms, familiar)

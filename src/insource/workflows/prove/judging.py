@@ -19,7 +19,7 @@ from insource.evals.judge import Ask, JudgeScorer
 from insource.providers.openai_compatible import OpenAICompatible
 from insource.wire import json_text
 from insource.workflows.prove.attempts import Attempt, Contest
-from insource.workflows.prove.attempts import outcome as outcome_of
+from insource.workflows.prove.outcomes import outcome as outcome_of
 from insource.workflows.services import Services, policy_in_force
 
 JUDGE = JudgeScorer.name

@@ -11,8 +11,9 @@ from insource.evals.bundle import Evidence, bundle_of, certificate_id, outcomes_
 from insource.evals.comparison import Trial, figures
 from insource.evals.examples import self_agreement
 from insource.evals.ledger import Look, Stakes, bets, bets_needed, fewest_bets, label_figures, look
-from insource.workflows.prove.attempts import Attempt, Contest, alpha_of, outcome
+from insource.workflows.prove.attempts import Attempt, Contest, alpha_of
 from insource.workflows.prove.judging import calibration_of
+from insource.workflows.prove.outcomes import outcome
 
 BATCH = 16
 """Answers of an engine between two looks."""
