@@ -58,12 +58,15 @@ class Position:
     id: str
 
 
+Where = Literal["", "here", "hosted", "private", "escalated", "failed", "shadow"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSearch:
     """Which exchanges a page of the log shows."""
 
     task_id: str | None = None
-    where: Literal["", "here", "hosted", "private", "escalated", "failed", "shadow"] = ""
+    where: Where = ""
     text: str = ""
     """In the request or its answer, letter by letter."""
 

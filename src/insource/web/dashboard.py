@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from insource.core.errors import InsourceError, UsageError
 from insource.web.access import ROOT, SECURITY_HEADERS, TOKEN, Access
 from insource.web.desk import Ask, Desk, Page
-from insource.web.pages import overview, tasks
+from insource.web.pages import overview, privacy, requests, review, tasks
 from insource.workflows.services import Services
 
 _LOG = logging.getLogger(__name__)
@@ -35,11 +35,19 @@ _PAGES: tuple[tuple[str, Page], ...] = (
     ("tasks/{task}", tasks.show),
     ("tasks/{task}/move", tasks.ask_move),
     ("tasks/{task}/rollback", tasks.ask_rollback),
+    ("review", review.listed),
+    ("review/{task}", review.show),
+    ("requests", requests.listed),
+    ("requests/{exchange:path}", requests.show),
+    ("privacy", privacy.show),
 )
 _FORMS: tuple[tuple[str, Page], ...] = (
     ("tasks/{task}/move", tasks.move),
     ("tasks/{task}/rollback", tasks.rollback),
     ("tasks/{task}/criterion", tasks.set_criterion),
+    ("review/{task}", review.decide),
+    ("privacy/test", privacy.try_it),
+    ("privacy", privacy.set_it),
 )
 
 

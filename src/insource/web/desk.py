@@ -48,6 +48,8 @@ class Ask:
 class Desk:
     services: Services
     access: Access
+    sittings: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Reviews that are open, by task id (pages/review.py)."""
 
     @cached_property
     def kept(self) -> Kept:

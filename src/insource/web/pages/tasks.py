@@ -173,7 +173,7 @@ def certificate_words(certificate: Certificate, candidates: dict[str, Candidate]
         f"{certificate.candidate_id} may answer {shown.percent(certificate.coverage)} of this task's requests here "
         f"({inputs}). The others go to the hosted model.",
         f"Of what it may answer, {shown.percent(certificate.quality)} was right. It was measured on "
-        f"{certificate.n:,} examples in {certificate.clusters:,} groups of similar inputs, none of which it had learnt.",
+        f"{certificate.n:,} examples in {certificate.clusters:,} groups of similar inputs that it had not learnt.",
         f"Its loss against the reference is at most {shown.percent(certificate.loss_upper, 2)}, with "
         f"{shown.percent(certificate.confidence, 0)} confidence; {shown.percent(certificate.margin)} was allowed. The "
         "bound holds however often somebody looked.",
