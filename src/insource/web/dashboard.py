@@ -21,12 +21,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from insource.core.errors import InsourceError, UsageError
 from insource.web.access import ROOT, SECURITY_HEADERS, TOKEN, Access
 from insource.web.desk import Ask, Desk, Page
-from insource.web.pages import overview, privacy, requests, review, tasks
+from insource.web.pages import boss, machine, models, overview, playground, privacy, requests, review, tasks
 from insource.workflows.services import Services
 
 _LOG = logging.getLogger(__name__)
 _MOST_BYTES = 1 << 20
-_STATIC = (("dashboard.css", "text/css"), ("dashboard.js", "text/javascript"), ("icon.svg", "image/svg+xml"))
+_STATIC = (
+    ("dashboard.css", "text/css"),
+    ("dashboard.js", "text/javascript"),
+    ("playground.js", "text/javascript"),
+    ("icon.svg", "image/svg+xml"),
+)
 _Endpoint = Callable[[Request], Awaitable[Response]]
 
 _PAGES: tuple[tuple[str, Page], ...] = (
@@ -40,6 +45,11 @@ _PAGES: tuple[tuple[str, Page], ...] = (
     ("requests", requests.listed),
     ("requests/{exchange:path}", requests.show),
     ("privacy", privacy.show),
+    ("models", models.listed),
+    ("models/{model:path}", models.show),
+    ("machine", machine.show),
+    ("playground", playground.show),
+    ("plan", boss.show),
 )
 _FORMS: tuple[tuple[str, Page], ...] = (
     ("tasks/{task}/move", tasks.move),

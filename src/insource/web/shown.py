@@ -64,7 +64,7 @@ def usd(value: float | None) -> str:
     if value is None:
         return "–"
     if value != 0 and abs(value) < 0.01:
-        return f"${value:.2g}"
+        return f"${value:.6f}".rstrip("0")
     return f"${value:,.2f}"
 
 
