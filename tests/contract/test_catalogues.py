@@ -22,7 +22,7 @@ from insource.hub.lineage.build import build_lineage
 from insource.hub.purpose import TEXT_PIPELINES
 from insource.hub.snapshot import SnapshotCatalogue, shipped_snapshot
 from insource.hub.sources.read import load_file, read_file
-from insource.wiring import open_catalogue
+from insource.wiring.choose import open_catalogue
 from insource.workflows.choose.sift import effective_licence
 from tests.hub_rows import archived, model, real_models
 
@@ -36,6 +36,7 @@ def synced(path: Path, *, whole: bool = True) -> Generator[Catalogue]:
     settings = load_settings()
     with connect() as connection:
         read = read_file(connection, path, scratch=settings.home / "hub" / "partial")
+        assert read.day is not None
         Archive(settings.home / "hub").add(connection, source=read.source, day=read.day, whole=whole)
     with open_catalogue(settings) as catalogue:
         yield catalogue

@@ -24,7 +24,7 @@ from insource.core.values import (
     Exchange,
     JsonObject,
     LocalAnswer,
-    ModelFile,
+    Model,
     Move,
     Route,
     Stage,
@@ -169,7 +169,7 @@ class SentBody:
             yield self.data[start : start + self.piece_bytes]
 
 
-def _no_engine(file: ModelFile, settings: EngineSettings) -> Engine:
+def _no_engine(model: Model, settings: EngineSettings) -> Engine:
     raise AssertionError("a bench brings its own engines")
 
 

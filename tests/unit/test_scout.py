@@ -27,7 +27,7 @@ from insource.store.database import open_database
 from insource.store.evidence import SqlEvidence
 from insource.store.exchanges import SqlExchangeStore
 from insource.store.registry import SqlRegistry
-from insource.wiring import open_scout
+from insource.wiring.choose import open_scout
 from insource.workflows.choose.scout import ScoutQuestion, ScoutReport, key_of_candidate, scout
 from insource.workflows.choose.scout_fit import make_fits
 from insource.workflows.choose.scout_json import scout_json

@@ -76,7 +76,7 @@ def scout(  # noqa: PLR0913 - a command's parameters are its options
     quiet: QuietOption = False,
 ) -> None:
     """Find the open models that could do a task, or chat in general, on this machine or on another. Asks no network."""
-    from insource.wiring import open_scout
+    from insource.wiring.choose import open_scout
     from insource.workflows.choose.scout import ScoutQuestion
     from insource.workflows.choose.scout import scout as look
     from insource.workflows.choose.scout_fit import make_fits

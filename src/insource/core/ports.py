@@ -1,4 +1,4 @@
-"""The seams between the parts. A part implements a port; workflows know only ports; `wiring.py` joins them.
+"""The seams between the parts. A part implements a port; workflows know only ports; `wiring` joins them.
 
 Each port is as narrow as its use, so that a fake of it is a few lines (`core/fakes.py`).
 """

@@ -1,4 +1,4 @@
-"""What a workflow may use: the ports, joined by `wiring.py`. Passed in whole; never a module global."""
+"""What a workflow may use: the ports, joined by `wiring`. Passed in whole; never a module global."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from insource.hub.facts import catalogue_row, facts_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFinder:
-    """Where models are looked up; `wiring.py` joins it."""
+    """Where models are looked up; `wiring` joins it."""
 
     find_stored: Callable[[str], StoredModel]
     """Raises UnknownModel where the model is not on this machine."""

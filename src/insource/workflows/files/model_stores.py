@@ -25,7 +25,7 @@ Fits = Callable[[StoredModel], bool | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
-    """What the commands on model files work with; joined by `wiring.py`."""
+    """What the commands on model files work with; joined by `wiring`."""
 
     cache: ModelCache
     sources: Mapping[str, ModelSource]

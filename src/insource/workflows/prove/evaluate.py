@@ -24,7 +24,7 @@ from insource.workflows.prove.attempts import Attempt, Contest, make_attempt
 from insource.workflows.prove.elsewhere import attempt_elsewhere
 from insource.workflows.prove.engines import Engines
 from insource.workflows.prove.measure import measure
-from insource.workflows.prove.suspects import noise_of
+from insource.workflows.prove.suspects import Noise, noise_of
 from insource.workflows.prove.task_log import TaskLog, has_labels, read_task_log
 from insource.workflows.services import Progress, Services, quiet
 
@@ -110,12 +110,9 @@ async def evaluate_task(
             doubtful=frozenset(s.exchange_id for s in noise.suspects) if noise.sentence else frozenset(),
         )
         applicable, trials, untried = _sort_recipes(contest, wanted=candidates.recipes)
-        own = Engines(services)
-        try:
+        async with Engines(services) as own:
             found, evaluations = await _try(contest, applicable, candidates, engines=engines or own)
             trials = [*trials, *found]
-        finally:
-            await own.stop()
     decision = decide_verdict(
         trials,
         criterion=log.criterion,
@@ -123,13 +120,10 @@ async def evaluate_task(
         references=len(log.examples),
         least=services.settings.min_exchanges,
     )
-    if noise.sentence and decision.verdict not in (Verdict.MOVE, Verdict.MOVE_PART):
-        said_first = f"{noise.sentence} Look at them first: `insource review {task.id}`."
-        decision = replace(decision, reason=f"{said_first} {decision.reason}")
     return TaskEvaluation(
         task_id=task.id,
         criterion=log.criterion,
-        decision=decision,
+        decision=_with_noise(decision, noise, task),
         evaluations=tuple(evaluations),
         trials=tuple(trials),
         references=len(log.examples),
@@ -138,6 +132,14 @@ async def evaluate_task(
         warnings=said,
         suspects=tuple(suspect.exchange_id for suspect in noise.suspects) if noise.sentence else (),
     )
+
+
+def _with_noise(decision: Decision, noise: Noise, task: Task) -> Decision:
+    """Labels that look wrong come before whatever else speaks against a move."""
+    if noise.sentence is None or decision.verdict in (Verdict.MOVE, Verdict.MOVE_PART):
+        return decision
+    first = f"{noise.sentence} Look at them first: `insource review {task.id}`."
+    return replace(decision, reason=f"{first} {decision.reason}")
 
 
 async def _try(
