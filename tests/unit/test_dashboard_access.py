@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
 from insource.cli.session import load_settings
-from insource.gateway.server import gateway_app
 from insource.web.access import FORM_FIELD, ROOT, Access
-from insource.web.dashboard import dashboard_app
 from insource.wiring import open_services
 from insource.workflows.services import Services
-
-TOKEN = "a-token-of-this-start"
-ACCESS = Access(TOKEN)
-BASE = "http://127.0.0.1:8000"
-COOKIE = {"cookie": f"{ACCESS.cookie}={TOKEN}"}
+from tests.fakes.dashboard import ACCESS, BASE, COOKIE, TOKEN, client_of
 
 
-@pytest.fixture
-def services(tmp_path: Path) -> Iterator[Services]:
-    with open_services(load_settings(home=tmp_path / "home")) as opened:
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Nothing here changes it."""
+    with open_services(load_settings(home=tmp_path_factory.mktemp("home"))) as opened:
         yield opened
 
 
 @pytest.fixture
 async def browser(services: Services) -> AsyncIterator[httpx.AsyncClient]:
-    app = gateway_app(services, dashboard=dashboard_app(services, TOKEN))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE) as client:
+    async with client_of(services) as client:
         yield client
 
 

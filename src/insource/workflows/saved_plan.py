@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from insource.config import Settings
 from insource.core.errors import StorageError
 from insource.core.values import JsonObject
 
 FILE_NAME = "plan.json"
+
+
+class _Lenient(dict[str, Any]):
+    """A field that this plan does not have, because another insource wrote it, is None."""
+
+    def __missing__(self, key: str) -> None:
+        return None
 
 
 def plan_file(settings: Settings) -> Path:
@@ -34,7 +42,7 @@ def save_plan(document: JsonObject, path: Path) -> None:
 def read_plan(settings: Settings) -> JsonObject | None:
     """None: there is none, or none that can be read; the next `insource plan` writes one."""
     try:
-        document = json.loads(plan_file(settings).read_text("utf-8", "surrogatepass"))
+        document = json.loads(plan_file(settings).read_text("utf-8", "surrogatepass"), object_hook=_Lenient)
     except (OSError, ValueError):
         return None
     return document if isinstance(document, dict) and isinstance(document.get("tasks"), list) else None
