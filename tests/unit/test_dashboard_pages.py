@@ -21,7 +21,7 @@ from tests.fakes.dashboard import Browser, client_of, task
 from tests.fakes.evaluating import evaluate, evaluating
 from tests.fakes.evidence import START, candidate, evaluation
 from tests.fakes.serving import completion, request
-from tests.fakes.traffic import engine_that, exchanges, label_of
+from tests.fakes.traffic import exchanges, message
 
 PAGES = ("", "tasks", "review", "requests", "privacy", "models", "machine", "playground", "plan")
 HOSTILE = (
@@ -29,6 +29,7 @@ HOSTILE = (
     "[a](javascript:x)"
 )
 LONG = "x" * (1 << 20)
+OTHER = {"card": "loan", "loan": "transfer", "transfer": "card"}
 
 
 @pytest.fixture
@@ -83,11 +84,12 @@ def _plan(text: str = "It is proven.") -> JsonObject:
     row: JsonObject = {
         "id": "t1", "name": "Sort the mail", "exchanges": 5, "verdict": "MOVE PART", "coverage": 0.5, "quality": 0.97,
         "hosted_quality": 0.98, "loss_upper": 0.0123, "confidence": 0.95, "n_test": 400, "reason": text,
-        "spend_usd": 8.0,        "spend_after_usd": 4.0, "n_needed": None, "criterion": {"kind": "label", "reason": text}, "examples": [text],
+        "spend_usd": 8.0, "spend_after_usd": 4.0, "n_needed": None, "criterion": {"kind": "label", "reason": text},
+        "examples": [text],
     }  # fmt: skip
     return {
         "created": "2026-01-02T00:00:00+00:00", "exchanges": 5, "tasks": [row], "spend_usd": 8.0,
-        "spend_after_usd": 4.0,        "spend_estimated_usd": 0.0, "private_share": 0.2, "moved_share": 0.5,
+        "spend_after_usd": 4.0, "spend_estimated_usd": 0.0, "private_share": 0.2, "moved_share": 0.5,
     }  # fmt: skip
 
 
@@ -214,7 +216,9 @@ async def test_one_exchange_says_why_it_went_where_it_went(browser: Browser, ser
 
 
 async def test_a_policy_is_tried_then_set(browser: Browser, services: Services) -> None:
-    services.exchanges.append([_exchange("e", "write to ada@example.org please"), _exchange("n", "nothing", minutes=1)])
+    services.exchanges.append(
+        [_exchange("e", "write to ada.lovelace@posteo.de please"), _exchange("n", "nothing", minutes=1)]
+    )
     tried = await browser.send("privacy/test", kind_email="refuse")
     assert tried.status_code == 200
     assert "What this policy would have done" in tried.text
@@ -228,11 +232,10 @@ async def test_a_policy_is_tried_then_set(browser: Browser, services: Services) 
 
 
 async def test_disagreements_are_decided_one_by_one_and_taken_back(tmp_path: Path) -> None:
-    def often_wrong(text: str) -> str:
-        return "card" if len(text) % 3 == 0 else label_of(text)
-
-    with evaluating(tmp_path / "home", engine_that(often_wrong)) as (services, _):
-        await evaluate(services, exchanges(90))
+    with evaluating(tmp_path / "home") as (services, _):
+        await evaluate(services, exchanges(1_000))
+        for number in range(0, 1_000, 25):  # labels that nobody here answers with
+            services.exchanges.set_reference(f"x{number:05}", reference=OTHER[message(number)[1]], kind="label")
         (found,) = services.registry.tasks()
         async with client_of(services) as client:
             browser = Browser(client)
@@ -255,6 +258,8 @@ async def test_disagreements_are_decided_one_by_one_and_taken_back(tmp_path: Pat
 @pytest.mark.parametrize("text", [HOSTILE, LONG], ids=["hostile", "long"])
 async def test_strangers_text_is_text(browser: Browser, services: Services, text: str) -> None:
     _fill(services, text=text, name=text)
+    if text is LONG:
+        services.exchanges.assign({})  # how long a review of such texts takes is not the pages' matter
     save_plan(_plan(text), plan_file(services.settings))
     for path in (*PAGES, "tasks/t1", "tasks/t1/move?stage=live", "tasks/t1/rollback", "review/t1", "requests/here",
                  "requests/private", "requests?text=" + text[:20], "playground?exchange=here"):  # fmt: skip
@@ -262,4 +267,4 @@ async def test_strangers_text_is_text(browser: Browser, services: Services, text
         assert "<script>alert" not in html
         assert "<img src=x" not in html
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]", html) or "playground" in path
-        assert len(html) < 400_000
+        assert len(html) < 400_000 or "playground" in path, "what is asked again is asked whole"
