@@ -46,9 +46,8 @@ def test_days_are_what_counting_gives(store: SqlExchangeStore) -> None:
     store.append(made)
     counted = [e for e in made if e.marks.shadow_of is None]
     days = store.figures.days()
-    assert {(d.day, d.upstream): d.exchanges for d in days} == Counter(
-        (e.created.date(), _upstream(e)) for e in counted
-    )
+    by_hand = Counter((e.created.date(), _upstream(e)) for e in counted)
+    assert {(d.day, d.upstream): d.exchanges for d in days} == by_hand
     assert sum(d.cost_usd for d in days) == sum(e.cost_usd or 0 for e in counted)
     assert sum(d.private for d in days) == sum(bool(e.private_kinds) for e in counted)
     assert sum(d.escalated for d in days) == sum(e.marks.escalated for e in counted)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ async def browser(services: Services) -> AsyncIterator[Browser]:
         yield Browser(client)
 
 
-def _exchange(id: str, text: str = "hello", *, minutes: int = 0, **more: object) -> Exchange:
+def _exchange(id: str, text: str = "hello", *, minutes: int = 0, **more: Any) -> Exchange:
     fields: JsonObject = {
         "id": id,
         "created": START + timedelta(minutes=minutes),

@@ -26,13 +26,8 @@ def test_nothing_in_a_text_acts_or_hides(text: str, most: int) -> None:
 
 
 def test_amounts_are_written_out() -> None:
-    assert [shown.usd(value) for value in (None, 0, 0.00002, 0.5, 1234.5)] == [
-        "–",
-        "$0.00",
-        "$0.00002",
-        "$0.50",
-        "$1,234.50",
-    ]
+    amounts = {None: "–", 0: "$0.00", 0.00002: "$0.00002", 0.5: "$0.50", 1234.5: "$1,234.50"}
+    assert {value: shown.usd(value) for value in amounts} == amounts
     assert (shown.percent(None), shown.percent(0.123)) == ("–", "12.3 %")
     assert (shown.seconds(0.25), shown.seconds(3)) == ("250 ms", "3.0 s")
     assert shown.moment("no date") == shown.moment(None) == "unknown"
