@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import date, timedelta
 
 from hypothesis import given
@@ -47,8 +48,28 @@ def test_a_figure_is_kept_in_proportion_to_what_it_took() -> None:
     assert kept.get("a", slow) == 1
     now[0] += 2
     assert kept.get("a", slow) == 2
-    kept.forget()
-    assert kept.get("a", slow) == 3
+
+
+def test_while_a_figure_is_made_the_former_one_is_shown() -> None:
+    now = [0.0]
+    kept = Kept(lambda: now[0])
+    others: list[int] = []
+
+    def first() -> int:
+        now[0] += 1.0
+        return 1
+
+    def second() -> int:
+        other = threading.Thread(target=lambda: others.append(kept.get("a", first)))
+        other.start()
+        other.join(10)
+        others.append(kept.get("b", lambda: 7))
+        return 2
+
+    assert kept.get("a", first) == 1
+    now[0] += 100
+    assert kept.get("a", second) == 2
+    assert others == [1, 7], "nobody waits, for this figure or another"
 
 
 _DAYS = st.builds(

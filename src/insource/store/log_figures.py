@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON
 
-from insource.core.log_figures import IMPORTED, DayFigures, LogPage, LogSearch, Position, TaskUse
+from insource.core.log_figures import IMPORTED, DayFigures, LogPage, LogSearch, Position, TaskUse, Where
 from insource.core.values import Exchange
 from insource.store import tables
 from insource.store.database import Database
@@ -35,6 +35,8 @@ from insource.store.tables import from_microseconds, to_microseconds
 _DAY_US = 86_400_000_000
 _SEARCHED = 20_000
 """Exchanges that a text is looked for in: each of them has to be read whole."""
+_OFTEN = 10_000
+"""Exchanges from which a task comes often."""
 _TABLE = tables.exchanges.c
 # The texts as `documents.encode` writes them; no other writer of these columns exists.
 _ROUTE, _MARKS, _KINDS = (type_coerce(column, Text) for column in (_TABLE.route, _TABLE.marks, _TABLE.private_kinds))
@@ -112,8 +114,10 @@ class SqlLogFigures:
         statement = select(tables.exchanges, tables.assignments.c.task_id).join(
             tables.assignments, tables.assignments.c.exchange_id == _TABLE.id, isouter=True
         )
-        for condition in _conditions(search):
-            statement = statement.where(condition)
+        if search.where:
+            statement = statement.where(_condition(search.where))
+        if search.task_id is not None:
+            statement = statement.where(self._in_task(search.task_id))
         if before is not None:
             statement = statement.where(
                 tuple_(_TABLE.created_us, _TABLE.id) < (to_microseconds(before.created), before.id)
@@ -131,6 +135,19 @@ class SqlLogFigures:
             older=None if last is None else Position(from_microseconds(last.created_us), last.id),
             searched=_SEARCHED if search.text else None,
         )
+
+    def _in_task(self, task_id: str) -> ColumnElement[bool]:
+        """Of a task that comes often, as a subquery: then the newest exchanges are looked at one by one until a page is
+        full. Else all of the task are looked up and sorted, which costs more the more there are."""
+        assigned = tables.assignments.c
+        of_task = select(assigned.exchange_id).where(assigned.task_id == task_id)
+        with self._database.reading() as connection:
+            held = connection.execute(select(func.count()).select_from(of_task.limit(_OFTEN).subquery())).scalar_one()
+        if held < _OFTEN:
+            return assigned.task_id == task_id
+        inner = tables.assignments.alias()
+        task = select(inner.c.task_id).where(inner.c.exchange_id == _TABLE.id).scalar_subquery()
+        return task == task_id
 
     def one(self, exchange_id: str) -> tuple[Exchange, str | None] | None:
         statement = select(tables.exchanges, tables.assignments.c.task_id).join(
@@ -161,11 +178,8 @@ def _of_task(statement: Select[*tuple[Any, ...]], task_id: str) -> Select[*tuple
     return statement.join(tables.assignments, assigned.exchange_id == _TABLE.id).where(assigned.task_id == task_id)
 
 
-def _conditions(search: LogSearch) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
-    if search.task_id is not None:
-        found.append(tables.assignments.c.task_id == search.task_id)
-    kinds: dict[str, ColumnElement[bool]] = {
+def _condition(where: Where) -> ColumnElement[bool]:
+    conditions: dict[Where, ColumnElement[bool]] = {
         "": true(),
         "here": and_(_HERE, ~_SHADOW),
         "hosted": and_(~_HERE, ~_SHADOW),
@@ -174,7 +188,7 @@ def _conditions(search: LogSearch) -> list[ColumnElement[bool]]:
         "failed": _FAILED,
         "shadow": _SHADOW,
     }
-    return [*found, type_coerce(kinds[search.where], Boolean)] if search.where else found
+    return type_coerce(conditions[where], Boolean)
 
 
 def _holds(text: str) -> ColumnElement[bool]:

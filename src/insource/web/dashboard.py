@@ -125,9 +125,7 @@ def _form(desk: Desk, page: Page) -> _Endpoint:
         if objection is not None:
             return desk.page("problem", here="none", status=403, message=objection, next_step="Nothing was changed.")
         ask = Ask(path=_texts(request), query=dict(request.query_params), form=form)
-        answer = await run_in_threadpool(_answered, desk, page, ask)
-        desk.kept.forget()
-        return answer
+        return await run_in_threadpool(_answered, desk, page, ask)
 
     return endpoint
 

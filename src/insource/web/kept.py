@@ -26,23 +26,35 @@ class Kept:
     now: Callable[[], float]
     """Monotonic, in seconds."""
     _values: dict[Hashable, _Value] = field(default_factory=dict[Hashable, _Value])
+    _making: dict[Hashable, threading.Lock] = field(default_factory=dict[Hashable, threading.Lock])
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """One caller at a time makes a figure; the others wait for it."""
+        """One caller at a time makes a figure. Meanwhile the others get the former one; where there is none yet, they
+        wait."""
         with self._lock:
             held = self._values.get(key)
-            started = self.now()
-            if held is not None and held.until > started:
+            if held is not None and held.until > self.now():
                 return held.value
-            value = make()
-            ended = self.now()
+            making = self._making.setdefault(key, threading.Lock())
+        if not making.acquire(blocking=held is None):
+            assert held is not None
+            return held.value
+        try:
+            with self._lock:
+                newer = self._values.get(key)
+            if newer is not None and newer is not held:
+                return newer.value
+            return self._made(key, make)
+        finally:
+            making.release()
+
+    def _made(self, key: Hashable, make: Callable[[], T]) -> T:
+        started = self.now()
+        value = make()
+        ended = self.now()
+        with self._lock:
             if len(self._values) >= _MOST:
                 self._values.clear()
             self._values[key] = _Value(value, ended + _TIMES * (ended - started))
-            return value
-
-    def forget(self) -> None:
-        """After a change that was made here: it shows at once."""
-        with self._lock:
-            self._values.clear()
+        return value

@@ -24,6 +24,8 @@ from insource.workflows.saved_plan import read_plan
 _STAGES = (Stage.SHADOW, Stage.CANARY, Stage.LIVE)
 _SCORERS = ("label", "number", "json", "tools", "exact", "review")
 _DAYS = 90
+_MOST_READ = 20_000
+"""Exchanges of a task that are read for a page where no certificate holds the evidence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,8 @@ def show(desk: Desk, ask: Ask) -> Response:
     candidates = {each.id: each for each in services.registry.candidates(task.id)}
     evaluations = sorted(services.evidence.evaluations(task.id), key=_by_merit)
     best = evaluations[0] if evaluations else None
-    story = None if best is None else _story(desk, task, best)
+    exchanges = row.use.exchanges if row.use else 0
+    story = None if best is None else _story(desk, task, best, exchanges=exchanges)
     certificate = (
         None if best is None or not best.certificate_id else services.evidence.certificate(best.certificate_id)
     )
@@ -107,8 +110,10 @@ def _criterion(candidates: dict[str, Candidate], best: Evaluation) -> Criterion 
     return None if found is None else found.criterion
 
 
-def _story(desk: Desk, task: Task, best: Evaluation) -> Story | None:
-    """A story that can't be told leaves the rest of the page as it is."""
+def _story(desk: Desk, task: Task, best: Evaluation, *, exchanges: int) -> Story | None:
+    """A story that can't be told leaves the rest of the page as it is; so does one that would take long."""
+    if best.certificate_id is None and exchanges > _MOST_READ:
+        return None
     try:
         return desk.kept.get(("story", best.id, best.created), lambda: story_of(desk.services, task, best))
     except InsourceError:

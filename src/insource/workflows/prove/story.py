@@ -22,8 +22,10 @@ def story_of(services: Services, task: Task, evaluation: Evaluation) -> Story | 
         return tell(bundle.candidate.terms, [record.outcome for record in bundle.records], bundle.stakes)
     if not any(each.id == evaluation.candidate_id for each in services.registry.candidates(task.id)):
         return None
+    if evaluation.n == 0:
+        return None
     log = read_task_log(services, task)
-    if log.scoring is None or evaluation.n == 0:
+    if log.scoring is None:
         return None
     budget = Budget(now=services.clock.monotonic, until=0.0)
     contest = Contest(services=services, log=log, scoring=log.scoring, budget=budget, progress=quiet)
