@@ -6,8 +6,11 @@ import random
 from collections import Counter
 from datetime import timedelta
 
+import pytest
+
 from insource.core.log_figures import IMPORTED, LogSearch, Position
 from insource.core.values import Exchange, Marks, Route
+from insource.store import log_figures
 from insource.store.exchanges import SqlExchangeStore
 from tests.fakes.evidence import START
 
@@ -83,6 +86,22 @@ def test_pages_show_everything_once_the_newest_first(store: SqlExchangeStore) ->
         if before is None:
             break
     assert [e.id for e in seen] == [e.id for e in sorted(made, key=lambda e: (e.created, e.id), reverse=True)]
+
+
+@pytest.mark.parametrize("often", [1, 1_000], ids=["often", "seldom"])
+def test_a_task_is_found_however_often_it_comes(
+    store: SqlExchangeStore, monkeypatch: pytest.MonkeyPatch, often: int
+) -> None:
+    monkeypatch.setattr(log_figures, "_OFTEN", often)
+    made = _exchanges(60)
+    store.append(made)
+    store.assign({e.id: f"t{number % 3}" for number, e in enumerate(made)})
+    newest = sorted(made[1::3], key=lambda e: (e.created, e.id), reverse=True)
+    first = store.figures.page(LogSearch(task_id="t1"), most=15)
+    assert [e.id for e in first.exchanges] == [e.id for e in newest[:15]]
+    assert set(first.task_of.values()) == {"t1"}
+    rest = store.figures.page(LogSearch(task_id="t1"), before=first.older, most=15)
+    assert [e.id for e in rest.exchanges] == [e.id for e in newest[15:]]
 
 
 def test_searches_find_what_they_name(store: SqlExchangeStore) -> None:

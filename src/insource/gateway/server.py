@@ -221,6 +221,6 @@ def require_loopback(host: str, *, allow_network: bool) -> None:
         return
     raise UsageError(
         f"{host!r} can be reached from other machines: whoever reaches it can spend your API key and ask your models. "
-        "Nothing here asks for a password.",
+        "Only the dashboard asks who is there.",
         next_step="Keep 127.0.0.1, or say `--allow-network` behind a proxy that checks who asks (docs/operate.md).",
     )
