@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 BENCHES := discovery privacy_detect privacy_policy gateway machine scout fit_peers fit_memory fit_speed fit_speed_peers fit_coverage fit_peak_memory fit_capacity fit_speed_here hub_scale hub_lineage scout_hub
 
-.PHONY: demo test promises faults differential check bench docs build clean
+.PHONY: demo test promises faults differential browser screenshots check bench docs build clean
 
 # Talk goes to stderr, so that `make demo ARGS="--no-serve --json"` prints one JSON document and nothing else.
 .venv/base: pyproject.toml constraints.txt
@@ -38,6 +38,15 @@ faults: .venv/dev
 # Other people's clients with and without the gateway, from PyPI and npm; writes docs/clients.md. `ARGS=llm`: only that.
 differential: .venv/dev
 	$(BIN)/python -m tests.differential.run $(ARGS)
+
+# A walk over the dashboard in the system's Chromium; INSOURCE_TEST_CHROMIUM names another, INSOURCE_TEST_STORE a store.
+browser: .venv/dev
+	INSOURCE_TEST_CHROMIUM=$${INSOURCE_TEST_CHROMIUM:-chromium} $(BIN)/pytest tests/browser $(ARGS)
+
+# Pictures of every page at 390 and 1,440 px, light and dark, in build/screenshots.
+screenshots: .venv/dev
+	mkdir -p build/screenshots
+	INSOURCE_SCREENSHOTS=build/screenshots $(MAKE) browser ARGS="-k every_page"
 
 check: .venv/dev
 	$(BIN)/ruff check .

@@ -59,7 +59,7 @@ def demo(
             show_plan(plan, out)
             out.say(f"Report: {report}")
         if not no_serve:
-            run(services, out, page=report.read_text("utf-8"))
+            run(services, out)
 
 
 def _fresh_home(settings: Settings) -> Path:

@@ -95,8 +95,11 @@ def _export(services: Services, path: Path, out: Output, *, include_private: boo
 
 
 def write_report(made: Plan, path: Path) -> Path:
+    """The page, and beside it the same plan as JSON: what the dashboard shows of it."""
     from insource.core.errors import StorageError
     from insource.web.report import render
+    from insource.workflows.plan import plan_json
+    from insource.workflows.saved_plan import save_plan
 
     try:
         # For its owner's eyes: the report quotes requests.
@@ -108,4 +111,5 @@ def write_report(made: Plan, path: Path) -> Path:
             f"The report can't be written to {str(path)!r}: {error.strerror}.",
             next_step="Name another file with --html; `--json` prints the plan.",
         ) from error
+    save_plan(plan_json(made), path.with_suffix(".json"))
     return path

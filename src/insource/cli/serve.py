@@ -1,4 +1,4 @@
-"""`insource serve`: the gateway and the report page, on loopback unless told otherwise."""
+"""`insource serve`: the gateway and the dashboard, on loopback unless told otherwise."""
 
 from __future__ import annotations
 
@@ -23,15 +23,9 @@ AllowNetworkOption = Annotated[
 
 
 def serve(host: HostOption = None, port: PortOption = None, allow_network: AllowNetworkOption = False) -> None:
-    """Serve the gateway: point your application's base URL at it."""
+    """Serve the gateway and the dashboard; point your application's base URL at it."""
     with session(host=host, port=port, allow_network=allow_network or None) as (services, out):
-        run(services, out, page=latest_page(services))
-
-
-def latest_page(services: Services) -> str | None:
-    """The report that `insource plan` wrote last, if any."""
-    path = services.settings.home / "plan.html"
-    return path.read_text("utf-8") if path.is_file() else None
+        run(services, out)
 
 
 def _example(services: Services) -> JsonObject:
@@ -43,19 +37,24 @@ def _example(services: Services) -> JsonObject:
     return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Say hello."}]}
 
 
-def run(services: Services, out: Output, *, page: str | None) -> None:
+def run(services: Services, out: Output) -> None:
     """Serves until interrupted."""
     from insource.gateway.server import serve_until_stopped
+    from insource.web.access import ROOT, TOKEN, new_token
+    from insource.web.dashboard import dashboard_app
+
+    token = new_token()
 
     def ready(url: str) -> None:
-        out.say(f"Gateway: {url}/v1   Report: {url}/   Metrics: {url}/metrics   (Ctrl-C ends)")
+        out.say(f"Gateway: {url}/v1   Metrics: {url}/metrics   (Ctrl-C ends)")
+        out.say(f"Dashboard: {url}{ROOT}?{TOKEN}={token}")
         out.say(_mode_line(services))
         if services.settings.allow_network:
-            out.say("Other machines may reach it, and nothing here asks who they are (docs/operate.md).")
+            out.say("Other machines may reach it, and only the dashboard asks who they are (docs/operate.md).")
         data = shlex.quote(json.dumps(_example(services), ensure_ascii=False))
         out.say(f"Try: curl -i {url}/v1/chat/completions -H 'content-type: application/json' -d {data}")
 
-    serve_until_stopped(services, page=page, on_ready=ready)
+    serve_until_stopped(services, dashboard=dashboard_app(services, token), on_ready=ready)
 
 
 def _mode_line(services: Services) -> str:

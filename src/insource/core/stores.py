@@ -17,6 +17,7 @@ from insource.core.evidence import (
     Place,
     TextRules,
 )
+from insource.core.log_figures import LogFigures
 from insource.core.values import Exchange, JsonObject, Move, Pin, Task
 
 
@@ -41,6 +42,11 @@ class ExchangeFilter:
 
 class ExchangeStore(Protocol):
     """The exchange log. Order is (created, id)."""
+
+    @property
+    def figures(self) -> LogFigures:
+        """Sums of it and pages of it, for people."""
+        ...
 
     def append(self, exchanges: Iterable[Exchange]) -> int:
         """Writes in one transaction; an id that is already there is left as it is. Returns how many were new."""
@@ -145,9 +151,14 @@ class Registry(Protocol):
         ...
 
     def events(
-        self, *, task_id: str | None = None, kind: str | None = None, since: datetime | None = None
+        self,
+        *,
+        task_id: str | None = None,
+        kind: str | None = None,
+        since: datetime | None = None,
+        newest: int | None = None,
     ) -> list[Event]:
-        """In the order in which they were put."""
+        """In the order in which they were put; with `newest` only so many of them, the last ones."""
         ...
 
     def events_after(self, sequence: int, *, without: Collection[str] = ()) -> list[tuple[int, Event]]:

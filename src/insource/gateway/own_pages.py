@@ -1,4 +1,4 @@
-"""What the gateway answers about itself: /health, /metrics, /insource/models, and the report page at /."""
+"""What the gateway answers about itself: /health, /metrics, /insource/models, and where the dashboard is."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from insource.wire import json_text
 from insource.workflows.serve.live_routing import LiveRouting
 
 OWN_PREFIX = "/insource/"
+DASHBOARD_PREFIX = "/insource/ui/"
 _FEEDBACK = "/insource/feedback"
 _MOST_BYTES = 1 << 20
+_HTML = b"text/html; charset=utf-8"
 _METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -28,21 +30,23 @@ class OwnPages:
     metrics: Metrics
     policy: Callable[[], Policy] = lambda: WATCH
     log_health: Callable[[], JsonObject] = dict
-    page: Callable[[], str | None] = lambda: None
-    """HTML at `/`."""
+    dashboard: Asgi | None = None
+    """Answers all below DASHBOARD_PREFIX, and asks by itself who is there."""
     feedback: Callable[[JsonObject], Awaitable[None]] | None = None
     """Takes what an application says of an answer; raises BadInput."""
 
     def find(self, method: str, path: str) -> Asgi | None:
         """The page of a path of ours, also for those that are not there; None: the path is the provider's."""
         pages: Mapping[str, Asgi] = {
-            "/": self._report,
+            "/": self._front,
             "/health": self._health,
             "/metrics": self._metrics,
             "/insource/models": self._models,
         }
         if path == _FEEDBACK and method == "POST":
             return self._take_feedback
+        if self.dashboard is not None and path.startswith(DASHBOARD_PREFIX):
+            return self.dashboard
         if path in pages:
             return pages[path] if method in ("GET", "HEAD") else _unknown
         return _unknown if path.startswith(OWN_PREFIX) else None
@@ -85,11 +89,12 @@ class OwnPages:
         rows = [{"id": LOCAL_PREFIX + name, "object": "model", "created": 0, "owned_by": "insource"} for name in names]
         await send_json(send, 200, body={"object": "list", "data": rows})
 
-    async def _report(self, scope: Scope, receive: Receive, send: Send) -> None:
-        html = self.page()
-        if html is None:
-            html = _NO_REPORT
-        await send_bytes(send, 200, data=html.encode(), content_type=b"text/html; charset=utf-8")
+    async def _front(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.dashboard is None:
+            await send_bytes(send, 200, data=_NO_DASHBOARD.encode(), content_type=_HTML)
+            return
+        there = [(b"location", DASHBOARD_PREFIX.encode())]
+        await send_bytes(send, 303, data=b"", content_type=_HTML, extra=there)
 
 
 async def _json_body(receive: Receive) -> Any:
@@ -106,14 +111,14 @@ async def _json_body(receive: Receive) -> Any:
         return None
 
 
-_NO_REPORT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>insource</title>
-<p>The insource gateway runs here. There is no report yet: <code>insource plan</code> writes one.</p></html>
+_NO_DASHBOARD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>insource</title>
+<p>The insource gateway runs here, without its dashboard: <code>insource serve</code> starts both.</p></html>
 """
 
 
 async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
     message = (
         f"There is no {scope['method']} {scope['path'][:100]!r}. insource's own paths are GET /, /health, /metrics, "
-        "/insource/models and POST /insource/feedback; all others are sent on to the provider."
+        "/insource/ui/, /insource/models and POST /insource/feedback; all others are sent on to the provider."
     )
     await send_json(send, 404, body=error_body(message, status=404, code="unknown_path"))

@@ -126,7 +126,7 @@ def serve(app: Asgi, *, host: str, port: int, on_ready: Callable[[str], None]) -
     make_server(app, on_ready=lambda: on_ready(url)).run(sockets=[listener])
 
 
-def gateway_app(services: Services, *, page: Callable[[], str | None] = lambda: None) -> Asgi:
+def gateway_app(services: Services, *, dashboard: Asgi | None = None) -> Asgi:
     """The gateway over a set of services."""
     settings, policy = services.settings, LivePolicy(services)
     metrics = Metrics(waiting=lambda: services.writer_health().waiting)
@@ -174,7 +174,7 @@ def gateway_app(services: Services, *, page: Callable[[], str | None] = lambda: 
                 feedback=lambda body: take_feedback(services, body),
                 policy=policy.current,
                 log_health=lambda: _log_health(services),
-                page=page,
+                dashboard=dashboard,
             ),
             guard=Guard(
                 allow_hosts=listed(settings.allow_hosts),
@@ -255,11 +255,12 @@ def _log_health(services: Services) -> JsonObject:
     return {"written": health.written, "waiting": health.waiting, "dropped": health.dropped, "error": error}
 
 
-def serve_until_stopped(services: Services, *, page: str | None, on_ready: Callable[[str], None]) -> None:
-    """The gateway and one page at `/`, until interrupted. Closing the services then writes what was recorded."""
+def serve_until_stopped(services: Services, *, dashboard: Asgi | None, on_ready: Callable[[str], None]) -> None:
+    """The gateway with the dashboard, until interrupted. Closing the services then writes what was recorded."""
     settings = services.settings
     require_loopback(settings.host, allow_network=settings.allow_network)
-    serve(gateway_app(services, page=lambda: page), host=settings.host, port=settings.port, on_ready=on_ready)
+    app = gateway_app(services, dashboard=dashboard)
+    serve(app, host=settings.host, port=settings.port, on_ready=on_ready)
 
 
 def require_loopback(host: str, *, allow_network: bool) -> None:
@@ -272,6 +273,6 @@ def require_loopback(host: str, *, allow_network: bool) -> None:
         return
     raise UsageError(
         f"{host!r} can be reached from other machines: whoever reaches it can spend your API key and ask your models. "
-        "Nothing here asks for a password.",
+        "Only the dashboard asks who is there.",
         next_step="Keep 127.0.0.1, or say `--allow-network` behind a proxy that checks who asks (docs/operate.md).",
     )

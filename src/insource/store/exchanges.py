@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from sqlalchemy import (
     Connection,
     Row,
@@ -27,10 +26,12 @@ from sqlalchemy.exc import IntegrityError
 
 from insource.core.errors import StorageError, UsageError
 from insource.core.stores import ExchangeFilter
-from insource.core.values import Exchange, Marks, Route
+from insource.core.values import Exchange
 from insource.store import tables
 from insource.store.database import Database
-from insource.store.tables import from_microseconds, to_microseconds
+from insource.store.log_figures import SqlLogFigures
+from insource.store.rows import NO_MARKS, exchange_of
+from insource.store.tables import to_microseconds
 
 _PAGE = 500
 """Rows read at once. Between pages no connection is held: a slow reader keeps neither a lock nor an old snapshot."""
@@ -38,7 +39,6 @@ _MAX_LISTED = 500
 """Ids written into a statement; of a larger set, the pages are sifted here (databases limit the parameters)."""
 _PRUNED_AT_ONCE = 1_000
 _EVERYTHING = ExchangeFilter()
-_NO_MARKS = Marks()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,10 @@ class SqlExchangeStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    @property
+    def figures(self) -> SqlLogFigures:
+        return SqlLogFigures(self._database)
 
     def append(self, exchanges: Iterable[Exchange]) -> int:
         rows = [_row(exchange) for exchange in exchanges]
@@ -73,7 +77,7 @@ class SqlExchangeStore:
             page = self._page(statement, after)
             for row in page:
                 if where.ids is None or row.id in where.ids:
-                    yield _exchange(row)
+                    yield exchange_of(row)
             if len(page) < _PAGE:
                 return
             after = _Key(page[-1].created_us, page[-1].id)
@@ -238,27 +242,5 @@ def _row(exchange: Exchange) -> dict[str, Any]:
         "endpoint": exchange.endpoint,
         "incomplete": exchange.incomplete,
         "cost_source": exchange.cost_source,
-        "marks": exchange.marks if exchange.marks != _NO_MARKS else None,
+        "marks": exchange.marks if exchange.marks != NO_MARKS else None,
     }
-
-
-def _exchange(row: Row[Any]) -> Exchange:
-    return Exchange(
-        id=row.id,
-        created=from_microseconds(row.created_us),
-        request=row.request,
-        response=row.response,
-        status=row.status,
-        latency_seconds=row.latency_seconds,
-        cost_usd=row.cost_usd,
-        reference=row.reference,
-        reference_kind=row.reference_kind,
-        reference_correct=row.reference_correct,
-        private_kinds=None if row.private_kinds is None else tuple(row.private_kinds),
-        route=None if row.route is None else msgspec.convert(row.route, Route),
-        metadata=row.metadata,
-        endpoint=row.endpoint,
-        incomplete=row.incomplete,
-        cost_source=row.cost_source,
-        marks=_NO_MARKS if row.marks is None else msgspec.convert(row.marks, Marks),
-    )

@@ -132,9 +132,14 @@ class SqlRegistry:
                 connection.execute(insert(tables.events), rows)
 
     def events(
-        self, *, task_id: str | None = None, kind: str | None = None, since: datetime | None = None
+        self,
+        *,
+        task_id: str | None = None,
+        kind: str | None = None,
+        since: datetime | None = None,
+        newest: int | None = None,
     ) -> list[Event]:
-        """In the order in which they were put."""
+        """In the order in which they were put; with `newest` only so many of them, the last ones."""
         statement = select(tables.events.c.document).order_by(tables.events.c.sequence)
         if task_id is not None:
             statement = statement.where(tables.events.c.task_id == task_id)
@@ -142,6 +147,9 @@ class SqlRegistry:
             statement = statement.where(tables.events.c.kind == kind)
         if since is not None:
             statement = statement.where(tables.events.c.created_us >= to_microseconds(since))
+        if newest is not None:
+            last = statement.order_by(None).order_by(tables.events.c.sequence.desc()).limit(newest)
+            return self._documents(last, Event)[::-1]
         return self._documents(statement, Event)
 
     def events_after(self, sequence: int, *, without: Collection[str] = ()) -> list[tuple[int, Event]]:

@@ -1,0 +1,1 @@
+"""The dashboard in a real browser: needs Playwright and a Chromium of the system."""
