@@ -63,7 +63,7 @@ def phases() -> dict[str, float]:
     from insource.core.catalogue import Wanted
     from insource.hub.activity import group_copies, measure
     from insource.hub.purpose import TEXT_PIPELINES, Purposes
-    from insource.wiring.choose import open_scout
+    from insource.wiring_choose import open_scout
     from insource.workflows.choose import scout as workflow
     from insource.workflows.choose.scout_fit import make_fits
     from insource.workflows.choose.scout_json import scout_json

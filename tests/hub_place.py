@@ -12,7 +12,7 @@ from insource.core.ecosystem_report import Taken
 from insource.core.ecosystem_store import SyncReport, SyncRequest
 from insource.hub.sync import HubPlace
 from insource.hub.sync import sync as sync_place
-from insource.wiring.choose import open_ecosystem
+from insource.wiring_choose import open_ecosystem
 from insource.workflows.services import quiet
 
 

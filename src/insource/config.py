@@ -78,7 +78,17 @@ class Settings(BaseSettings):
     flush_seconds: float = Field(0.05, gt=0, le=0.05, description="Longest wait of an exchange before it is written.")
     catalogue: str = Field("", description="Snapshot of the open models that exist; empty: the shipped one.")
     licenses: str = Field(
-        "permissive,open-model", description="Licence classes, and ids, of models that scout may propose."
+        "permissive,open-model", description="Licence classes, and ids, of models that may be proposed or moved to."
+    )
+    machine_usd_per_month: float | None = Field(
+        None, ge=0, description="What the machine that answers costs a month in USD: rent, or its price over its life."
+    )
+    machine_watts: float | None = Field(
+        None, ge=0, description="What that machine draws on average, day and night; its power costs extra."
+    )
+    usd_per_kwh: float | None = Field(None, ge=0, description="Price of power in USD.")
+    latency_seconds: float = Field(
+        30.0, gt=0, description="Time within which 95 of 100 answers given here must be complete."
     )
     privacy: Literal["", "observe", "enforce"] = Field(
         "",
@@ -111,6 +121,25 @@ class Settings(BaseSettings):
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of every stated bound.")
     min_exchanges: int = Field(60, ge=1, description="Fewer exchanges with a reference than this: MORE DATA.")
     canary_share: float = Field(0.1, gt=0, lt=1, description="Share of requests that a canary answers.")
+    share: float = Field(
+        0.02, ge=0, le=1, description="Share of a moved task's requests that the hosted API is asked too; 0: none."
+    )
+    share_usd_per_day: float = Field(
+        1.0, ge=0, description="Most that asking the hosted API again may cost a day, in US dollars."
+    )
+    anchors: int = Field(200, ge=0, description="Past requests of a moved task that both sides are asked again.")
+    anchor_days: float = Field(7.0, gt=0, description="Days between two rounds of them.")
+    certificate_days: float = Field(
+        90.0, gt=0, description="Days without new evidence after which a certificate expires."
+    )
+    promote: Literal["suggest", "auto"] = Field(
+        "suggest", description="What follows when a stage went well: a suggestion, or the next stage by itself."
+    )
+    watch_seconds: float = Field(60.0, gt=0, description="Time between two looks at the moves while serving.")
+    webhook_url: str = Field("", description="URL that every event of a move is posted to, as JSON.")
+    conversations_switch: bool = Field(
+        False, description="Let a conversation change between the hosted API and this machine."
+    )
     seed: int = Field(0, ge=0, description="Seed of everything that is drawn.")
 
     @classmethod

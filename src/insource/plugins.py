@@ -11,7 +11,9 @@ built-in does, and the other way round.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -83,6 +85,26 @@ def load_all(group: str) -> list[Any]:
     for point in entry_points(group=f"insource.{group}"):  # once: a look-up reads the metadata of every package
         points.setdefault(point.name, []).append(point)
     return [_loaded(group, name, points[name]) for name in sorted(points)]
+
+
+class Group(Mapping[str, Any]):
+    """The registered objects of a group by name, each loaded when it is asked for."""
+
+    def __init__(self, group: str) -> None:
+        self._group = group
+        self._names = cache(lambda: names(group))
+        self._load = cache(lambda name: load(group, name))
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names():
+            raise KeyError(name)
+        return self._load(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return len(self._names())
 
 
 def _package(point: EntryPoint) -> str:

@@ -22,7 +22,7 @@ from insource.hub.lineage.build import build_lineage
 from insource.hub.purpose import TEXT_PIPELINES
 from insource.hub.snapshot import SnapshotCatalogue, shipped_snapshot
 from insource.hub.sources.read import load_file, read_file
-from insource.wiring.choose import open_catalogue
+from insource.wiring_choose import open_catalogue
 from insource.workflows.choose.sift import effective_licence
 from tests.hub_rows import archived, model, real_models
 

@@ -218,6 +218,29 @@ def test_pruning_deletes_what_is_older_with_its_assignments_and_nothing_else(sto
     assert store.prune(before) == 0
 
 
+def test_further_answers_are_found_by_their_kind(store: SqlExchangeStore) -> None:
+    marks = [
+        Marks(),
+        Marks(escalated=True, fallback='"share_of":"x"'),
+        Marks(shadow_of="a"),
+        Marks(share_of="a"),
+        Marks(anchor_of="a"),
+    ]
+    store.append([replace(_exchange(f"e{at}"), marks=each) for at, each in enumerate(marks)])
+    assert [e.id for e in store.read(ExchangeFilter(extra=True))] == ["e2", "e3", "e4"]
+    assert [e.id for e in store.read(ExchangeFilter(mark="share_of"))] == ["e3"]
+    store.set_reference("e1", reference="yes", kind="label")
+    assert [e.id for e in store.read(ExchangeFilter(reference_kind="label"))] == ["e1"]
+
+
+def test_assignments_are_added_without_touching_others(store: SqlExchangeStore) -> None:
+    store.append([_exchange(f"e{number}") for number in range(3)])
+    store.assign({"e0": "task-1"})
+    store.assign_more({"e0": "task-2", "e1": "task-2", "gone": "task-2"})
+    store.assign_more({})
+    assert store.assignments() == {"e0": "task-1", "e1": "task-2"}
+
+
 def test_pruning_makes_the_file_smaller_while_others_read_and_write(tmp_path: Path) -> None:
     file = tmp_path / "log.db"
     database = open_database(f"sqlite:///{file}")

@@ -69,11 +69,18 @@ COMPLETION: JsonObject = {
 }
 
 
-SERVING = [name for name in plugins.names("recipes") if plugins.load("recipes", name).refusal(OUTPUT, 120) is None]
+def _fits(name: str) -> bool:
+    recipe: Recipe = plugins.load("recipes", name)
+    return not recipe.trains and recipe.refusal(OUTPUT, len(examples())) is None
 
 
-@pytest.fixture(params=SERVING)
+@pytest.fixture(params=[name for name in plugins.names("recipes") if _fits(name)])
 def recipe(request: pytest.FixtureRequest) -> Recipe:
+    return plugins.load("recipes", request.param)
+
+
+@pytest.fixture(params=plugins.names("recipes"))
+def any_recipe(request: pytest.FixtureRequest) -> Recipe:
     return plugins.load("recipes", request.param)
 
 
@@ -125,11 +132,22 @@ def test_what_the_client_sent_reaches_the_engine(recipe: Recipe) -> None:
         assert prepared.text in LABELS
         return
     sent = request("my card")
-    assert {key: prepared.body[key] for key in sent if key != "stream"} == {
-        k: v for k, v in sent.items() if k != "stream"
-    }
+    unchanged = sent.keys() - {"stream", "messages"}
+    assert {key: prepared.body[key] for key in unchanged} == {key: sent[key] for key in unchanged}
+    asked = prepared.body["messages"]
+    assert (asked[0], asked[-1]) == (sent["messages"][0], sent["messages"][-1])
     assert "stream" not in prepared.body
     assert prepared.body["logprobs"] is True
+
+
+def test_fitting_looks_at_its_examples_alone(recipe: Recipe) -> None:
+    """Evidence is no argument of a fit, so other labels there can't change a candidate; a second fit, after another one
+    with the labels permuted, is the same."""
+    before = recipe.fit(OUTPUT, examples(), seed=0).fitted.artifact()
+    permuted = [replace(e, reference=LABELS[(LABELS.index(e.reference) + 1) % 3]) for e in examples()]
+    after = recipe.fit(OUTPUT, permuted, seed=0).fitted.artifact()
+    assert recipe.fit(OUTPUT, examples(), seed=0).fitted.artifact() == before
+    assert (after != before) == recipe.learns
 
 
 def test_what_a_recipe_honours_reaches_the_engine_whole(recipe: Recipe) -> None:
@@ -147,6 +165,6 @@ def test_what_a_recipe_honours_reaches_the_engine_whole(recipe: Recipe) -> None:
 
 
 @pytest.mark.parametrize("damaged", [b"", b"{}", b"\x80\x04K\x01.", b'{"recipe":"other","version":1}', b"[" * 100_000])
-def test_other_bytes_are_no_artifact(recipe: Recipe, damaged: bytes) -> None:
+def test_other_bytes_are_no_artifact(any_recipe: Recipe, damaged: bytes) -> None:
     with pytest.raises(BadInput):
-        recipe.load(damaged)
+        any_recipe.load(damaged)

@@ -165,3 +165,25 @@ def test_the_revision_grows_with_what_was_decided_and_not_with_evidence(
     registry.put_event(event())
     SqlEvidence(database).put_evaluation(evaluation("e", task_id="a"))
     assert registry.revision() == seen[-1]
+
+
+def test_a_move_is_changed_only_while_the_former_one_is_in_force(registry: SqlRegistry) -> None:
+    live, back = _move("t", Stage.LIVE), _move("t", Stage.ROLLED_BACK)
+    registry.put_move(live, event("moved"))
+    before = registry.revision()
+    assert registry.change_move(live, back, event("rolled back by the first watcher"))
+    assert registry.revision() > before
+    assert not registry.change_move(live, back, event("by the second"))
+    assert registry.moves() == [back]
+    assert [each.text for each in registry.events()] == ["moved", "rolled back by the first watcher"]
+    assert not registry.change_move(_move("u", Stage.LIVE), _move("u", Stage.CANARY), event())
+
+
+def test_events_are_read_on_from_where_somebody_was(registry: SqlRegistry) -> None:
+    for text_ in ("a", "b", "c"):
+        registry.put_event(event(text_))
+    numbered = registry.events_after(0)
+    assert [each.text for _, each in numbered] == ["a", "b", "c"]
+    assert [number for number, _ in numbered] == sorted({number for number, _ in numbered})
+    assert [each.text for _, each in registry.events_after(numbered[1][0])] == ["c"]
+    assert registry.events_after(0, without=("moved",)) == []

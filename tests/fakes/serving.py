@@ -35,6 +35,7 @@ from insource.gateway.http import Asgi
 from insource.gateway.metrics import Metrics
 from insource.gateway.own_pages import OwnPages
 from insource.routing.decide import LOCAL_PREFIX, RoutingTable
+from insource.routing.share import SharePlan
 from insource.traffic.request_scan import examine
 from insource.wire import chat, json_text
 from insource.wire.sse import completion_to_sse
@@ -47,6 +48,7 @@ from insource.workflows.serve.live_routing import LiveRouting, RoutingState
 from insource.workflows.serve.record_exchange import Recorder
 from insource.workflows.serve.scans import Scans
 from insource.workflows.serve.shadow import Shadows
+from insource.workflows.serve.share import Shares
 
 Answerer = Callable[[Call], Reply]
 
@@ -197,11 +199,15 @@ class Bench:
     feedback: Callable[[JsonObject], Awaitable[None]] | None = None
     log: Log = field(default_factory=Log)
     clock: FakeClock = field(default_factory=FakeClock)
+    plan: SharePlan = field(default_factory=lambda: SharePlan(share=0.0, usd_per_day=1.0))
+    may_switch: bool = False
+    shares: Shares = field(init=False)
     routing: LiveRouting = field(init=False)
     handler: RequestHandler = field(init=False)
     revision: int = 1
 
     def __post_init__(self) -> None:
+        self.shares = Shares(self.plan, self.clock)
         pool = EnginePool(make=_no_engine, clock=self.clock)
         self.routing = LiveRouting(self._load, revision=lambda: self.revision, pool=pool, idle_seconds=0)
         recorder = Recorder(
@@ -217,6 +223,8 @@ class Bench:
                 privacy=PrivacyCheck(policy=self.in_force, scan=scan, forward_headers=self.forward_headers),
                 forward_key=self.forward_key,
                 shadows=Shadows(most=1),
+                shares=self.shares,
+                may_switch=self.may_switch,
             ),
             scans=self.scans,
         )
@@ -253,6 +261,7 @@ class Bench:
         method: str = "POST",
         path: str = CHAT_ENDPOINT,
         query: str = "",
+        exchange_id: str = "ex-1",
     ) -> Answer:
         """The body's length is stated, as a client would, unless a header says that it comes in chunks."""
         data = body if isinstance(body, bytes) else json_text.encode(body)
@@ -260,7 +269,7 @@ class Bench:
             headers = (*headers, ("content-length", str(len(data))))
         sent = SentBody(data)
         return await self.handler.handle(
-            Incoming(exchange_id="ex-1", method=method, path=path, query=query, headers=headers, body=sent)
+            Incoming(exchange_id=exchange_id, method=method, path=path, query=query, headers=headers, body=sent)
         )
 
     async def read(self, body: JsonObject | bytes, headers: Headers = (), **more: str) -> tuple[Answer, bytes]:

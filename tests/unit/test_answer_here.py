@@ -91,7 +91,7 @@ async def test_a_shadow_answers_after_the_client_and_is_logged_by_itself() -> No
     assert engine.calls == []  # not before the client had its answer
     await bench.settle()
     hosted, shadow = bench.log.exchanges
-    assert (hosted.marks, shadow.marks) == (Marks(), Marks(shadow_of=hosted.id))
+    assert (hosted.marks, shadow.marks) == (Marks(), Marks(shadow_of=hosted.id, covered=True))
     assert shadow.id != hosted.id
     assert shadow.route is not None
     assert (shadow.route.upstream, shadow.route.confidence) == ("engine:fake", 0.9)

@@ -27,7 +27,7 @@ from insource.hub.lineage.build import build_lineage
 from insource.hub.page import page_of
 from insource.hub.prepared import open_prepared
 from insource.hub.repo_files import FilesLog, RepoFiles, Weight
-from insource.wiring.choose import open_catalogue
+from insource.wiring_choose import open_catalogue
 from insource.workflows.choose.sift import effective_licence
 from tests.hub_rows import archived, model, world
 

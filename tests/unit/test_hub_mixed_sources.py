@@ -15,7 +15,7 @@ from insource.core.ecosystem_report import Row
 from insource.core.errors import UsageError
 from insource.hub.duck import connect
 from insource.hub.sync import HubPlace
-from insource.wiring.choose import open_ecosystem
+from insource.wiring_choose import open_ecosystem
 from tests.hub_place import hub_report, sync
 
 PARQUET, OCTOBER, RADAR = "hub_stats_frozen.parquet", "models_2026-10.json.gz", "radar_2026-08-22_half.jsonl.gz"

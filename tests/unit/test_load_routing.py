@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +30,7 @@ from insource.core.values import (
 )
 from insource.evals.terms import whole_terms
 from insource.store.database import open_database
+from insource.store.files import CandidateFiles
 from insource.store.registry import SqlRegistry
 from insource.workflows.serve.engine_pool import EnginePool
 from insource.workflows.serve.live_routing import LiveRouting
@@ -55,6 +56,7 @@ FILES = {
 class FixedRecipes:
     streams = True
     honours: frozenset[Demand] = frozenset({"tools", "images"})
+    meets: frozenset[Demand] = frozenset()
 
     def load(self, artifact: bytes) -> FixedRecipe:
         return FixedRecipe()
@@ -82,6 +84,7 @@ def services(tmp_path: Path) -> Iterator[Services]:
         recipes={"prompt": FixedRecipes()},
         find_model=find_model,
         make_engine=engine_of,
+        make_adapted=None,
     )
     yield cast("Services", fake)
     database.close()
@@ -298,3 +301,50 @@ async def test_a_new_move_starts_its_engine_and_closing_stops_all(services: Serv
     assert len(routing.engines()) == len(engines) - 1
     await routing.close()
     assert {engine.state for engine in engines} == {EngineState.STOPPED}
+
+
+class WithAdapters(FakeEngine):
+    def __init__(self, adapters: Mapping[str, Path]) -> None:
+        super().__init__(says("adapted"))
+        self.adapters = list(adapters)
+        self.scaled: list[dict[int, float]] = []
+
+    async def send_scaled(self, call: Call, scales: Mapping[int, float]) -> Reply:
+        self.scaled.append(dict(scales))
+        return await self.send(call)
+
+
+async def test_adapters_over_one_model_share_an_engine_and_a_damaged_one_spoils_no_other(
+    services: Services, tmp_path: Path
+) -> None:
+    made: list[WithAdapters] = []
+
+    def make_adapted(file: ModelFile, settings: EngineSettings, adapters: Mapping[str, Path]) -> WithAdapters:
+        made.append(WithAdapters(adapters))
+        return made[-1]
+
+    fields: dict[str, Any] = {**NO_SETTINGS, "home": tmp_path}
+    changed = SimpleNamespace(**{**vars(services), "make_adapted": make_adapted, "settings": Settings(**fields)})
+    adapted = cast("Services", changed)
+    hashes: list[str] = []
+    for name in ("one", "two", "broken"):
+        path = tmp_path / name
+        path.write_bytes(name.encode())
+        hashes.append(CandidateFiles(tmp_path).keep(path, log={}))
+        put(adapted, f"task-{name}", adapter_sha256=hashes[-1])
+    CandidateFiles(tmp_path).find(hashes[2]).write_bytes(b"other bytes")
+    routing = live_routing(adapted)
+    state = routing.current
+    assert set(state.locals) >= {"cand-task-one", "cand-task-two"}
+    assert "cand-task-broken" not in state.locals
+    (engine,) = made
+    assert engine.adapters == hashes[:2]
+    for at, name in enumerate(("one", "two")):
+        local = state.locals[f"cand-task-{name}"]
+        assert local.engine is not None
+        await routing.ensure(local.engine)
+        await local.engine.send(Call(path="/v1/chat/completions", body=b"{}"))
+        assert engine.scaled[-1] == {at: 1.0}
+    assert [e for e in routing.engines() if e.state is EngineState.READY], "one process, started once"
+    await routing.close()
+    assert engine.state is EngineState.STOPPED

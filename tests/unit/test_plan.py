@@ -14,9 +14,9 @@ from insource.core.evidence import Verdict
 from insource.core.fakes import FakeEngine
 from insource.core.hashing import file_sha256
 from insource.core.ports import Call, Reply
-from insource.core.values import CostSource, Exchange, ModelFile, Pin
+from insource.core.values import ModelFile, Pin
 from insource.wiring import open_services
-from insource.workflows.plan import make_plan, plan_json, spend_of
+from insource.workflows.plan import make_plan, plan_json
 from insource.workflows.services import Services
 from tests.fakes.evidence import START
 from tests.fakes.traffic import LABELS, engine_that, exchange, exchanges, label_of, message, reply
@@ -85,11 +85,3 @@ async def test_a_task_that_the_user_pinned_says_what_answers_it_here(
     assert pinned.verdict is Verdict.PIN
     assert said in pinned.reason
     assert pinned.spend_after_usd == 0.0, "nothing of it goes to the provider"
-
-
-def test_only_a_recorded_cost_is_shown_as_one() -> None:
-    def cost(usd: float | None, source: CostSource | None) -> Exchange:
-        return Exchange(id="x", created=START, request={}, cost_usd=usd, cost_source=source)
-
-    spend = spend_of([cost(1.0, "recorded"), cost(0.5, "list price"), cost(0.25, "estimate"), cost(None, None)])
-    assert (spend.total_usd, spend.estimated_usd) == (1.75, 0.75)

@@ -15,21 +15,23 @@ import pytest
 from typer.testing import CliRunner
 
 from insource.cli.main import app
+from insource.cli.scout_lines import model_line, reason
 from insource.cli.session import load_settings
 from insource.core.errors import BadInput, EmptyLog, InsourceError, UnknownTask, UsageError
 from insource.core.evidence import End
 from insource.core.values import Exchange, Matcher, OutputKind, OutputProfile, Task
 from insource.engines.models.catalogue import DEFAULT_MODEL
 from insource.evals.comparison import figures
-from insource.hub.names import model_key
+from insource.hub.copies import alters
+from insource.hub.names import is_altered, model_key
 from insource.hub.snapshot import SnapshotCatalogue, SnapshotRow
 from insource.store.database import open_database
 from insource.store.evidence import SqlEvidence
 from insource.store.exchanges import SqlExchangeStore
 from insource.store.registry import SqlRegistry
-from insource.wiring.choose import open_scout
-from insource.workflows.choose.scout import ScoutQuestion, ScoutReport, key_of_candidate, scout
-from insource.workflows.choose.scout_fit import make_fits
+from insource.wiring_choose import open_scout
+from insource.workflows.choose.scout import ScoutQuestion, ScoutReport, key_of_candidate, long_request, scout
+from insource.workflows.choose.scout_fit import LADDER, make_fits
 from insource.workflows.choose.scout_json import scout_json
 from tests.fakes.evidence import candidate, evaluation, outcome
 
@@ -136,6 +138,35 @@ def test_speed_and_rate_are_filters(machine: Callable[[int], str]) -> None:
         look(machine=machine(16), requests_per_minute=1.0)
 
 
+def test_bits_are_given_up_for_speed_but_not_below_the_floor(machine: Callable[[int], str]) -> None:
+    def bits(report: ScoutReport) -> dict[str, int]:
+        return {i.found.model.id: LADDER.index(i.found.fit.quantization or "") for i in report.ranked}
+
+    slow, quick = look(machine=machine(32), latency_seconds=100_000.0), look(machine=machine(32), latency_seconds=60.0)
+    kept = ids(slow) & ids(quick)
+    assert any(bits(quick)[id] > bits(slow)[id] for id in kept)
+    assert all(bits(quick)[id] >= bits(slow)[id] for id in kept)
+    assert all((item.found.fit.seconds or 0) <= 60 for item in quick.ranked)
+
+
+def test_lengths_purpose_and_languages_are_options(machine: Callable[[int], str]) -> None:
+    report = look(machine=machine(32), prompt_tokens=3_000, answer_tokens=20, purpose="code", languages=("de",))
+    assert report.needs.context_tokens == 3_020
+    assert long_request(report.fit) == (3_000, 20)
+    assert {item.found.purpose.field for item in report.ranked} == {None, "code"}
+    assert all(not said or "de" in said for said in (item.found.model.languages for item in report.ranked))
+    vectors = look(machine=machine(32), purpose="embedding")
+    assert vectors.ranked
+    assert ids(vectors).isdisjoint(ids(report))
+
+
+def test_no_altered_copy_stands_for_its_original(machine: Callable[[int], str]) -> None:
+    report = look(machine=machine(64), convertible=True, specialised=True)
+    for item in report.ranked:
+        assert not is_altered(item.found.model.id)
+        assert not any(alters(item.found.model.id, repo) for repo in item.found.group.gguf_repositories)
+
+
 def test_unknown_speed_is_no_speed(tmp_path: Path) -> None:
     (tmp_path / "m.toml").write_text(
         'memory_gb = 64\n[[device]]\ndescription = "New"\nbackend = "vulkan"\nmemory_gb = 24\n'
@@ -156,7 +187,7 @@ def test_the_json_shows_every_factor(machine: Callable[[int], str], shared_data:
     )
     assert shown["catalogue"] == {"as_of": "2026-10-05", "rows": 16_849, "models": report.models, "rows_left_out": {}}
     assert [item["filter"] for item in shown["removed"]] == [
-        "purpose", "licence", "format", "parameters", "context", "memory", "speed",
+        "purpose", "licence", "languages", "format", "parameters", "context", "memory", "speed",
     ]  # fmt: skip
     assert sum(item["removed"] + item["cannot_say"] for item in shown["removed"]) == report.models - shown["candidates"]
     for model in shown["models"]:
@@ -170,6 +201,17 @@ def test_the_json_shows_every_factor(machine: Callable[[int], str], shared_data:
     gemma = next(model for model in everything if model["id"] == "google/gemma-3-27b-it")
     assert gemma["factors"]["arena"]["score"] == 1357
     assert "arena" in gemma["ranks"]
+
+
+def test_a_model_and_its_reason_are_one_line_of_80_columns(machine: Callable[[int], str]) -> None:
+    for item in look(machine=machine(64)).ranked:
+        line = model_line(item)
+        assert item.found.model.id in line
+        assert len(line) <= 80 or reason(item) not in line
+    shown = CliRunner().invoke(app, ["scout", "--machine", machine(32), "--quiet"]).output.splitlines()
+    models = [line for line in shown if "GiB" in line]
+    assert len(models) == 6
+    assert sum(line.count(",") > 0 for line in models) == 6
 
 
 def test_the_table_and_the_rule_are_shown(machine: Callable[[int], str]) -> None:
@@ -193,6 +235,8 @@ def test_the_table_and_the_rule_are_shown(machine: Callable[[int], str]) -> None
     [
         (["--licenses", "permisive"], UsageError),
         (["--must", "sound"], UsageError),
+        (["--for", "poetry"], UsageError),
+        (["--languages", "de,klingon"], UsageError),
         (["--admit", "spill,all"], UsageError),
         (["--arena", "nowhere.csv"], BadInput),
         (["--machine", "abacus"], UsageError),
@@ -249,6 +293,7 @@ def test_a_task_brings_its_own_lengths(store: Callable[..., Stores], machine: Ca
     assert (report.traffic.exchanges, report.traffic.estimated_share) == (100, 0.0)
     assert report.needs.context_tokens == 3000 + 20 + 98
     assert not report.needs.tools
+    assert (report.purpose, report.needs.languages) == ("classification", ())
     assert report.needs.specialised  # a task may be just what a specialist is made for
     assert any(item.found.purpose.field == "code" for item in report.ranked)
 

@@ -129,7 +129,7 @@ def test_every_filter_says_what_it_removed_and_what_would_help() -> None:
     assert found == {"a/Good-8B"}
     counts = {name: (item.removed, item.cannot_say) for name, item in removed.items()}
     assert counts == {
-        "purpose": (1, 0), "licence": (1, 1), "format": (2, 0), "parameters": (0, 2),
+        "purpose": (1, 0), "licence": (1, 1), "languages": (0, 0), "format": (2, 0), "parameters": (0, 2),
         "context": (1, 0), "memory": (1, 2), "speed": (0, 0),
     }  # fmt: skip
     assert dict(removed["licence"].reasons) == {"non-commercial": 1, "licence not stated": 1}
@@ -187,6 +187,30 @@ def test_images_and_tools_are_asked_of_models_that_state_them() -> None:
     found, removed = _sift(models, needs(tools=True))
     assert found == {"a/Hands-8B"}
     assert (removed["purpose"].removed, removed["purpose"].cannot_say) == (0, 2)  # not stated is not the same as can't
+
+
+def test_a_model_that_states_its_languages_must_state_those_needed() -> None:
+    models = [
+        runnable("a/All-8B", languages=("en", "de", "fr")),
+        runnable("a/English-8B", languages=("en",)),
+        runnable("a/Silent-8B", languages=()),
+    ]
+    found, removed = _sift(models, needs(languages=("de", "fr")))
+    assert found == {"a/All-8B", "a/Silent-8B"}
+    assert (removed["languages"].removed, removed["languages"].cannot_say) == (1, 0)
+    assert len(_sift(models, needs())[0]) == 3
+
+
+def test_code_admits_specialists_in_code_and_embedding_what_makes_vectors() -> None:
+    models = [
+        runnable("a/X-8B"),
+        runnable("a/X-Coder-8B"),
+        runnable("a/X-Med-8B"),
+        runnable("a/X-Embedding-8B", pipeline_tag="feature-extraction"),
+        runnable("a/X-Reranker-8B", pipeline_tag="feature-extraction"),
+    ]
+    assert _sift(models, needs(field="code"))[0] == {"a/X-8B", "a/X-Coder-8B"}
+    assert _sift(models, needs(embeddings=True))[0] == {"a/X-Embedding-8B"}
 
 
 def test_specialists_come_when_asked_for() -> None:

@@ -1,4 +1,7 @@
-"""A linear classifier of texts: TF-IDF beside static embeddings, one regression, calibrated, with its novelty score.
+"""A linear classifier of texts: TF-IDF beside embeddings, one regression, calibrated, with its novelty score.
+
+The embeddings are static ones, and those of a sentence encoder where it is installed and the fit part shows that it
+helps: its cost is paid at every request.
 
 What a fit gives is also what the fit part says about itself: each text's logits by a classifier that did not see its
 cluster, and the scores of texts whose label a classifier never saw. Gates and floors are set on those.
@@ -17,9 +20,9 @@ from scipy import sparse
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp, softmax
 
+from insource.adapt import sentence_encoder, static_embeddings
 from insource.adapt.asking import artifact_header, read_header
 from insource.adapt.features import Floats, grams, index_of, row, vocabulary
-from insource.adapt.static_embeddings import DIMENSIONS, NAME, embed
 from insource.core.answers import find_label
 from insource.core.errors import BadInput
 from insource.core.evidence import Example
@@ -37,8 +40,14 @@ _LABEL_GROUPS = 5
 """Of labels that are left out in turn, to see how texts of unknown labels score."""
 _STATIC_WEIGHT = 2.0
 """Of the embedding beside the TF-IDF blocks, which have length 1 each (design/2026-11-30-head-features.md)."""
+_ENCODER_WEIGHT = 4.0
+"""Likewise: its vectors lie close together, so that differences between them are small."""
 _INVERSE_REGULARISATION = 30.0
 """sklearn's C."""
+_MOST_ENCODED_CHARACTERS = 1_500_000
+"""Of a fit part's texts, up to which the encoder is tried: about seven minutes."""
+_BETTER_BY_ERRORS = 2.0
+"""Standard errors of the difference in held-out log loss by which the encoder must win."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +62,9 @@ class FittedClassifier:
 class Classifier:
     """Predicts in about a millisecond. Kept as float32 from the fit on, so that a loaded one computes the same."""
 
-    def __init__(self, labels: Sequence[str], names: Sequence[str], *, arrays: _Arrays) -> None:
+    def __init__(self, labels: Sequence[str], names: Sequence[str], *, encoder: bool, arrays: _Arrays) -> None:
         self.labels = tuple(labels)
+        self.encoder = encoder
         self._names = tuple(names)
         self._index = index_of(self._names)
         self._arrays = arrays
@@ -69,8 +79,7 @@ class Classifier:
         """(labels,), raw. The latest are kept: a head and its novelty score ask for the same."""
         columns, values = row(grams(text), self._index, self._idf)
         arrays = self._arrays
-        static = _STATIC_WEIGHT * embed([text])[0]
-        found = values @ arrays.weights[columns] + static @ arrays.static + arrays.bias
+        found = values @ arrays.weights[columns] + _dense([text], encoder=self.encoder)[0] @ arrays.dense + arrays.bias
         return np.asarray(found, dtype=np.float64)
 
     def probabilities(self, logits: Floats) -> Floats:
@@ -84,9 +93,10 @@ class Classifier:
             "labels": self.labels,
             "grams": self._names,
             "temperature": arrays.temperature,
-            "static": NAME,
+            "static": static_embeddings.NAME,
+            "encoder": sentence_encoder.NAME if self.encoder else None,
         }
-        parts = (arrays.idf, arrays.weights, arrays.static, arrays.bias)
+        parts = (arrays.idf, arrays.weights, arrays.dense, arrays.bias)
         body = b"".join(np.ascontiguousarray(part, dtype=_FLOAT).tobytes() for part in parts)
         return b"\n".join([artifact_header(KIND, header), body])
 
@@ -98,13 +108,15 @@ def load_classifier(artifact: bytes) -> Classifier:
     header = read_header(head, KIND)
     try:
         labels, names, temperature = list(header["labels"]), list(header["grams"]), float(header["temperature"])
+        encoder = header.get("encoder") is not None
+        width = _dense_width(encoder=encoder)
         numbers = np.frombuffer(body, dtype=_FLOAT)
-        ends = np.cumsum([len(names), len(names) * len(labels), DIMENSIONS * len(labels)])
-        idf, weights, static, bias = np.split(numbers, ends)
+        ends = np.cumsum([len(names), len(names) * len(labels), width * len(labels)])
+        idf, weights, dense, bias = np.split(numbers, ends)
         arrays = _Arrays(
             idf=idf,
             weights=weights.reshape(len(names), len(labels)),
-            static=static.reshape(DIMENSIONS, len(labels)),
+            dense=dense.reshape(width, len(labels)),
             bias=bias.reshape(len(labels)),
             temperature=temperature,
         )
@@ -113,31 +125,50 @@ def load_classifier(artifact: bytes) -> Classifier:
             f"This artifact of a classifier is damaged: {error}.",
             next_step="Make the candidate again with `insource evaluate`.",
         ) from error
-    if header.get("static") != NAME:
+    made_with = (header.get("static"), header.get("encoder") or sentence_encoder.NAME)
+    if made_with != (static_embeddings.NAME, sentence_encoder.NAME):
         raise BadInput(
-            f"This classifier was made with other embeddings ({header.get('static')!r}).",
+            f"This classifier was made with other embeddings ({', '.join(map(repr, made_with))}).",
             next_step="Make the candidate again with `insource evaluate`.",
         )
-    return Classifier(labels, names, arrays=arrays)
+    if encoder:
+        sentence_encoder.load()
+    return Classifier(labels, names, encoder=encoder, arrays=arrays)
 
 
 class _Arrays:
-    def __init__(self, *, idf: Any, weights: Any, static: Any, bias: Any, temperature: float) -> None:
+    def __init__(self, *, idf: Any, weights: Any, dense: Any, bias: Any, temperature: float) -> None:
         self.idf: npt.NDArray[np.float32] = np.asarray(idf, dtype=_FLOAT)
         self.weights: npt.NDArray[np.float32] = np.asarray(weights, dtype=_FLOAT)
-        self.static: npt.NDArray[np.float32] = np.asarray(static, dtype=_FLOAT)
+        self.dense: npt.NDArray[np.float32] = np.asarray(dense, dtype=_FLOAT)
         self.bias: npt.NDArray[np.float32] = np.asarray(bias, dtype=_FLOAT)
         self.temperature = temperature
 
 
-def fit_classifier(examples: Sequence[Example], labels: Sequence[str]) -> FittedClassifier:
-    """Deterministic for a set of examples, in any order. Raises BadInput when fewer than two labels are frequent."""
+def _dense_width(*, encoder: bool) -> int:
+    return static_embeddings.DIMENSIONS + (sentence_encoder.DIMENSIONS if encoder else 0)
+
+
+def _dense(texts: Sequence[str], *, encoder: bool) -> Floats:
+    """(texts, features): the embeddings, weighted."""
+    blocks = [_STATIC_WEIGHT * static_embeddings.embed(texts)]
+    if encoder:
+        blocks.append(_ENCODER_WEIGHT * sentence_encoder.encode(texts))
+    return np.hstack(blocks).astype(np.float64)
+
+
+def fit_classifier(
+    examples: Sequence[Example], labels: Sequence[str], *, encoder: bool | None = None
+) -> FittedClassifier:
+    """Deterministic for a set of examples, in any order. Raises BadInput when fewer than two labels are frequent.
+
+    `encoder`: whether its features are used; None: as these examples show."""
     rows: dict[tuple[str, str], _Row] = {}
     for example in sorted(examples, key=lambda e: (e.input_sha256, e.exchange_id)):
         label = find_label(example.reference, labels)
         if label is not None:
             rows.setdefault((example.input_sha256, label), _Row(user_text(example.request), label, example.cluster))
-    fitted = _fit(tuple(rows.values()))
+    fitted = _fit(tuple(rows.values()), encoder)
     held: dict[str, Floats] = {}
     for example in examples:
         row_of = rows.get((example.input_sha256, find_label(example.reference, labels) or ""))
@@ -162,7 +193,7 @@ class _Fit:
 
 
 @lru_cache(maxsize=2)
-def _fit(rows: tuple[_Row, ...]) -> _Fit:
+def _fit(rows: tuple[_Row, ...], encoder: bool | None) -> _Fit:
     """The latest two are kept: a head and the novelty score of other recipes are one fit."""
     counts: dict[str, int] = {}
     for each in rows:
@@ -181,23 +212,65 @@ def _fit(rows: tuple[_Row, ...]) -> _Fit:
     idf = idf.astype(_FLOAT).astype(np.float64)
     index = index_of(names)
     words = _matrix([row(found, index, idf) for found in counted], len(names))
-    matrix = sparse.hstack([words, sparse.csr_matrix(_STATIC_WEIGHT * embed(texts))]).tocsr()
-    if not matrix.nnz:
-        raise BadInput("The requests of this task have no text to tell them apart.", next_step="Use another recipe.")
-    held_out = _held_out_logits(matrix, targets, _folds(targets, [each.cluster for each in kept]))
-    weights, bias = _regression(matrix, targets)
+    fold = _folds(targets, [each.cluster for each in kept])
+    chosen = _choose([_Features.of(words, texts, targets, fold=fold, encoder=use) for use in _tried(texts, encoder)])
+    weights, bias = _regression(chosen.matrix, targets)
     arrays = _Arrays(
         idf=idf,
         weights=weights[: len(names)],
-        static=weights[len(names) :],
+        dense=weights[len(names) :],
         bias=bias,
-        temperature=_temperature(held_out, targets),
+        temperature=chosen.temperature,
     )
     return _Fit(
-        classifier=Classifier(known, names, arrays=arrays),
-        held_out=dict(zip(kept, held_out, strict=True)),
-        left_out=_left_out_scores(matrix, targets, len(known)),
+        classifier=Classifier(known, names, encoder=chosen.encoder, arrays=arrays),
+        held_out=dict(zip(kept, chosen.held_out, strict=True)),
+        left_out=_left_out_scores(chosen.matrix, targets, len(known)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Features:
+    """One set of features, with what the fit part says of it."""
+
+    encoder: bool
+    matrix: Any
+    """CSR (texts, features)"""
+    held_out: Floats
+    """(texts, labels): logits by regressions that did not see the text's cluster."""
+    temperature: float
+    losses: Floats
+    """(texts,): log loss of the calibrated held-out answers."""
+
+    @classmethod
+    def of(cls, words: Any, texts: Sequence[str], targets: Integers, *, fold: Integers, encoder: bool) -> _Features:
+        matrix = sparse.hstack([words, sparse.csr_matrix(_dense(texts, encoder=encoder))]).tocsr()
+        if not matrix.nnz:
+            raise BadInput(
+                "The requests of this task have no text to tell them apart.", next_step="Use another recipe."
+            )
+        held_out = _held_out_logits(matrix, targets, fold)
+        temperature = _temperature(held_out, targets)
+        losses = _log_losses(held_out / temperature, targets)
+        return cls(encoder, matrix, held_out, temperature, losses)
+
+
+def _tried(texts: Sequence[str], encoder: bool | None) -> tuple[bool, ...]:
+    """With the encoder or without, the cheapest first."""
+    if encoder is not None:
+        return (encoder,)
+    characters = sum(min(len(text), sentence_encoder.MOST_CHARACTERS) for text in texts)
+    return (False, True) if sentence_encoder.installed() and characters <= _MOST_ENCODED_CHARACTERS else (False,)
+
+
+def _choose(tried: Sequence[_Features]) -> _Features:
+    """The first, unless a dearer one is better by more than chance."""
+    chosen = tried[0]
+    for other in tried[1:]:
+        gain = chosen.losses - other.losses
+        if float(gain.mean()) > _BETTER_BY_ERRORS * float(gain.std()) / len(gain) ** 0.5:
+            chosen = other
+    return chosen
 
 
 def _matrix(rows: Sequence[tuple[Integers, Floats]], width: int) -> Any:
@@ -268,8 +341,11 @@ def _temperature(logits: Floats, targets: Integers) -> float:
     """Temperature scaling (Guo et al. 2017): the divisor of the logits with the least held-out log loss."""
 
     def log_loss(log_temperature: float) -> float:
-        scaled = logits / np.exp(log_temperature)
-        return float(np.mean(logsumexp(scaled, axis=1) - scaled[np.arange(len(targets)), targets]))
+        return float(np.mean(_log_losses(logits / np.exp(log_temperature), targets)))
 
     found: Any = minimize_scalar(log_loss, bounds=(-3.0, 3.0), method="bounded")
     return float(np.exp(found.x))
+
+
+def _log_losses(logits: Floats, targets: Integers) -> Floats:
+    return logsumexp(logits, axis=1) - logits[np.arange(len(targets)), targets]

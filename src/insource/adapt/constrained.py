@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from insource.adapt.asking import artifact_header, joint_confidence, read_header, whole_completion
 from insource.core.errors import BadInput
 from insource.core.evidence import Example
-from insource.core.ports import Ask, Demand, Fitted, Learnt, Refusal
+from insource.core.ports import Ask, Demand, Fitted, Learnt, Refusal, Workspace
 from insource.core.values import JsonObject, LocalAnswer, OutputKind, OutputProfile
 from insource.wire.chat import answer_or_calls
 
@@ -30,7 +30,7 @@ def label_grammar(labels: Sequence[str]) -> str:
     return "root ::= " + " | ".join(_literal(label) for label in labels)
 
 
-def _constraint(output: OutputProfile) -> JsonObject:
+def constraint(output: OutputProfile) -> JsonObject:
     if output.kind is OutputKind.LABEL:
         return {"grammar": label_grammar(output.labels)}
     if output.kind is OutputKind.NUMBER:
@@ -43,7 +43,7 @@ def _constraint(output: OutputProfile) -> JsonObject:
 class ConstrainedFitted:
     def __init__(self, output: OutputProfile) -> None:
         self._output = output
-        self._constraint = _constraint(output)
+        self._constraint = constraint(output)
 
     def prepare(self, request: JsonObject) -> Ask:
         own_format = "response_format" in request or "grammar" in request
@@ -68,6 +68,7 @@ class ConstrainedRecipe:
     trains = False
     streams = False
     honours: frozenset[Demand] = frozenset()
+    meets: frozenset[Demand] = frozenset()
 
     def refusal(self, output: OutputProfile, examples: int) -> Refusal | None:
         if output.kind in (OutputKind.TEXT, OutputKind.TOOL_CALL):
@@ -76,7 +77,9 @@ class ConstrainedRecipe:
             return Refusal(reason="No label has been observed yet.")
         return None
 
-    def fit(self, output: OutputProfile, examples: Sequence[Example], *, seed: int) -> Learnt:
+    def fit(
+        self, output: OutputProfile, examples: Sequence[Example], *, seed: int, workspace: Workspace | None = None
+    ) -> Learnt:
         return Learnt(fitted=ConstrainedFitted(output))
 
     def load(self, artifact: bytes) -> Fitted:

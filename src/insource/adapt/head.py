@@ -8,7 +8,7 @@ from insource.adapt.classifier import MIN_PER_LABEL, Classifier, fit_classifier,
 from insource.adapt.features import Floats
 from insource.core.errors import BadInput
 from insource.core.evidence import Example
-from insource.core.ports import Demand, Fitted, Learnt, Refusal
+from insource.core.ports import Demand, Fitted, Learnt, Refusal, Workspace
 from insource.core.values import JsonObject, LocalAnswer, OutputKind, OutputProfile
 from insource.wire.chat import user_text
 
@@ -48,6 +48,7 @@ class HeadRecipe:
     trains = False
     streams = False
     honours: frozenset[Demand] = frozenset()
+    meets: frozenset[Demand] = frozenset()
 
     def refusal(self, output: OutputProfile, examples: int) -> Refusal | None:
         if output.kind is not OutputKind.LABEL:
@@ -60,7 +61,9 @@ class HeadRecipe:
             return Refusal(reason=reason, examples_needed=needed)
         return None
 
-    def fit(self, output: OutputProfile, examples: Sequence[Example], *, seed: int) -> Learnt:
+    def fit(
+        self, output: OutputProfile, examples: Sequence[Example], *, seed: int, workspace: Workspace | None = None
+    ) -> Learnt:
         """The seed is not used: nothing here is drawn."""
         found = fit_classifier(examples, output.labels)
         held_out = {id: _answer(found.classifier, logits) for id, logits in found.held_out.items()}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from insource.adapt.asking import artifact_header, mean_confidence, read_header, whole_completion
 from insource.core.evidence import Example
-from insource.core.ports import Ask, Demand, Fitted, Learnt, Refusal
+from insource.core.ports import Ask, Demand, Fitted, Learnt, Refusal, Workspace
 from insource.core.values import JsonObject, LocalAnswer, OutputProfile
 from insource.wire.chat import answer_or_calls
 
@@ -32,11 +32,14 @@ class PromptRecipe:
     trains = False
     streams = True
     honours: frozenset[Demand] = frozenset({"tools"})
+    meets: frozenset[Demand] = frozenset()
 
     def refusal(self, output: OutputProfile, examples: int) -> Refusal | None:
         return None
 
-    def fit(self, output: OutputProfile, examples: Sequence[Example], *, seed: int) -> Learnt:
+    def fit(
+        self, output: OutputProfile, examples: Sequence[Example], *, seed: int, workspace: Workspace | None = None
+    ) -> Learnt:
         return Learnt(fitted=PromptFitted())
 
     def load(self, artifact: bytes) -> Fitted:

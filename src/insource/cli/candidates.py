@@ -62,7 +62,7 @@ def wanted(
 def _models_here(services: Services) -> tuple[str, ...]:
     from insource.engines.servers import find_servers
     from insource.wiring import open_models
-    from insource.wiring.choose import open_fits
+    from insource.wiring_choose import open_fits
     from insource.workflows.files.model_stores import list_models
     from insource.workflows.files.usable_models import usable_models
 

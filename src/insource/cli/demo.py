@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from insource.cli.options import JsonOption
-from insource.cli.plan import show_plan, write_report
+from insource.cli.plan import write_report
 from insource.cli.serve import PortOption, run
 from insource.cli.session import load_settings, session
+from insource.cli.show_plan import show_plan
 
 if TYPE_CHECKING:
     from insource.config import Settings
@@ -27,9 +28,11 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole loop in a store of its own: import, find tasks, evaluate, plan, report; then serve."""
+    from insource.wiring_choose import open_fit
     from insource.workflows.demo import DemoTraffic, prepare_traffic
     from insource.workflows.plan import make_plan, plan_json
     from insource.workflows.prove.import_traffic import import_traffic
+    from insource.workflows.weigh import weigh
 
     settings = load_settings()
     home = _fresh_home(settings)
@@ -45,6 +48,8 @@ def demo(
             for file in prepared.files:
                 import_traffic(services, file, progress=progress)
             plan = asyncio.run(make_plan(services, progress=progress))
+        with open_fit(services.settings) as fit:
+            plan = weigh(plan, services, fit)
         report = write_report(plan, home / "plan.html")
         if prepared.missing is not None:
             out.say(prepared.missing)

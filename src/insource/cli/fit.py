@@ -63,7 +63,7 @@ def fit(  # noqa: PLR0913 - a command's parameters are its options
     quiet: QuietOption = False,
 ) -> None:
     """Estimate whether a model fits a machine, how fast it is there, and what to change if it does not fit."""
-    from insource.wiring.choose import open_fit
+    from insource.wiring_choose import open_fit
     from insource.workflows.choose.apart import Apart
     from insource.workflows.choose.fit import FitQuestion, answer, parse_run
     from insource.workflows.choose.fit_report import fit_json, sentences

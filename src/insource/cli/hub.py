@@ -52,7 +52,7 @@ def sync(  # noqa: PLR0913 - a command's parameters are its options
 ) -> None:
     """Take a snapshot of the Hub's models, datasets or Spaces; one that was interrupted goes on."""
     from insource.core.ecosystem_store import SyncRequest
-    from insource.wiring.choose import ecosystem_store
+    from insource.wiring_choose import ecosystem_store
 
     out = Output(as_json=as_json, quiet=quiet)
     request = SyncRequest(
@@ -82,7 +82,7 @@ def sync(  # noqa: PLR0913 - a command's parameters are its options
 @app.command("snapshots")
 def snapshots(as_json: JsonOption = False) -> None:
     """List the snapshots that are here."""
-    from insource.wiring.choose import ecosystem_store
+    from insource.wiring_choose import ecosystem_store
 
     found = ecosystem_store(load_settings()).snapshots()
     out = Output(as_json=as_json)

@@ -30,7 +30,7 @@ def edges(
     quiet: QuietOption = False,
 ) -> None:
     """Write every edge with its kind, evidence and confidence as Parquet."""
-    from insource.wiring.choose import open_ecosystem
+    from insource.wiring_choose import open_ecosystem
 
     out = Output(as_json=as_json, quiet=quiet)
     if inferred and learned:

@@ -18,7 +18,7 @@ def files(
     model: ModelArgument = "", limit: LimitOption = 200, as_json: JsonOption = False, quiet: QuietOption = False
 ) -> None:
     """Ask the Hub for hashes and configurations of models that declare no parent: copies and parents show in them."""
-    from insource.wiring.choose import ecosystem_store
+    from insource.wiring_choose import ecosystem_store
     from insource.workflows.ecosystem.names import safe_name
 
     out = Output(as_json=as_json, quiet=quiet)

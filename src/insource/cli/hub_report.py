@@ -44,7 +44,7 @@ def report(  # noqa: PLR0913 - a command's parameters are its options
     quiet: QuietOption = False,
 ) -> None:
     """Figures of the Hub beside the published ones: definitions, pictures, numbers. Nothing is fetched."""
-    from insource.wiring.choose import open_ecosystem
+    from insource.wiring_choose import open_ecosystem
     from insource.workflows.ecosystem.report import report_json
 
     sink = Output(as_json=as_json, quiet=quiet)

@@ -34,7 +34,7 @@ def search(  # noqa: PLR0913 - a command's parameters are its options
 ) -> None:
     """Search models by words of their id, family, licence class, task, language and size."""
     from insource.core.ecosystem_search import Search
-    from insource.wiring.choose import open_ecosystem
+    from insource.wiring_choose import open_ecosystem
 
     asked = Search(
         text=text,

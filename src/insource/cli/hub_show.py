@@ -46,7 +46,7 @@ def show(
 
 
 def _page(model: str) -> Page:
-    from insource.wiring.choose import open_ecosystem
+    from insource.wiring_choose import open_ecosystem
 
     with open_ecosystem(load_settings(), files=True) as ecosystem:
         return ecosystem.page(model)

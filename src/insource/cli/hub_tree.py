@@ -36,7 +36,7 @@ def tree(  # noqa: PLR0913 - a command's parameters are its options
     quiet: QuietOption = False,
 ) -> None:
     """Show a model's descendants: fine-tunes, adapters, quantisations and merges, and theirs."""
-    from insource.wiring.choose import open_ecosystem
+    from insource.wiring_choose import open_ecosystem
 
     out = Output(as_json=as_json, quiet=quiet)
     with open_ecosystem(load_settings(), source) as ecosystem:

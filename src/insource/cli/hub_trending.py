@@ -23,7 +23,7 @@ def trending(
     quiet: QuietOption = False,
 ) -> None:
     """Rank roots by new derivatives a week, with floods, repeats and unused uploads discounted."""
-    from insource.wiring.choose import open_ecosystem
+    from insource.wiring_choose import open_ecosystem
     from insource.workflows.ecosystem.names import safe_name
 
     out = Output(as_json=as_json, quiet=quiet)

@@ -21,7 +21,7 @@ def window(
     quiet: QuietOption = False,
 ) -> None:
     """Show what was downloaded between two snapshots, of the models that both hold."""
-    from insource.wiring.choose import ecosystem_store
+    from insource.wiring_choose import ecosystem_store
     from insource.workflows.ecosystem.names import safe_name
 
     start, end = parse_day(first), parse_day(last)

@@ -9,10 +9,12 @@ import typer
 
 from insource import __version__
 from insource.cli import (
+    adapt,
     data,
     demo,
     doctor,
     evaluate,
+    export,
     fit,
     hub,
     machine,
@@ -20,6 +22,7 @@ from insource.cli import (
     move,
     plan,
     privacy,
+    quantize,
     references,
     scout,
     serve,
@@ -63,6 +66,10 @@ app.command("scout")(scout.scout)
 app.command("criterion")(references.criterion)
 app.command("review")(references.review)
 app.command("evaluate")(evaluate.evaluate)
+app.command("adapt")(adapt.adapt)
+app.add_typer(adapt.candidates_app, name="candidates")
+app.command("export")(export.export)
+app.command("quantize")(quantize.quantize)
 app.command("plan")(plan.plan)
 app.command("label")(references.label)
 app.command("move")(move.move)

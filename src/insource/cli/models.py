@@ -62,7 +62,7 @@ def list_files(
 ) -> None:
     """List the model files on this machine: ours, llama.cpp's, Ollama's and LM Studio's."""
     from insource.wiring import open_models
-    from insource.wiring.choose import open_fits
+    from insource.wiring_choose import open_fits
     from insource.workflows.files import model_stores
 
     settings = load_settings()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,7 @@ from insource.core.errors import UsageError
 from insource.core.values import Move, Stage
 
 if TYPE_CHECKING:
+    from insource.cli.output import Output
     from insource.workflows.services import Services
 
 _SETTABLE = (Stage.OBSERVE, Stage.SHADOW, Stage.CANARY, Stage.LIVE)
@@ -51,7 +53,7 @@ def move(  # noqa: PLR0913 - a command's parameters are its options
             if to is None:
                 return
         if engine is not None:
-            asyncio.run(_ask_stand_in(services, task, to, engine))
+            asyncio.run(_ask_stand_in(services, task, to=to, engine=engine))
         moved = move_task(services, task, to=to, stage=stage, engine=engine, without_certificate=without_certificate)
         if as_json:
             out.data(_move_json(moved))
@@ -62,7 +64,7 @@ def move(  # noqa: PLR0913 - a command's parameters are its options
             out.say(f"Back again: insource rollback {moved.task_id}")
 
 
-async def _ask_stand_in(services: Services, task_name: str, to: str | None, engine: str) -> None:
+async def _ask_stand_in(services: Services, task_name: str, *, to: str | None, engine: str) -> None:
     from insource.traffic.resolve import resolve_task
     from insource.workflows.prove.elsewhere import check_stand_in
     from insource.workflows.prove.move import choose_target
@@ -90,9 +92,16 @@ def rollback(task: TaskArgument, as_json: JsonOption = False) -> None:
             out.text(f"{done.task.name}: {what}.")
 
 
-def moves(as_json: JsonOption = False) -> None:
-    """List the moves in force and the pins."""
+def moves(
+    events: Annotated[bool, typer.Option("--events", help="Show what happened to the moves, and why.")] = False,
+    days: Annotated[float, typer.Option(min=0.0, help="Show the events of so many days.")] = 14.0,
+    as_json: JsonOption = False,
+) -> None:
+    """List the moves in force and the pins, or what happened to them."""
     with session(as_json=as_json) as (services, out):
+        if events:
+            _show_events(services, out, days=days)
+            return
         names = {task.id: task.name for task in services.registry.tasks()}
         current = services.registry.moves()
         pins = services.registry.pins()
@@ -119,6 +128,18 @@ def moves(as_json: JsonOption = False) -> None:
             (names.get(p.task_id, p.task_id), "pinned", "live", "", "", f"{p.changed:%Y-%m-%d %H:%M}") for p in pins
         ]
         out.table("Moves", ["task", "candidate", "stage", ">gate", "certificate", "changed"], rows)
+
+
+def _show_events(services: Services, out: Output, *, days: float) -> None:
+    from insource.workflows.watch.story import message, page, told
+
+    since = services.clock.now() - timedelta(days=days)
+    found = told(lambda kind: services.registry.events(kind=kind, since=since))
+    if out.as_json:
+        out.data([message(event) for event in found])
+        return
+    names = {task.id: task.name for task in services.registry.tasks()}
+    out.text(page(found, names) or f"Nothing happened to a move in the last {days:g} days.")
 
 
 def _move_json(move: Move) -> dict[str, object]:

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from insource.cli.candidates import AnswersOption, MinutesOption, ModelOption, StatedOption, wanted
-from insource.cli.options import JsonOption, QuietOption
+from insource.cli.options import JsonOption, MachineOption, QuietOption
 from insource.cli.output import Output
 from insource.cli.session import session
+from insource.cli.show_plan import show_plan
 
 if TYPE_CHECKING:
-    from insource.workflows.plan import Plan, PlanRow
+    from insource.workflows.plan import Plan
     from insource.workflows.services import Services
+
+_NOTHING_MOVES = 3
+"""Exit status of `--check`, for CI."""
 
 
 def plan(  # noqa: PLR0913 - a command's parameters are its options
@@ -24,6 +28,18 @@ def plan(  # noqa: PLR0913 - a command's parameters are its options
     answers: AnswersOption = None,
     stated: StatedOption = None,
     minutes: MinutesOption = None,
+    machine: MachineOption = "here",
+    price: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--price",
+            metavar="MODEL=IN/OUT",
+            help="Take a hosted model to cost this, in USD per million tokens; may be given again.",
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 0 if something can move, with 3 if nothing can yet.")
+    ] = False,
     export_requests: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Only write the requests, for a batch service or another machine."),
@@ -35,17 +51,26 @@ def plan(  # noqa: PLR0913 - a command's parameters are its options
     quiet: QuietOption = False,
 ) -> None:
     """Find the tasks, measure what can be measured, and say for each what to do with it, and why."""
+    from insource.wiring_choose import open_fit
+    from insource.workflows.choose.money import parse_price
     from insource.workflows.plan import make_plan, plan_json
     from insource.workflows.prove.evaluate import budget_of
+    from insource.workflows.weigh import weigh
 
-    with session(as_json=as_json, quiet=quiet) as (services, out):
+    prices = [parse_price(text) for text in price or ()]
+    with session(as_json=as_json, quiet=quiet) as (services, out), open_fit(services.settings) as fit:
         if export_requests is not None:
             _export(services, export_requests, out, include_private=include_private)
             return
+        if machine != "here":
+            fit.find_machine(machine)  # a wrong name is told before anything is measured
         candidates = wanted(services, models=model, answers=answers, stated=stated)
         with out.progress() as progress:
             budget = budget_of(services, minutes)
-            made = asyncio.run(make_plan(services, candidates=candidates, budget=budget, progress=progress))
+            made = asyncio.run(
+                make_plan(services, candidates=candidates, budget=budget, prices=prices, progress=progress)
+            )
+        made = weigh(made, services, fit, machine=machine)
         report = write_report(made, services.settings.home / "plan.html")
         if html is not None:
             write_report(made, html)
@@ -54,6 +79,8 @@ def plan(  # noqa: PLR0913 - a command's parameters are its options
         else:
             show_plan(made, out)
             out.say(f"Report: {html or report}")
+    if check and not made.can_move:
+        raise typer.Exit(_NOTHING_MOVES)
 
 
 def _export(services: Services, path: Path, out: Output, *, include_private: bool) -> None:
@@ -86,40 +113,3 @@ def write_report(made: Plan, path: Path) -> Path:
         ) from error
     save_plan(plan_json(made), path.with_suffix(".json"))
     return path
-
-
-def show_plan(made: Plan, out: Output) -> None:
-    columns = ["task", ">exchanges", "verdict", "recipe", ">covers", ">quality (n)", ">loses at most", "why"]
-    out.table(f"{made.exchanges:,} exchanges, {len(made.rows)} tasks", columns, map(_cells, made.rows))
-    estimated = f" (${made.spend_estimated_usd:,.2f} of it at list price)" if made.spend_estimated_usd else ""
-    out.text(
-        f"Spent on hosted calls ${made.spend_usd:,.2f}{estimated}; after the moves ${made.spend_after_usd:,.2f}. "
-        f"{made.moved_share:.1%} of the requests can be answered here with a certificate."
-    )
-    if made.private_share > 0:
-        out.text(
-            f"{made.private_share:.1%} of the requests hold private data. They go where all others go; "
-            "INSOURCE_PRIVACY=enforce would keep them on this machine."
-        )
-    for row in made.rows:
-        if row.coverage > 0:
-            out.say(f"Next: insource move {row.report.task.id}")
-
-
-def _cells(row: PlanRow) -> tuple[str, ...]:
-    evaluation = row.evaluation
-    shown = (evaluation.covered or evaluation.overall) if evaluation else None
-    labels = "label" in row.report.figures.reference_kinds
-    bound = evaluation.loss_upper if evaluation else None
-    return (
-        f"{row.report.task.id}\n{row.report.task.name}",
-        f"{row.exchanges:,}",
-        row.verdict.value,
-        row.recipe or "–",
-        f"{row.coverage:.1%}" if row.coverage else "–",
-        f"{shown.quality:.1%} ({shown.n})" if shown else "–",
-        f"{bound:.2%}" if bound is not None else "–",
-        row.reason
-        + (" Compared with labels, not with hosted answers." if labels and shown else "")
-        + (f" {row.share_private:.0%} of its requests hold private data." if row.private else ""),
-    )

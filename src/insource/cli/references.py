@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +13,12 @@ import typer
 from insource.cli.options import JsonOption, TaskArgument
 from insource.cli.output import Output
 from insource.cli.session import session
+from insource.cli.side_by_side import side_by_side
 from insource.core.errors import UsageError
 
 if TYPE_CHECKING:
     from insource.workflows.prove.criterion import CriterionReport
-    from insource.workflows.prove.review import Disagreement, Review
+    from insource.workflows.prove.review import Choice, Disagreement, Review
     from insource.workflows.services import Services
 
 _SHOWN_CHARACTERS = 1_500
@@ -33,6 +35,12 @@ def criterion(  # noqa: PLR0913 - a command's parameters are its options
     checker: Annotated[
         str | None, typer.Option(metavar="CMD", help="A command that reads JSON and prints the loss, 0 to 1.")
     ] = None,
+    judge: Annotated[
+        str | None, typer.Option(metavar="UPSTREAM", help="A model judges free text: 'provider', or a server's URL.")
+    ] = None,
+    judge_model: Annotated[str, typer.Option(metavar="NAME", help="The judge's model, as its server names it.")] = "",
+    rubric: Annotated[str, typer.Option(help="What makes an answer better, for the judge.")] = "",
+    pattern: Annotated[str, typer.Option(metavar="RE", help="What an answer must hold, before it is judged.")] = "",
     seconds: Annotated[float, typer.Option(min=0.1, help="Time limit of the checker, for one answer.")] = 10.0,
     scorer: Annotated[str | None, typer.Option(metavar="NAME", help="A scorer of a plugin.")] = None,
     infer: Annotated[bool, typer.Option("--infer", help="Forget the choice; go by what the answers show.")] = False,
@@ -44,7 +52,8 @@ def criterion(  # noqa: PLR0913 - a command's parameters are its options
     flags = {"label": label, "number": number, "json": json, "tools": tools, "exact": exact, "review": review}
     chosen: list[str] = [name for name, wanted in flags.items() if wanted]
     chosen += [] if scorer is None else [scorer]
-    chosen += [] if checker is None else ["checker"]
+    chosen += [] if judge is None else ["judge"]
+    chosen += [] if checker is None or judge is not None else ["checker"]  # beside a judge it is a verifier
     if len(chosen) + infer > 1:
         raise UsageError("Only one criterion can be chosen.", next_step="Name one of them.")
     with session(as_json=as_json) as (services, out):
@@ -52,6 +61,9 @@ def criterion(  # noqa: PLR0913 - a command's parameters are its options
             report = infer_again(services, task)
         elif chosen:
             arguments = None if checker is None else checker_arguments(checker, seconds)
+            if judge is not None:
+                named = {"upstream": judge, "model": judge_model, "rubric": rubric, "pattern": pattern}
+                arguments = {name: value for name, value in named.items() if value} | (arguments or {})
             report = choose_criterion(services, task, chosen[0], arguments=arguments)
         else:
             report = show_criterion(services, task)
@@ -161,23 +173,28 @@ def _review_json(found: Review) -> dict[str, Any]:
     }
 
 
-_KEYS: Mapping[str, str] = {"h": "hosted", "l": "local", "b": "both", "n": "neither"}
+_KEYS: Mapping[str, Choice] = {"h": "hosted", "l": "local", "b": "both", "n": "neither"}
+_BLIND_KEYS: Mapping[str, Choice] = {"=": "both", "n": "neither"}
 
 
 def _ask(services: Services, found: Review, out: Output) -> None:
-    from insource.workflows.prove.review import CHOICES, judge, take_back
+    from insource.workflows.prove.review import judge, take_back
 
     out.say(
         f"{found.task.name}: {len(found.waiting)} disagreements of {found.compared} answers of {found.candidate_id}, "
         f"{found.judged} judged before.\n"
-        "Which answer is right?  h the hosted one (or the label)  l the local one  b both  n neither  "
-        "s skip  u undo  q end"
+        + (
+            "Which answer is better?  a the left one  b the right one  = both are as good  n both are bad  "
+            if found.blind
+            else "Which answer is right?  h the hosted one (or the label)  l the local one  b both  n neither  "
+        )
+        + "s skip  u undo  q end"
     )
     done: list[Disagreement] = []
     at = 0
     while at < len(found.waiting):
         each = found.waiting[at]
-        _show(each, out, at=at, total=len(found.waiting))
+        _show(each, out, place=f"{at + 1} of {len(found.waiting)}", blind=found.blind)
         key = _key()
         if key in ("q", ""):
             break
@@ -187,15 +204,25 @@ def _ask(services: Services, found: Review, out: Output) -> None:
             at = found.waiting.index(last)
         elif key == "s":
             at += 1
-        elif key in _KEYS:
-            judge(services, found.task, each, choice=next(c for c in CHOICES if c == _KEYS[key]))
+        elif choice := _choice(each, key, blind=found.blind):
+            judge(services, found.task, each, choice=choice)
             done.append(each)
             at += 1
     out.say(f"{len(done)} judged. Next: insource evaluate {found.task.id}")
 
 
-def _show(each: Disagreement, out: Output, *, at: int, total: int) -> None:
-    out.text(f"\n— {at + 1} of {total} —\n{_short(each.text)}")
+def _choice(each: Disagreement, key: str, *, blind: bool) -> Choice | None:
+    if not blind:
+        return _KEYS.get(key)
+    return each.choice_of("a" if key == "a" else "b") if key in ("a", "b") else _BLIND_KEYS.get(key)
+
+
+def _show(each: Disagreement, out: Output, *, place: str, blind: bool) -> None:
+    out.text(f"\n— {place} —\n{_short(each.text)}")
+    if blind:
+        a, b = each.sides
+        out.text(side_by_side(_short(a), _short(b), width=shutil.get_terminal_size().columns))
+        return
     out.text(f"  hosted: {_short(each.reference)}\n  local:  {_short(each.answer)}")
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from insource.cli.options import EvidenceOption, JsonOption, MachineOption, QuietOption
 from insource.cli.output import Output
+from insource.cli.scout_lines import model_line
 from insource.cli.session import load_settings
 from insource.core.errors import UsageError
+from insource.workflows.choose.purposes import PurposeName
 
 if TYPE_CHECKING:
     from insource.fit.values import Estimate
@@ -24,10 +26,23 @@ _DENSE = 0.9
 
 
 _MUST = ("images", "tools")
+_PURPOSES: tuple[PurposeName, ...] = get_args(PurposeName)
 _ADMIT = ("specialised", "convertible", "spill")
 
 LicensesOption = Annotated[
     str, typer.Option(metavar="LIST", help="Licence classes and ids allowed; default: the setting `licenses`.")
+]
+PurposeOption = Annotated[
+    str, typer.Option("--for", metavar="PURPOSE", help=f"{', '.join(_PURPOSES)}; default: the task's.")
+]
+LanguagesOption = Annotated[
+    str, typer.Option(metavar="LIST", help="Codes like de,fr that a model must state, or any; default: the task's.")
+]
+PromptOption = Annotated[
+    int | None, typer.Option("--prompt-tokens", min=1, help="Prompt of a long request; default: the task's.")
+]
+AnswerOption = Annotated[
+    int | None, typer.Option("--answer-tokens", min=1, help="Answer to a long request; default: the task's.")
 ]
 ContextOption = Annotated[
     int | None, typer.Option(min=1, metavar="TOKENS", help="Of one request with its answer; default: the task's.")
@@ -60,6 +75,10 @@ def scout(  # noqa: PLR0913 - a command's parameters are its options
         str | None, typer.Argument(metavar="TASK", help="A task's id or name; without it: general chat.")
     ] = None,
     machine: MachineOption = "here",
+    purpose: PurposeOption = "",
+    languages: LanguagesOption = "",
+    prompt_tokens: PromptOption = None,
+    answer_tokens: AnswerOption = None,
     licenses: LicensesOption = "",
     context: ContextOption = None,
     must: MustOption = "",
@@ -76,7 +95,7 @@ def scout(  # noqa: PLR0913 - a command's parameters are its options
     quiet: QuietOption = False,
 ) -> None:
     """Find the open models that could do a task, or chat in general, on this machine or on another. Asks no network."""
-    from insource.wiring.choose import open_scout
+    from insource.wiring_choose import open_scout
     from insource.workflows.choose.scout import ScoutQuestion
     from insource.workflows.choose.scout import scout as look
     from insource.workflows.choose.scout_fit import make_fits
@@ -85,6 +104,10 @@ def scout(  # noqa: PLR0913 - a command's parameters are its options
     question = ScoutQuestion(
         task=task,
         machine=machine,
+        purpose=_purpose(purpose),
+        languages=_languages(languages),
+        prompt_tokens=prompt_tokens,
+        answer_tokens=answer_tokens,
         licenses=licenses,
         context_tokens=context,
         **_switches("--must", must, _MUST),
@@ -105,6 +128,25 @@ def scout(  # noqa: PLR0913 - a command's parameters are its options
         show(report, out, everything=everything, explain=explain)
 
 
+def _purpose(text: str) -> PurposeName | None:
+    found: PurposeName | None = next((name for name in _PURPOSES if name == text.strip().lower()), None)
+    if found is None and text.strip():
+        raise UsageError(f"--for does not know {text!r}.", next_step=f"It knows {', '.join(_PURPOSES)}.")
+    return found
+
+
+def _languages(text: str) -> tuple[str, ...] | None:
+    codes = tuple(dict.fromkeys(code.strip().lower() for code in text.split(",") if code.strip()))
+    if codes == ("any",):
+        return ()
+    wrong = [code for code in codes if not (code.isalpha() and len(code) in (2, 3))]
+    if wrong:
+        raise UsageError(
+            f"--languages does not know {wrong[0]!r}.", next_step="Give codes like `de,fr` (ISO 639), or `any`."
+        )
+    return codes or None
+
+
 def _switches(option: str, text: str, known: tuple[str, ...]) -> dict[str, Any]:
     """Words of a list as True. Raises UsageError."""
     words = [word.strip() for word in text.split(",") if word.strip()]
@@ -117,13 +159,15 @@ def _switches(option: str, text: str, known: tuple[str, ...]) -> dict[str, Any]:
 def show(report: ScoutReport, out: Output, *, everything: bool, explain: bool) -> None:
     chosen = report.ranked if everything else report.shortlist
     _intro(report, out)
-    if chosen:
+    for item in chosen:
+        out.text(model_line(item))
+    if chosen and explain:
         _models(chosen, out)
         _evidence(report, chosen, out)
         _published(chosen, out)
-    _removed(report, out)
-    if explain:
         _explain(chosen, out)
+    if explain or not chosen:
+        _removed(report, out)
     if not chosen:
         from insource.workflows.choose.scout import closing_steps
 
@@ -141,10 +185,11 @@ def _intro(report: ScoutReport, out: Output) -> None:
 
     needs = report.needs
     asks = [f"{needs.context_tokens:,} tokens a request", f"licences {needs.licences}"]
+    asks += [f"languages {', '.join(needs.languages)}"] if needs.languages else []
     asks += [word for word, wanted in (("images", needs.images), ("tools", needs.tools)) if wanted]
     asks += [f"{needs.latency_seconds:g} s"] if needs.latency_seconds is not None else []
     asks += [f"{needs.requests_per_minute:g} requests a minute"] if needs.requests_per_minute is not None else []
-    what = "General chat" if report.task is None else f"Task {report.task.name!r}"
+    what = f"Task {report.task.name!r} ({report.purpose})" if report.task is not None else report.purpose.capitalize()
     out.text(
         f"{what} on {report.machine.name}: {', '.join(asks)}. {report.listed:,} repositories as of {report.as_of}, "
         f"{report.models:,} models; {len(report.ranked):,} could do it, of {report.cannot_say:,} nothing can be said."

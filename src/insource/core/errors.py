@@ -5,7 +5,7 @@
     │   ├── UnknownTask                                                                            http 404
     │   ├── UnknownModel                                                                           http 404
     │   ├── NotCertified        a move without a certificate                                       http 409
-    │   ├── RefusedByPolicy     the privacy policy refuses the request                             http 403
+    │   ├── RefusedByPolicy     a policy refuses the request (privacy) or the model (licence)      http 403
     │   └── EmptyLog            nothing recorded or imported yet                                   http 409
     ├── BadInput                a file or body that can't be read                       cli 3, http 400
     │   ├── BadModelFile        truncated, not a GGUF, wrong hash

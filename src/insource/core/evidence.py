@@ -128,6 +128,9 @@ class Terms:
     wary: tuple[WaryLabel, ...] = ()
     repeats_sha256: str | None = None
     """Artifact that recognises repeats of fitted inputs."""
+    certainty_sha256: str | None = None
+    """Artifact by which confidences are made comparable between empty answers and others; None: they are used as the
+    recipe gives them."""
     fitted: int = 0
     """Exchanges of the fit part that this was fixed on."""
     clusters: int = 0
@@ -151,6 +154,8 @@ class Candidate:
     criterion: Criterion
     """By which its gates were set."""
     terms: Terms
+    adapter_sha256: str | None = None
+    """Of a trained recipe: hash of its adapter, a file in the home's folder of candidates."""
     stated: JsonObject = field(default_factory=dict[str, Any])
     """What only somebody's word stands for: of answers made elsewhere their model, quantisation and training."""
 
@@ -159,9 +164,18 @@ class Candidate:
         """Its answers came as a file: nothing here can give another."""
         return self.model_ref is not None and self.model_sha256 is None
 
+    @property
+    def model_key(self) -> str | None:
+        """What its engine runs, as the key of kept answers."""
+        return model_key(self.model_sha256, self.adapter_sha256)
+
     def counts(self, created: datetime) -> bool:
         """Whether an exchange of then may be evidence: not where the model is said to have been trained on it."""
         return counts_after(self.stated, created)
+
+
+def model_key(model_sha256: str | None, adapter_sha256: str | None) -> str | None:
+    return model_sha256 if adapter_sha256 is None else f"{model_sha256}+{adapter_sha256}"
 
 
 def counts_after(stated: JsonObject, created: datetime) -> bool:
@@ -356,6 +370,8 @@ class Certificate:
     labels: tuple[LabelFigures, ...] = ()
     licences: tuple[str, ...] = ()
     """Of the model and what it was made of, the model's own first."""
+    renewed: datetime | None = None
+    """When its latest evidence was looked at first: from here it holds for a while. None: when it was created."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -198,6 +198,42 @@ class Fitted(Protocol):
         ...
 
 
+def _untold(what: str, done: int, total: int | None) -> None:
+    """The progress that nobody watches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """What a recipe that trains works with. Called again with the same examples and folder, it goes on from there."""
+
+    folder: Path
+    """Of its own: checkpoints, and what it makes."""
+    base: ModelFile
+    """The model that is trained."""
+    threads: int = 1
+    budget_seconds: float | None = None
+    """It trains less where all would take longer; None: as long as it takes."""
+    most_examples: int | None = None
+    """None: as many as the recipe thinks useful."""
+    progress: Callable[[str, int, int | None], None] = _untold
+    """(what, done, total). An exception that it raises ends the training; the folder is kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What training left in the workspace."""
+
+    adapter: Path
+    """A GGUF adapter of the base."""
+    seen: frozenset[str]
+    """Ids of the examples that it was trained on: it can't be judged by these, nor by their clusters."""
+    differs: Callable[[Upstream], Awaitable[str | None]]
+    """Why what an engine serves is not what was trained, as sentences; None: it is. Asked of the adapter over the base
+    in 16 bit, whose answers have no rounding of their own."""
+    log: JsonObject
+    """Of the training: seed, settings, losses, compute, versions of the libraries."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learnt:
     """What fitting a recipe gave."""
@@ -206,6 +242,8 @@ class Learnt:
     held_out: Mapping[str, LocalAnswer] = field(default_factory=dict[str, LocalAnswer])
     """Exchange id -> the answer to an example by a fit that did not see its cluster, of as many examples as the recipe
     can give one of; none from a recipe that does not learn. Gates are set on these."""
+    trained: Trained | None = None
+    """From a recipe that `trains`."""
 
 
 class Familiarity(Protocol):
@@ -262,13 +300,21 @@ class Recipe(Protocol):
         """Demands that it hands on to the engine."""
         ...
 
+    @property
+    def meets(self) -> frozenset[Demand]:
+        """Demands that it meets itself, whatever the engine can do."""
+        ...
+
     def refusal(self, output: OutputProfile, examples: int) -> Refusal | None:
         """Why it can't serve such a task with so many examples in the fit part; None: it can."""
         ...
 
-    def fit(self, output: OutputProfile, examples: Sequence[Example], *, seed: int) -> Learnt:
+    def fit(
+        self, output: OutputProfile, examples: Sequence[Example], *, seed: int, workspace: Workspace | None = None
+    ) -> Learnt:
         """Fits on the fit part only. Deterministic for a seed and a set of examples, in any order. Raises BadInput when
-        these examples can't be learnt from."""
+        these examples can't be learnt from. `workspace`: given where the recipe `trains`; then it blocks for minutes,
+        and raises UsageError where the libraries of its extra are missing."""
         ...
 
     def load(self, artifact: bytes) -> Fitted: ...

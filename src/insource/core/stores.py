@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from insource.core.evidence import (
     Candidate,
@@ -28,6 +28,12 @@ class ExchangeFilter:
     since: datetime | None = None
     upstream: str | None = None
     """The beginning of the route's upstream, as `engine:`; exchanges without a route (imported ones) never match."""
+    extra: bool = False
+    """Only further answers to requests that are in the log already: shadows, shares, anchors."""
+    mark: Literal["shadow_of", "share_of", "anchor_of"] | None = None
+    """Only further answers of this kind."""
+    reference_kind: str | None = None
+    """Only those with a reference of this kind of their own: `label`, `feedback`."""
     unscanned: bool = False
     """Only those whose request was not scanned for private data yet."""
     newest: int | None = None
@@ -60,6 +66,10 @@ class ExchangeStore(Protocol):
 
     def assign(self, task_of: Mapping[str, str]) -> None:
         """Replaces all assignments: exchange id -> task id."""
+        ...
+
+    def assign_more(self, task_of: Mapping[str, str]) -> None:
+        """Adds assignments; an exchange that has one keeps it, one that is not in the log is passed over."""
         ...
 
     def assignments(self) -> dict[str, str]: ...
@@ -104,6 +114,10 @@ class Registry(Protocol):
         """Sets the task's move, keeps the former in the history, and says what happened: in one transaction."""
         ...
 
+    def change_move(self, former: Move, move: Move, event: Event) -> bool:
+        """As `put_move`, but only while `former` is in force; False: it is not, and nothing was changed."""
+        ...
+
     def moves(self) -> list[Move]:
         """The move in force of every task that ever had one."""
         ...
@@ -145,6 +159,10 @@ class Registry(Protocol):
         newest: int | None = None,
     ) -> list[Event]:
         """In the order in which they were put; with `newest` only so many of them, the last ones."""
+        ...
+
+    def events_after(self, sequence: int, *, without: Collection[str] = ()) -> list[tuple[int, Event]]:
+        """With their numbers, which grow, in the order in which they were put; but for some kinds."""
         ...
 
     def prune_events(self, before: datetime) -> int:

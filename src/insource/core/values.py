@@ -55,6 +55,24 @@ class Marks:
     """Class of the error for which the provider answered instead of the local side."""
     shadow_of: str | None = None
     """Id of the exchange that this one answers a second time; no client saw it."""
+    covered: bool | None = None
+    """Of such an answer: whether it would have been given to a client had the task been moved."""
+    selected: bool = False
+    """A move sent it to the provider for what it is, as a demand that the candidate can't meet: no sample."""
+    share_of: str | None = None
+    """Id of the exchange that was answered here, of which this is the provider's answer; no client saw it."""
+    anchor_of: str | None = None
+    """Id of the past exchange whose request was asked again, to see whether the answers changed; no client saw it."""
+
+    @property
+    def is_extra(self) -> bool:
+        """A further answer to a request that is in the log already."""
+        return any(of is not None for of in (self.shadow_of, self.share_of, self.anchor_of))
+
+    @property
+    def is_biased(self) -> bool:
+        """The provider answered it because of what it is, or because the engine failed at it: no sample of its task."""
+        return self.escalated or self.selected or self.fallback is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

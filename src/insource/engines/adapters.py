@@ -58,6 +58,11 @@ class AdaptedEngine:
         self._scales = {list(engine.adapters).index(adapter): scale}
 
     @property
+    def shared(self) -> HasAdapters:
+        """The engine that other adapters answer through too."""
+        return self._engine
+
+    @property
     def name(self) -> str:
         return self._engine.name
 

@@ -115,6 +115,7 @@ def _document(evidence: Evidence) -> JsonObject:
             "alpha": evidence.stakes.alpha,
             "margin": evidence.stakes.margin,
             "repeats_share": evidence.stakes.repeats_share,
+            **({"errors": list(evidence.stakes.errors)} if evidence.stakes.errors else {}),
         },
         "result": {
             "gate": evaluation.gate,
@@ -183,7 +184,12 @@ def read_bundle(bundle: bytes) -> Bundle:
             candidate=msgspec.convert(document["candidate"], Candidate),
             confidence=budget["confidence"],
             rank=budget["rank"],
-            stakes=Stakes(margin=budget["margin"], alpha=budget["alpha"], repeats_share=budget["repeats_share"]),
+            stakes=Stakes(
+                margin=budget["margin"],
+                alpha=budget["alpha"],
+                repeats_share=budget["repeats_share"],
+                errors=tuple(budget.get("errors") or ()),
+            ),
             result=document["result"],
             records=tuple(_read(dict(zip(_COLUMNS, row, strict=True))) for row in document["records"]),
         )

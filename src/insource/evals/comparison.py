@@ -84,7 +84,7 @@ def decide_verdict(
         best = max(certified, key=lambda trial: trial.coverage)
         verdict = Verdict.MOVE if best.whole else Verdict.MOVE_PART
         return Decision(verdict=verdict, reason=best.reason, recipe=best.recipe, candidate_id=best.candidate_id)
-    said = " ".join(f"{trial.name}: {trial.reason}" for trial in trials)
+    said = " ".join(_sentences(trials))
     open_ends = [trial for trial in trials if trial.end in ("unfinished", "unmeasured")]
     if open_ends:
         first = open_ends[0]
@@ -102,3 +102,9 @@ def decide_verdict(
     if untried:
         return Decision(verdict=Verdict.ADAPT, reason=f"Not tried yet: {', '.join(untried)}. {said}".strip())
     return Decision(verdict=Verdict.KEEP, reason=f"Nothing tried is good enough. {said}".strip())
+
+
+def _sentences(trials: Sequence[Trial]) -> list[str]:
+    """What each trial came to; of recipes that can't serve such a task only where nothing else was tried."""
+    telling = [trial for trial in trials if trial.end != "refused" or trial.n_needed is not None] or trials
+    return [f"{trial.name}: {trial.reason}" for trial in telling]

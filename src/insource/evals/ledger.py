@@ -25,6 +25,8 @@ from insource.stats.betting import (
 from insource.stats.gates import Passed, pass_gates, starting_shares
 from insource.stats.intervals import clopper_pearson, clopper_pearson_lower
 
+JUDGE_SHARE = 0.5
+"""Of a candidate's alpha, for the error of a judge."""
 _SHOWN = 0.05
 """Level at which a ledger is said to show that a candidate is worse."""
 
@@ -38,6 +40,16 @@ class Stakes:
     """Its share of the task's error budget."""
     repeats_share: float = 0.0
     """Of the task's requests that repeat a fitted input."""
+    errors: tuple[float, ...] = ()
+    """By gate, where a judge decides: a bound on what it overlooks, at its own part of alpha. (): nobody judges."""
+
+    def error(self, gate: int) -> float:
+        return self.errors[gate] if self.errors else 0.0
+
+    def capital(self, differences: Sequence[float], gate: int) -> float:
+        """What the bet came to against what a judge's error leaves of the margin."""
+        margin = self.margin - self.error(gate)
+        return highest_log_capital(differences, margin) if margin > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,29 +118,33 @@ class _Ledger:
     terms: Terms
     bets: Sequence[Outcome]
     alpha: float
-    margin: float
+    stakes: Stakes
     passed: Passed
+
+    @property
+    def margin(self) -> float:
+        return self.stakes.margin
 
     @classmethod
     def of(cls, stratum: Stratum, terms: Terms, held: Sequence[Outcome], *, stakes: Stakes) -> _Ledger:
         share = terms.new_share if stratum == "new" else 1 - terms.new_share
-        alpha, gates = stakes.alpha * share, len(terms.thresholds)
+        alpha, gates = stakes.alpha * share * (1 - JUDGE_SHARE if stakes.errors else 1), len(terms.thresholds)
         if not held or alpha <= 0:
             return cls(
                 stratum=stratum,
                 terms=terms,
                 bets=(),
                 alpha=0.0,
-                margin=stakes.margin,
+                stakes=stakes,
                 passed=Passed(certified=(), levels=()),
             )
         first = terms.first if stratum == "new" else gates - 1
         capitals = [
-            highest_log_capital([o.difference for o in _covered(held, threshold)], stakes.margin)
-            for threshold in terms.thresholds
+            stakes.capital([o.difference for o in _covered(held, threshold)], gate)
+            for gate, threshold in enumerate(terms.thresholds)
         ]
         passed = pass_gates(capitals, starting_shares(first, gates), alpha)
-        return cls(stratum=stratum, terms=terms, bets=held, alpha=alpha, margin=stakes.margin, passed=passed)
+        return cls(stratum=stratum, terms=terms, bets=held, alpha=alpha, stakes=stakes, passed=passed)
 
     @property
     def gate(self) -> int | None:
@@ -145,9 +161,13 @@ class _Ledger:
     def loss_upper(self) -> float:
         """At the level that the gate passed at; before, at the level it has to pass."""
         if self.gate is not None:
-            return loss_upper([o.difference for o in self.covered(self.gate)], self.passed.level_of(self.gate))
+            return self._upper(self.gate, self.passed.level_of(self.gate))
         level = self.alpha * starting_shares(self._first, len(self.terms.thresholds))[self._first]
-        return loss_upper([o.difference for o in self.covered(self._first)], level)
+        return self._upper(self._first, level)
+
+    def _upper(self, gate: int, level: float) -> float:
+        """With what a judge may have overlooked."""
+        return min(loss_upper([o.difference for o in self.covered(gate)], level) + self.stakes.error(gate), 1.0)
 
     @property
     def _first(self) -> int:
@@ -185,8 +205,7 @@ class _Ledger:
             return 1.0
         shares = starting_shares(self._first, len(self.terms.thresholds))
         return max(
-            highest_log_capital([o.difference for o in self.covered(gate)], self.margin)
-            / math.log(1 / (share * self.alpha))
+            self.stakes.capital([o.difference for o in self.covered(gate)], gate) / math.log(1 / (share * self.alpha))
             for gate, share in enumerate(shares)
             if share > 0
         )

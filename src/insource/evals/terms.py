@@ -32,8 +32,8 @@ MOST_WRONG = 0.10
 FEW = 30
 """Evidence clusters of a label below which it is judged together with the other rare ones."""
 _WARY_QUANTILE = 0.05
-"""Of P(y) among held-out true y: texts above it look like y. The least value instead escalates a third more
-(design/2026-11-30-wary-labels.md)."""
+"""Of P(y) among held-out true y: texts above it look like y. The least value instead escalates 1.2 to 2.5 times as
+many (design/2026-11-30-wary-labels.md)."""
 _SMOOTHING = 0.5
 """Losses added to those seen when a gate's risk is guessed: none in thirty does not promise none in a thousand."""
 _DOUBT = 0.1

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from insource.core.errors import InsourceError
@@ -48,6 +49,8 @@ class Surface:
     own: OwnPages
     guard: Guard = field(default_factory=Guard)
     refresh_seconds: float = 0.5
+    background: Sequence[Callable[[], Awaitable[None]]] = ()
+    """What runs beside the requests, until cancelled."""
 
 
 def build_app(surface: Surface) -> Asgi:
@@ -148,12 +151,24 @@ async def _relay(answer: Answer, client: Client, send: Send, *, extra: RawHeader
 
 async def _lifespan(surface: Surface, receive: Receive, send: Send) -> None:
     await receive()
-    watching = asyncio.create_task(surface.routing.watch(every_seconds=surface.refresh_seconds))
+    running = [asyncio.create_task(surface.routing.watch(every_seconds=surface.refresh_seconds))]
+    running += [asyncio.create_task(_kept_running(each)) for each in surface.background]
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    watching.cancel()
-    await asyncio.gather(watching, return_exceptions=True)
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
     await surface.handler.close()
     await surface.routing.close()
     await surface.provider.close()
     await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _kept_running(background: Callable[[], Awaitable[None]]) -> None:
+    """A fault of ours is told, and ends nothing."""
+    while True:
+        try:
+            await background()
+        except Exception:
+            _LOG.exception("What runs beside the requests failed. It begins again in a minute.")
+        await asyncio.sleep(60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import gc
 import ipaddress
@@ -9,8 +10,9 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -26,7 +28,10 @@ from insource.gateway.http import Asgi
 from insource.gateway.metrics import Metrics
 from insource.gateway.own_pages import OwnPages
 from insource.providers.prices import price_usd
+from insource.routing.share import SharePlan
+from insource.workflows.serve.ask_again import AskAgain
 from insource.workflows.serve.check_privacy import PrivacyCheck
+from insource.workflows.serve.conversations import Conversations
 from insource.workflows.serve.feedback import take_feedback
 from insource.workflows.serve.handle_request import Joints, RequestHandler
 from insource.workflows.serve.live_policy import LivePolicy
@@ -35,11 +40,17 @@ from insource.workflows.serve.price_rates import PriceRates
 from insource.workflows.serve.record_exchange import Recorder
 from insource.workflows.serve.scans import Found, Scans
 from insource.workflows.serve.shadow import Shadows
+from insource.workflows.serve.share import Shares
 from insource.workflows.services import Services
+
+if TYPE_CHECKING:
+    from insource.workflows.watch.tell import Webhook
+    from insource.workflows.watch.watcher import Watcher
 
 _SWITCH_SECONDS = 0.0005
 _GRACE_SECONDS = 10
 """How long answers under way may take after the signal to end."""
+_LOOK_SECONDS = 0.5
 
 
 class GatewayServer(uvicorn.Server):
@@ -122,28 +133,37 @@ def gateway_app(services: Services, *, dashboard: Asgi | None = None) -> Asgi:
     scans = Scans(services.make_scan, processes=settings.scan_processes or min(usable_cores(), 4))
     routing = live_routing(services)
     forward_key = secret(settings.provider_key_env) is None
+    plan = SharePlan(share=settings.share, usd_per_day=settings.share_usd_per_day)
+    shares = Shares(plan, services.clock, knows_today=False)
+    conversations = Conversations()
+    recorder = _recorder(services, metrics, policy=policy, scans=scans)
+    privacy = PrivacyCheck(policy=policy.current, scan=scans.examine, forward_headers=listed(settings.forward_headers))
     handler = RequestHandler(
         Joints(
             provider=services.provider,
             provider_url=settings.provider_url.rstrip("/").removesuffix("/v1"),
             routing=routing,
-            recorder=Recorder(
-                clock=services.clock,
-                record=_recording(services, metrics, policy=policy, scans=scans),
-                price=PriceRates(price_usd),
-                bodies=settings.log_bodies,
-                note=_noting(services, metrics),
-            ),
-            privacy=PrivacyCheck(
-                policy=policy.current, scan=scans.examine, forward_headers=listed(settings.forward_headers)
-            ),
+            recorder=recorder,
+            privacy=privacy,
             forward_key=forward_key,
             shadows=Shadows(most=settings.slots),
+            shares=shares,
+            conversations=conversations,
+            may_switch=settings.conversations_switch,
         ),
         scans=scans,
     )
+    asking = AskAgain(
+        provider=services.provider,
+        has_key=not forward_key,
+        privacy=privacy,
+        recorder=recorder,
+        shares=shares,
+        state=lambda: routing.current,
+    )
     return build_app(
         Surface(
+            background=(_watch(services, asking, conversations),),
             handler=handler,
             routing=routing,
             provider=services.provider,
@@ -165,6 +185,38 @@ def gateway_app(services: Services, *, dashboard: Asgi | None = None) -> Asgi:
     )
 
 
+def _recorder(services: Services, metrics: Metrics, *, policy: LivePolicy, scans: Scans) -> Recorder:
+    return Recorder(
+        clock=services.clock,
+        record=_recording(services, metrics, policy=policy, scans=scans),
+        price=PriceRates(price_usd),
+        bodies=services.settings.log_bodies,
+        note=_noting(services, metrics),
+    )
+
+
+def _watch(services: Services, asking: AskAgain, conversations: Conversations) -> Callable[[], Awaitable[None]]:
+    """Loaded once there is a move to watch, in a thread: what it computes with takes a third of a second and 24 MB."""
+
+    async def watch() -> None:
+        url = services.settings.webhook_url
+        while not (url or asking.state().table.moves):  # noqa: ASYNC110 - see below
+            await asyncio.sleep(_LOOK_SECONDS)  # the table is replaced as a whole, and nobody signals it
+        watcher, webhook = await asyncio.to_thread(_load_watcher)
+        await watcher(
+            services=services, asking=asking, conversations=conversations, webhook=webhook(url) if url else None
+        ).run()
+
+    return watch
+
+
+def _load_watcher() -> tuple[type[Watcher], type[Webhook]]:
+    from insource.workflows.watch.tell import Webhook
+    from insource.workflows.watch.watcher import Watcher
+
+    return Watcher, Webhook
+
+
 def _recording(
     services: Services, metrics: Metrics, *, policy: LivePolicy, scans: Scans
 ) -> Callable[[Exchange, bytes], None]:
@@ -175,7 +227,7 @@ def _recording(
         metrics.observe(exchange)
         if exchange.private_kinds is not None:
             metrics.count_private(exchange.private_kinds)
-        elif body and exchange.marks.shadow_of is None:
+        elif body and not exchange.marks.is_extra:
             task_id = None if exchange.route is None else exchange.route.task_id
             scans.offer(ScanJob(body=body, policy=policy.current(), task_id=task_id), noting(exchange.id))
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from insource.core.ecosystem import EffectiveLicence, LicenceClass, Link
+from insource.core.ecosystem import EffectiveLicence, LicenceClass, Link, Policy
 from insource.hub.licence_duties import duties
 from insource.hub.licences import CLASSES, licence_class
 
@@ -56,6 +56,13 @@ def chain(
         unstated=tuple(link for link in links if link.licence_class == "unknown"),
         duties=duties(link.license for link in links),
     )
+
+
+def refusal(licence: EffectiveLicence | None, policy: Policy) -> Link | None:
+    """Of what somebody states and the policy does not allow, the strictest. A licence that nobody states stops nothing
+    here: the model is on this machine already, and may be its owner's own."""
+    stated = [link for link in licence.refusals(policy) if link.license] if licence else []
+    return max(stated, key=lambda link: (class_rank(link.licence_class), -link.steps), default=None)
 
 
 def _steps(start: str, parents: Callable[[str], Iterable[str]]) -> Mapping[str, int]:

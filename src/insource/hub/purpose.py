@@ -16,6 +16,7 @@ from insource.hub.names import CHAT_WORDS, is_altered, model_key, words
 
 TEXT_PIPELINES = frozenset({"text-generation", "image-text-to-text", "any-to-any"})
 """That answer a text request with text."""
+EMBEDDING_PIPELINES = frozenset({"feature-extraction", "sentence-similarity"})
 IMAGE_PIPELINES = frozenset({"image-text-to-text", "any-to-any"})
 
 _OTHER_WORK: Mapping[str, str] = {
@@ -67,6 +68,8 @@ class Purpose:
     """Takes images."""
     tools: bool
     """Stated to call tools. Not stated is not the same as can't."""
+    embeddings: bool = False
+    """Turns texts into vectors."""
 
 
 class Purposes:
@@ -93,14 +96,13 @@ class Purposes:
             field=next((_FIELD_OF[word] for word in said if word in _FIELD_OF), None),
             images=pipeline in IMAGE_PIPELINES or "vision" in model.capabilities,
             tools="tool_use" in model.capabilities,
+            embeddings=pipeline in EMBEDDING_PIPELINES and self._other_work(said) in (None, "embeddings"),
         )
 
     def _refusal(self, model: CatalogueModel, pipeline: str, said: tuple[str, ...]) -> str | None:
         if pipeline not in TEXT_PIPELINES:
             return f"made for {pipeline}" if pipeline else "what it is made for is not stated"
-        other = next((_WORK_OF[word] for word in said if word in _WORK_OF), None)
-        if other is None:
-            other = next((work for part, work in _PARTS_OF_NAMES.items() if part in "-".join(said)), None)
+        other = self._other_work(said)
         if other is None and model.model_type.lower() in _DIFFUSION_TYPES:
             other = "diffusion"
         if other is not None:
@@ -108,6 +110,13 @@ class Purposes:
         if is_altered(model.id):
             return "altered copy whose original is not in the catalogue"
         return "base model, continues texts only" if self._is_base(model, said) else None
+
+    @staticmethod
+    def _other_work(said: tuple[str, ...]) -> str | None:
+        other = next((_WORK_OF[word] for word in said if word in _WORK_OF), None)
+        if other is not None:
+            return other
+        return next((work for part, work in _PARTS_OF_NAMES.items() if part in "-".join(said)), None)
 
     def _is_base(self, model: CatalogueModel, said: tuple[str, ...]) -> bool:
         if not _BASE_WORDS.isdisjoint(said):

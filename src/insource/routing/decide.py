@@ -38,6 +38,8 @@ class RequestFacts:
     """Why, as a part of a sentence."""
     demands: frozenset[Demand] = frozenset()
     """What the request asks for beyond one text."""
+    began: Literal["here", "provider"] | None = None
+    """Where its conversation was answered before; None: it is new, nobody knows, or it may change sides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,8 @@ class Decision:
     by_name: bool = False
     """The client itself asked for a local model."""
     certificate_id: str | None = None
+    selected: bool = False
+    """With route `provider`: what the request is sent it there, so that it is no sample of its task."""
 
 
 def decide(facts: RequestFacts, table: RoutingTable) -> Decision:
@@ -192,13 +196,18 @@ def _by_stage(facts: RequestFacts, move: Move, table: RoutingTable) -> Decision:
     hosted = Decision(route="provider", reason=f"stage {move.stage}", task_id=move.task_id)
     missing = facts.demands - table.honours.get(move.candidate_id, frozenset())
     if missing:
-        return replace(hosted, reason="asks for " + ", ".join(sorted(missing)))
+        return replace(hosted, reason="asks for " + ", ".join(sorted(missing)), selected=_answers(move))
     if facts.action == "mask" and move.candidate_id in table.elsewhere:
-        return replace(hosted, reason=f"{facts.privacy_reason}; the candidate's engine is not on this machine")
+        reason = f"{facts.privacy_reason}; the candidate's engine is not on this machine"
+        return replace(hosted, reason=reason, selected=_answers(move))
     if move.stage is Stage.SHADOW:
-        return replace(hosted, shadow_candidate_id=move.candidate_id)
+        return replace(hosted, shadow_candidate_id=move.candidate_id, gate=move.gate)
+    if not _answers(move):
+        return hosted
+    if facts.began == "provider":
+        return replace(hosted, reason="its conversation began at the provider", selected=True)
     drawn = unit_interval("canary", move.task_id, facts.exchange_id) < move.canary_share
-    if move.stage is Stage.LIVE or (move.stage is Stage.CANARY and drawn):
+    if move.stage is Stage.LIVE or facts.began == "here" or drawn:
         return Decision(
             route="local",
             reason=f"stage {move.stage}",
@@ -207,4 +216,8 @@ def _by_stage(facts: RequestFacts, move: Move, table: RoutingTable) -> Decision:
             gate=move.gate,
             certificate_id=move.certificate_id,
         )
-    return hosted
+    return replace(hosted, shadow_candidate_id=move.candidate_id, gate=move.gate)
+
+
+def _answers(move: Move) -> bool:
+    return move.stage in (Stage.CANARY, Stage.LIVE)

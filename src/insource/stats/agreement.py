@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from insource.core.errors import BadInput
 
@@ -66,3 +67,33 @@ def _share(mutual: float, counts: Counter[Hashable], n: int) -> float:
         return 1.0
     entropy = -sum(c / n * math.log(c / n) for c in counts.values())
     return min(1.0, max(0.0, mutual / entropy))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kappa:
+    value: float
+    low: float
+    high: float
+
+
+def kappa_interval(first: Sequence[Hashable], second: Sequence[Hashable], *, confidence: float) -> Kappa:
+    """Cohen's kappa with its interval (Fleiss, Cohen & Everitt, Psychological Bulletin 1969). The variance is that of
+    the table with half an item more in each cell: a table without a disagreement would else be certain of itself."""
+    n = _check(first, second)
+    labels = sorted({*first, *second}, key=repr)
+    counts = Counter(zip(first, second, strict=True))
+    total = n + len(labels) ** 2 / 2
+    share = {(a, b): (counts[(a, b)] + 0.5) / total for a in labels for b in labels}
+    rows = {a: sum(share[(a, b)] for b in labels) for a in labels}
+    columns = {b: sum(share[(a, b)] for a in labels) for b in labels}
+    agreed = sum(share[(a, a)] for a in labels)
+    chance = sum(rows[a] * columns[a] for a in labels)
+    value = cohen_kappa(first, second)
+    if chance >= 1:
+        return Kappa(value=value, low=-1.0, high=1.0)
+    kappa = (agreed - chance) / (1 - chance)
+    on = sum(share[(a, a)] * (1 - (rows[a] + columns[a]) * (1 - kappa)) ** 2 for a in labels)
+    off = (1 - kappa) ** 2 * sum(share[(a, b)] * (columns[a] + rows[b]) ** 2 for a in labels for b in labels if a != b)
+    spread = math.sqrt(max(on + off - (kappa - chance * (1 - kappa)) ** 2, 0.0) / total) / (1 - chance)
+    half = NormalDist().inv_cdf((1 + confidence) / 2) * spread
+    return Kappa(value=value, low=max(kappa - half, -1.0), high=min(kappa + half, 1.0))

@@ -16,6 +16,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    or_,
     select,
     tuple_,
     type_coerce,
@@ -129,6 +130,19 @@ class SqlExchangeStore:
                 next_step="Assign only exchanges that were read from this store.",
             ) from error
 
+    def assign_more(self, task_of: Mapping[str, str]) -> None:
+        ids = list(task_of)
+        table = tables.assignments
+        with self._database.writing() as connection:
+            for at in range(0, len(ids), _MAX_LISTED):
+                some = ids[at : at + _MAX_LISTED]
+                here = select(tables.exchanges.c.id).where(tables.exchanges.c.id.in_(some))
+                has = select(table.c.exchange_id).where(table.c.exchange_id.in_(some))
+                known = set(connection.execute(has).scalars())
+                new = [id for id in connection.execute(here).scalars() if id not in known]
+                if new:
+                    connection.execute(insert(table), [{"exchange_id": id, "task_id": task_of[id]} for id in new])
+
     def assignments(self) -> dict[str, str]:
         statement = select(tables.assignments.c.exchange_id, tables.assignments.c.task_id).order_by(
             tables.assignments.c.exchange_id
@@ -172,6 +186,12 @@ def _select(where: ExchangeFilter) -> Select[Any]:
         statement = statement.where(tables.exchanges.c.id.in_(sorted(where.ids)))
     if where.since is not None:
         statement = statement.where(tables.exchanges.c.created_us >= to_microseconds(where.since))
+    names = ("shadow_of", "share_of", "anchor_of") if where.mark is None else (where.mark,)
+    if where.extra or where.mark is not None:
+        marks = type_coerce(tables.exchanges.c.marks, Text)
+        statement = statement.where(or_(*(marks.contains(f'"{name}":"', autoescape=True) for name in names)))
+    if where.reference_kind is not None:
+        statement = statement.where(tables.exchanges.c.reference_kind == where.reference_kind)
     if where.unscanned:
         statement = statement.where(tables.exchanges.c.private_kinds.is_(None))
     if where.upstream is not None:

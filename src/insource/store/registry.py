@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -79,6 +79,20 @@ class SqlRegistry:
             connection.execute(insert(tables.events), _event_row(event))
             _next_revision(connection)
 
+    def change_move(self, former: Move, move: Move, event: Event) -> bool:
+        table = tables.moves
+        last = select(table.c.document).where(table.c.task_id == move.task_id).order_by(table.c.sequence.desc())
+        with self._database.writing() as connection:
+            # The first statement takes the lock on the one row that every change of the registry writes, so that of
+            # two watchers on one database the second one sees what the first one did.
+            _next_revision(connection)
+            document = connection.execute(last.limit(1)).scalar()
+            if document is None or from_document(document, Move) != former:
+                return False
+            connection.execute(insert(table), {"task_id": move.task_id, "document": to_document(move)})
+            connection.execute(insert(tables.events), _event_row(event))
+        return True
+
     def moves(self) -> list[Move]:
         """In the order of their tasks' ids."""
         last = select(func.max(tables.moves.c.sequence)).group_by(tables.moves.c.task_id)
@@ -137,6 +151,15 @@ class SqlRegistry:
             last = statement.order_by(None).order_by(tables.events.c.sequence.desc()).limit(newest)
             return self._documents(last, Event)[::-1]
         return self._documents(statement, Event)
+
+    def events_after(self, sequence: int, *, without: Collection[str] = ()) -> list[tuple[int, Event]]:
+        table = tables.events
+        statement = select(table.c.sequence, table.c.document).where(table.c.sequence > sequence)
+        if without:
+            statement = statement.where(table.c.kind.not_in(without))
+        with self._database.reading() as connection:
+            rows = connection.execute(statement.order_by(table.c.sequence)).all()
+        return [(row[0], from_document(row[1], Event)) for row in rows]
 
     def prune_events(self, before: datetime) -> int:
         older = tables.events.c.created_us < to_microseconds(before)

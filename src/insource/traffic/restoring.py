@@ -167,12 +167,34 @@ class _Depth:
 
 # ----------------------------------------------------------------------------------------------- whole answers
 
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def _restore_text(text: str, restored: Restored, *, is_json: bool) -> str:
+    """A whole text: where it is JSON its strings one by one, whatever they hold, and all between them as it is."""
+    if _JSON_START.match(text) and may_hold_any(text) and _parses(text):
+        return _STRING.sub(lambda match: _restore_string(match.group(), restored), text)
+    return TextRestorer(restored, form="json" if is_json else "text").feed(text, last=True)
+
+
+def _restore_string(token: str, restored: Restored) -> str:
+    value = json.loads(token)
+    found = _restore_text(value, restored, is_json=False)
+    return token if found == value else json.dumps(found, ensure_ascii=False)
+
+
+def _parses(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
 
 def restore_json(value: Any, restored: Restored, *, key: str = "") -> Any:
     """Every text of a JSON value with the user's values in it, keys too."""
     if isinstance(value, str):
-        form: Form = "json" if key in JSON_KEYS else "unknown"
-        return TextRestorer(restored, form=form).feed(value, last=True)
+        return _restore_text(value, restored, is_json=key in JSON_KEYS)
     if isinstance(value, dict):
         return {
             restore_json(name, restored): inner if name in SIGNED else restore_json(inner, restored, key=name)

@@ -5,11 +5,12 @@ Views never change the body they read. Nothing here fills in what a client did n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from insource.core.answers import find_json
-from insource.core.hashing import canonical_json
+from insource.core.hashing import canonical_json, content_address
 from insource.core.values import JsonObject
 
 
@@ -90,6 +91,28 @@ def answer_or_calls(completion: JsonObject | None) -> str | None:
         parsed = find_json(arguments) if isinstance(arguments, str) else arguments
         said.append({"name": function.get("name"), "arguments": arguments if parsed is None else parsed})
     return canonical_json(said).decode()
+
+
+def call_completion(calls: Sequence[tuple[str, JsonObject]]) -> JsonObject:
+    """A completion that calls these tools: (name, arguments). Whoever sends it gives it its id, time and model."""
+    said = [
+        {
+            "id": f"call_{content_address([at, name, arguments])[-16:]}",
+            "type": "function",
+            "function": {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)},
+        }
+        for at, (name, arguments) in enumerate(calls)
+    ]
+    message = {"role": "assistant", "content": None, "tool_calls": said}
+    return {"choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "tool_calls"}]}
+
+
+def tool_names(request: JsonObject) -> list[str]:
+    """Of the functions that a request offers."""
+    tools = request.get("tools")
+    functions = [tool.get("function") for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
+    names = [function.get("name") for function in functions if isinstance(function, dict)]
+    return [name for name in names if isinstance(name, str)]
 
 
 def usage_tokens(completion: JsonObject | None) -> tuple[int, int] | None:

@@ -7,7 +7,7 @@ ContextOverflow or BadInput (the engine refused this request) or EngineFailed (i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -43,6 +43,8 @@ class Local:
     """What a request may ask for beyond one text."""
     not_admitted: Callable[[JsonObject], str | None] = _admits_all
     """Why a request is not answered here, as the end of a sentence; None: it may be."""
+    certainty: Callable[[str, float], float] | None = None
+    """(answer, the recipe's confidence) -> the confidence that gates are compared with; None: the recipe's own."""
 
     @property
     def upstream(self) -> str:
@@ -60,7 +62,7 @@ def prepare(local: Local, request: JsonObject) -> Ask | LocalAnswer:
     except Exception as error:
         raise _recipe_failed(local, error) from error
     if isinstance(prepared, LocalAnswer):
-        return prepared
+        return _sure(local, prepared)
     return Ask(body={**prepared.body, "model": local.model})
 
 
@@ -87,11 +89,17 @@ def read(local: Local, completion: JsonObject) -> LocalAnswer:
     if local.fitted is None:
         return LocalAnswer(text=chat.answer_text(completion) or "", confidence=1.0, completion=completion)
     try:
-        return local.fitted.read(completion)
+        return _sure(local, local.fitted.read(completion))
     except InsourceError:
         raise
     except Exception as error:
         raise _recipe_failed(local, error) from error
+
+
+def _sure(local: Local, answer: LocalAnswer) -> LocalAnswer:
+    if local.certainty is None:
+        return answer
+    return replace(answer, confidence=local.certainty(answer.text, answer.confidence))
 
 
 async def send(local: Local, body: JsonObject) -> Reply:

@@ -7,27 +7,34 @@ user pinned, with what answers them here.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from insource.core.evidence import Criterion, Evaluation, Verdict
 from insource.core.values import Exchange, JsonObject
 from insource.evals.documents import plain
+from insource.workflows.choose.machine import HERE
+from insource.workflows.choose.money import (
+    AssumedPrice,
+    Bill,
+    MachineCost,
+    Period,
+    assumed,
+    bill_of,
+    break_even,
+    busiest_per_minute,
+    period_of,
+)
+from insource.workflows.choose.serving import Serving, licence_json, machine_json
 from insource.workflows.prove.answers import Budget
 from insource.workflows.prove.engines import Engines
 from insource.workflows.prove.evaluate import TaskEvaluation, Wanted, criterion_json, evaluate_task
 from insource.workflows.prove.find_tasks import TaskReport, find_tasks
+from insource.workflows.prove.import_traffic import priced
 from insource.workflows.services import Progress, Services, quiet
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spend:
-    """Of one task's hosted calls, in US dollars, for the exchanges in the log."""
-
-    total_usd: float = 0.0
-    estimated_usd: float = 0.0
-    """Part of the total: from list prices, because the log states no cost."""
+MOVES = (Verdict.MOVE, Verdict.MOVE_PART)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +42,11 @@ class PlanRow:
     """One task and what to do with it."""
 
     report: TaskReport
-    spend: Spend
+    spend: Bill
     private: int
     """Exchanges whose request holds personal data or secrets, or could not be read to its end."""
+    busiest_per_minute: float | None
+    """Requests in its busiest hour; None: the log states no times."""
     verdict: Verdict
     reason: str
     criterion: Criterion
@@ -45,6 +54,8 @@ class PlanRow:
     evaluation: Evaluation | None = None
     """The certified one, else the one that came nearest; None: nothing was measured."""
     n_needed: int | None = None
+    serving: Serving | None = None
+    """What the certified model asks of the machine and of the licence policy; None: nothing was weighed."""
 
     @property
     def exchanges(self) -> int:
@@ -52,9 +63,10 @@ class PlanRow:
 
     @property
     def coverage(self) -> float:
-        """Share of the requests that a certified candidate may answer."""
-        moved = self.verdict in (Verdict.MOVE, Verdict.MOVE_PART) and self.evaluation is not None
-        return self.evaluation.coverage if moved and self.evaluation is not None else 0.0
+        """Share of the requests that a certified candidate may answer, and that the machine carries."""
+        if self.evaluation is None or self.verdict not in MOVES:
+            return 0.0
+        return self.evaluation.coverage * (self.serving.share if self.serving else 1.0)
 
     @property
     def share_private(self) -> float:
@@ -62,7 +74,11 @@ class PlanRow:
 
     @property
     def spend_after_usd(self) -> float:
-        return 0.0 if self.verdict is Verdict.PIN else self.spend.total_usd * (1 - self.coverage)
+        return 0.0 if self.verdict is Verdict.PIN else self.spend.after(self.coverage)
+
+    @property
+    def saving_usd(self) -> float:
+        return self.spend.total_usd - self.spend_after_usd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +87,10 @@ class Plan:
     models: tuple[str, ...]
     """References of those that were asked; "" is the configured one."""
     rows: tuple[PlanRow, ...]
+    period: Period | None = None
+    """Which the log covers; None: it states no times."""
+    machine: str = HERE
+    machine_cost: MachineCost = field(default_factory=MachineCost)
 
     @property
     def exchanges(self) -> int:
@@ -88,6 +108,35 @@ class Plan:
     def spend_after_usd(self) -> float:
         return sum(row.spend_after_usd for row in self.rows)
 
+    def a_month(self, usd: float) -> float | None:
+        """Of an amount in the whole log; None: its period says too little."""
+        return self.period.a_month(usd) if self.period is not None else None
+
+    @property
+    def saving_usd(self) -> float:
+        return self.spend_usd - self.spend_after_usd
+
+    @property
+    def net_saving_usd_per_month(self) -> float | None:
+        """Less what the machine costs; None: one of the two is not known."""
+        saving, cost = self.a_month(self.saving_usd), self.machine_cost.total_usd_per_month
+        return None if saving is None or cost is None else saving - cost
+
+    @property
+    def break_even_share(self) -> float | None:
+        """The share of today's traffic from which the moves pay for the machine; None: not known, or never."""
+        saving, cost = self.a_month(self.saving_usd), self.machine_cost.total_usd_per_month
+        return None if saving is None or cost is None else break_even(saving, cost)
+
+    @property
+    def unpriced(self) -> int:
+        """Hosted exchanges that count as free, because nobody knows their cost."""
+        return sum(row.spend.unpriced for row in self.rows)
+
+    @property
+    def can_move(self) -> bool:
+        return any(row.coverage > 0 for row in self.rows)
+
     @property
     def private_share(self) -> float:
         """Share of the exchanges whose request holds private data: what a privacy policy would act on."""
@@ -100,12 +149,17 @@ class Plan:
 
 
 async def make_plan(
-    services: Services, *, candidates: Wanted | None = None, budget: Budget | None = None, progress: Progress = quiet
+    services: Services,
+    *,
+    candidates: Wanted | None = None,
+    budget: Budget | None = None,
+    prices: Sequence[AssumedPrice] = (),
+    progress: Progress = quiet,
 ) -> Plan:
-    """Finds the tasks and evaluates them. Raises EmptyLog."""
+    """Finds the tasks and evaluates them; `prices` stand for what the log says. Raises EmptyLog."""
     candidates = candidates or Wanted()
     reports = find_tasks(services, progress=progress)
-    spend, private = _sums(services)
+    sums = _sums(services, prices)
     pins = {pin.task_id for pin in services.registry.pins()}
     rows: list[PlanRow] = []
     async with Engines(services) as engines:
@@ -115,18 +169,21 @@ async def make_plan(
             found = await evaluate_task(
                 services, report.task, candidates=candidates, engines=engines, budget=budget, progress=progress
             )
-            row = _row(report, found, private=private[task_id], spend=spend[task_id])
+            row = _row(report, found, sums=sums.of(task_id))
             private_model = services.settings.private_model
             rows.append(_pinned(row, private_model) if task_id in pins else row)
     progress("Evaluating tasks", len(reports), len(reports))
-    return Plan(created=services.clock.now(), models=tuple(candidates.models), rows=tuple(rows))
+    return Plan(
+        created=services.clock.now(), models=tuple(candidates.models), rows=tuple(rows), period=period_of(sums.times)
+    )
 
 
-def _row(report: TaskReport, found: TaskEvaluation, *, private: int, spend: Spend) -> PlanRow:
+def _row(report: TaskReport, found: TaskEvaluation, *, sums: TaskSums) -> PlanRow:
     return PlanRow(
         report=report,
-        spend=spend,
-        private=private,
+        spend=sums.bill,
+        private=sums.private,
+        busiest_per_minute=sums.busiest_per_minute,
         verdict=found.verdict,
         reason=found.reason,
         criterion=found.criterion,
@@ -157,31 +214,42 @@ def nearest(found: TaskEvaluation) -> Evaluation | None:
     return found.best or least
 
 
-def _sums(services: Services) -> tuple[defaultdict[str, Spend], defaultdict[str, int]]:
-    """Spend and private exchanges by task id, in one pass over the log."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSums:
+    """Of one task's exchanges."""
+
+    bill: Bill = field(default_factory=Bill)
+    private: int = 0
+    busiest_per_minute: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sums:
+    by_task: Mapping[str, TaskSums]
+    times: Sequence[datetime]
+    """Of all exchanges."""
+
+    def of(self, task_id: str) -> TaskSums:
+        return self.by_task.get(task_id, TaskSums())
+
+
+def _sums(services: Services, prices: Sequence[AssumedPrice]) -> _Sums:
+    """In one pass over the log. What was recorded without a cost is priced from the list, as an import does it."""
     task_of = services.exchanges.assignments()
     members: defaultdict[str, list[Exchange]] = defaultdict(list)
     for exchange in services.exchanges.read():
         if exchange.id in task_of:
-            members[task_of[exchange.id]].append(exchange)
-    spend: defaultdict[str, Spend] = defaultdict(Spend)
-    spend.update({task_id: spend_of(exchanges) for task_id, exchanges in members.items()})
-    private: defaultdict[str, int] = defaultdict(int)
-    private.update({task_id: sum(map(_is_private, exchanges)) for task_id, exchanges in members.items()})
-    return spend, private
-
-
-def _is_private(exchange: Exchange) -> bool:
-    return bool(exchange.private_kinds)
-
-
-def spend_of(exchanges: Sequence[Exchange]) -> Spend:
-    def total(chosen: Sequence[Exchange]) -> float:
-        return sum(exchange.cost_usd or 0.0 for exchange in chosen)
-
-    return Spend(
-        total_usd=total(exchanges),
-        estimated_usd=total([e for e in exchanges if e.cost_source != "recorded"]),
+            members[task_of[exchange.id]].append(priced(assumed(exchange, prices), services))
+    return _Sums(
+        by_task={
+            task_id: TaskSums(
+                bill=bill_of(exchanges),
+                private=sum(bool(exchange.private_kinds) for exchange in exchanges),
+                busiest_per_minute=busiest_per_minute(exchange.created for exchange in exchanges),
+            )
+            for task_id, exchanges in members.items()
+        },
+        times=[exchange.created for exchanges in members.values() for exchange in exchanges],
     )
 
 
@@ -191,16 +259,39 @@ def plan_json(plan: Plan) -> JsonObject:
         "created": plan.created.isoformat(),
         "models": list(plan.models),
         "exchanges": plan.exchanges,
-        "tasks": [_row_json(row) for row in plan.rows],
+        "tasks": [_row_json(row, plan) for row in plan.rows],
         "spend_usd": plan.spend_usd,
         "spend_estimated_usd": plan.spend_estimated_usd,
         "spend_after_usd": plan.spend_after_usd,
+        **money_json(plan),
         "private_share": plan.private_share,
         "moved_share": plan.moved_share,
     }
 
 
-def _row_json(row: PlanRow) -> JsonObject:
+def money_json(plan: Plan) -> JsonObject:
+    return {
+        "days": plan.period.days if plan.period else None,
+        "first_created": plan.period.first.isoformat() if plan.period else None,
+        "last_created": plan.period.last.isoformat() if plan.period else None,
+        "unpriced": plan.unpriced,
+        "spend_usd_per_month": plan.a_month(plan.spend_usd),
+        "spend_estimated_usd_per_month": plan.a_month(plan.spend_estimated_usd),
+        "spend_after_usd_per_month": plan.a_month(plan.spend_after_usd),
+        "saving_usd_per_month": plan.a_month(plan.saving_usd),
+        "machine": {
+            "name": plan.machine,
+            "usd_per_month": plan.machine_cost.total_usd_per_month,
+            "power_usd_per_month": plan.machine_cost.power_usd_per_month,
+            "engine_share": sum(row.serving.engine_share for row in plan.rows if row.serving),
+        },
+        "net_saving_usd_per_month": plan.net_saving_usd_per_month,
+        "break_even_share": plan.break_even_share,
+        "can_move": plan.can_move,
+    }
+
+
+def _row_json(row: PlanRow, plan: Plan) -> JsonObject:
     task, evaluation = row.report.task, row.evaluation
     shown = (evaluation.covered or evaluation.overall) if evaluation else None
     return {
@@ -230,7 +321,17 @@ def _row_json(row: PlanRow) -> JsonObject:
         "private_share": row.private / row.exchanges,
         "routable": row.report.routable,
         "spend_usd": row.spend.total_usd,
+        "spend_estimated_usd": row.spend.estimated_usd,
         "spend_after_usd": row.spend_after_usd,
+        "spend_usd_per_month": plan.a_month(row.spend.total_usd),
+        "saving_usd_per_month": plan.a_month(row.saving_usd),
+        "model": row.serving.model if row.serving else None,
+        "licence": licence_json(row.serving),
+        "machine": {
+            "name": plan.machine,
+            "usd_per_month": plan.machine_cost.total_usd_per_month,
+            **machine_json(row.serving),
+        },
         "warnings": list(evaluation.warnings) if evaluation else [],
         "examples": list(row.report.figures.examples),
     }

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from insource.config import Settings
+from insource.core.ecosystem import EffectiveLicence
+from insource.core.errors import EngineFailed, UnknownModel
 from insource.core.evidence import Event
 from insource.core.policy import KEEP_HERE, WATCH, Policy
 from insource.core.ports import (
@@ -21,7 +23,9 @@ from insource.core.ports import (
 )
 from insource.core.stores import EvidenceStore, ExchangeStore, Registry
 from insource.core.values import EngineSettings, Exchange, Model, ModelFile
+from insource.engines.adapters import HasAdapters
 from insource.routing.policy_file import FILE_NAME, read_policy
+from insource.store.files import CandidateFiles
 from insource.store.writer import WriterHealth
 
 Progress = Callable[[str, int, "int | None"], None]
@@ -30,6 +34,12 @@ Progress = Callable[[str, int, "int | None"], None]
 
 def quiet(what: str, done: int, total: int | None) -> None:
     """The progress that nobody watches."""
+
+
+def _no_adapters(model: ModelFile, settings: EngineSettings, adapters: Mapping[str, Path]) -> HasAdapters:
+    raise EngineFailed(
+        "The engine here can't load adapters.", next_step="Unset `engine_url`: our own engine loads them."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +60,12 @@ class Services:
     Raises UnknownModel with the pull command."""
     pull_default_model: Callable[[Progress], ModelFile]
     """The default model's file, downloaded unless it is there; raises DownloadFailed."""
+    find_licence: Callable[[str], EffectiveLicence | None]
+    """The licence of the model of a reference, over its chain where that is known; None: nobody states one."""
     make_engine: Callable[[Model, EngineSettings], Engine]
     """A stopped engine for a model."""
+    make_adapted: Callable[[ModelFile, EngineSettings, Mapping[str, Path]], HasAdapters] = _no_adapters
+    """A stopped engine for a model file with adapters (name -> GGUF) over it; an external one can't."""
     record: Callable[[Exchange], None]
     """Hands an exchange to the batching writer; returns at once, never raises."""
     note: Callable[[Event], None]
@@ -90,8 +104,23 @@ def privacy_mode(services: Services) -> Literal["observe", "enforce"]:
     return "enforce" if policy_in_force(services.settings, services.registry).policy.acts else "observe"
 
 
+def candidate_files(services: Services) -> CandidateFiles:
+    return CandidateFiles(services.settings.home)
+
+
 def engine_settings(services: Services) -> EngineSettings:
     settings = services.settings
     return EngineSettings(
         context_tokens=settings.context_tokens, slots=settings.slots, threads=settings.threads or None
+    )
+
+
+def model_file(services: Services, ref: str) -> ModelFile:
+    """The model of a reference where it is a file on this machine. Raises UnknownModel."""
+    model = services.find_model(ref)
+    if isinstance(model, ModelFile):
+        return model
+    raise UnknownModel(
+        f"{model.ref} is behind a server: there is no file of it here.",
+        next_step="Name a model file on this machine: INSOURCE_MODEL.",
     )

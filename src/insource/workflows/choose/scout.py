@@ -26,7 +26,8 @@ from insource.hub.arena import ArenaScore, read_arena
 from insource.hub.licences import parse_policy
 from insource.hub.names import model_key
 from insource.hub.published import read_published
-from insource.hub.purpose import TEXT_PIPELINES, Purposes
+from insource.hub.purpose import EMBEDDING_PIPELINES, TEXT_PIPELINES, Purposes
+from insource.workflows.choose.purposes import PurposeName, purpose_of_task
 from insource.workflows.choose.shortlist import Evidence, Measurement, Ranked, rank, shortlist
 from insource.workflows.choose.sift import FitSummary, Found, Needs, Removed, sift
 from insource.workflows.choose.task_traffic import LONG, TaskTraffic, find_traffic, quantile
@@ -44,6 +45,12 @@ class ScoutQuestion:
     machine: str = "here"
     licenses: str = ""
     """A policy (`hub/licences.py`); empty: the setting."""
+    purpose: PurposeName | None = None
+    languages: tuple[str, ...] | None = None
+    """ISO 639-1; (): whatever they state."""
+    prompt_tokens: int | None = None
+    answer_tokens: int | None = None
+    """Of a long request."""
     context_tokens: int | None = None
     """Of one request with its answer."""
     images: bool = False
@@ -95,6 +102,7 @@ MakeFits = Callable[[FitQuestion], Callable[[CatalogueModel], FitSummary]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoutReport:
     question: ScoutQuestion
+    purpose: PurposeName
     task: Task | None
     traffic: TaskTraffic | None
     needs: Needs
@@ -129,13 +137,15 @@ class ScoutReport:
 def scout(question: ScoutQuestion, parts: ScoutParts, *, make_fits: MakeFits) -> ScoutReport:
     """Raises UnknownTask, EmptyLog for a task without exchanges, UsageError, BadInput."""
     task, traffic = _task(question, parts)
-    needs = _needs(question, parts.settings, traffic)
+    purpose = question.purpose or purpose_of_task(task, traffic)
+    needs = _needs(question, parts.settings, traffic, purpose=purpose)
     fit = _fit_question(
         question, parts.settings, machine=parts.find_machine(question.machine), needs=needs, traffic=traffic
     )
     arena = read_arena(question.arena) if question.arena is not None else {}
     published = read_published(parts.settings.home, question.evidence)
-    selection = parts.catalogue.select(Wanted(pipelines=TEXT_PIPELINES, convertible=needs.convertible))
+    pipelines = EMBEDDING_PIPELINES if purpose == "embedding" else TEXT_PIPELINES
+    selection = parts.catalogue.select(Wanted(pipelines=pipelines, convertible=needs.convertible))
     groups = group_copies(selection.models)
     found, removed = sift(
         groups,
@@ -160,6 +170,7 @@ def scout(question: ScoutQuestion, parts: ScoutParts, *, make_fits: MakeFits) ->
     ranked = rank(found, evidence)
     return ScoutReport(
         question=question,
+        purpose=purpose,
         task=task,
         traffic=traffic,
         needs=needs,
@@ -184,18 +195,24 @@ def _task(question: ScoutQuestion, parts: ScoutParts) -> tuple[Task | None, Task
     return find_traffic(question.task, registry=parts.registry, exchanges=parts.exchanges)
 
 
-def _needs(question: ScoutQuestion, settings: Settings, traffic: TaskTraffic | None) -> Needs:
+def _needs(question: ScoutQuestion, settings: Settings, traffic: TaskTraffic | None, *, purpose: PurposeName) -> Needs:
     if question.requests_per_minute is not None and question.latency_seconds is None:
         raise UsageError(
             "A rate means something only within a latency: a queue can always be longer.",
             next_step="Give --latency SECONDS beside --rate.",
         )
     own = quantile(traffic.total_tokens, 0.99) if traffic is not None else settings.context_tokens // settings.slots
+    prompt, answer = question.prompt_tokens, question.answer_tokens
+    if prompt is not None or answer is not None:
+        own = (prompt or own // 2) + (answer or own // 2)
     return Needs(
         context_tokens=question.context_tokens or max(1, own),
-        images=question.images or (traffic is not None and traffic.images),
-        tools=question.tools or (traffic is not None and traffic.tools),
-        specialised=question.specialised or question.task is not None,
+        images=question.images or purpose == "vision" or (traffic is not None and traffic.images),
+        tools=question.tools or purpose == "tools" or (traffic is not None and traffic.tools),
+        specialised=question.specialised or (question.task is not None and question.purpose is None),
+        field="code" if purpose == "code" else None,
+        embeddings=purpose == "embedding",
+        languages=_languages(question, traffic),
         convertible=question.convertible,
         licences=parse_policy(question.licenses or settings.licenses),
         latency_seconds=question.latency_seconds,
@@ -203,18 +220,29 @@ def _needs(question: ScoutQuestion, settings: Settings, traffic: TaskTraffic | N
     )
 
 
+def _languages(question: ScoutQuestion, traffic: TaskTraffic | None) -> tuple[str, ...]:
+    if question.languages is not None:
+        return question.languages
+    return traffic.languages if traffic is not None else ()
+
+
 def _fit_question(
     question: ScoutQuestion, settings: Settings, *, machine: Machine, needs: Needs, traffic: TaskTraffic | None
 ) -> FitQuestion:
-    prompt = needs.context_tokens // 2  # without a task: half of the context to read, half to write
+    # Without a task: half of the context to read, half to write, unless one of them was given.
+    context = needs.context_tokens
+    usual = 1 if needs.embeddings else context // 2
+    prompt = question.prompt_tokens or max(1, context - (question.answer_tokens or usual))
+    answer = question.answer_tokens or max(1, context - prompt)
+    lengths = traffic if question.prompt_tokens is None and question.answer_tokens is None else None
     return FitQuestion(
         machine=machine,
         needs=needs,
         slots=settings.slots,
         floor=question.floor,
         spill=question.spill,
-        prompt_tokens=traffic.prompt_tokens if traffic is not None else (prompt,),
-        answer_tokens=traffic.answer_tokens if traffic is not None else (needs.context_tokens - prompt,),
+        prompt_tokens=lengths.prompt_tokens if lengths is not None else (prompt,),
+        answer_tokens=lengths.answer_tokens if lengths is not None else (answer,),
     )
 
 

@@ -25,6 +25,9 @@ from insource.workflows.choose.sift import FitSummary
 
 LADDER = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "Q2_K")
 """What is tried, the best first; below 4 bits only when asked for."""
+READING_PACE = 7.0
+"""Tokens a second, about 300 words a minute: where no latency is asked for, bits are given up for it, not below the
+floor. What can't reach it keeps its bits."""
 _PARTICULAR = re.compile(r"'[^']*'|\d[\d,.]*\d|\d")
 _LONGEST_REASON = 100
 
@@ -65,8 +68,8 @@ class _Fit:
         self._long_prompt, self._long_answer = long_request(question)
 
     def of(self, model: CatalogueModel, spec: ModelSpec) -> FitSummary:
-        """The floor's spec is tried first: what does not fit with it does not fit, and what spills with it is slow
-        enough."""
+        """The most bits that are quick enough. The floor's spec is tried first: what does not fit with it does not fit,
+        and what spills with it is slow enough."""
         smallest = self._try(spec)
         if smallest.memory.fits is None:
             return FitSummary(fits=None, reason=_kind_of(smallest.memory.unknown[0]))
@@ -74,7 +77,27 @@ class _Fit:
             reason = "larger than the accelerators" if smallest.memory.fits else "larger than the free memory"
             return FitSummary(fits=False, reason=reason, needed_bytes=_needed(smallest.memory))
         better = (self._try(spec_of_row(model, quantization=name)) for name in self._ladder[:-1])
-        return self._fitting(next((tried for tried in better if tried.memory.fits and self._whole(tried)), smallest))
+        whole = (tried for tried in better if tried.memory.fits and self._whole(tried))
+        first: FitSummary | None = None
+        for found in map(self._fitting, whole):
+            if self._quick_enough(found):
+                return found
+            first = first or found
+        least = self._fitting(smallest)
+        return least if first is None or self._quick_enough(least) or self._is_asked else first
+
+    @property
+    def _is_asked(self) -> bool:
+        return self._question.needs.latency_seconds is not None
+
+    def _quick_enough(self, found: FitSummary) -> bool:
+        """Fewer bits are read faster. Where the speed is unknown nothing is gained by fewer."""
+        most = self._question.needs.latency_seconds
+        if found.decode is None or found.seconds is None:
+            return True
+        if most is None:
+            return found.decode.mid >= READING_PACE
+        return found.seconds <= most and found.carries_rate is not False
 
     def _try(self, spec: ModelSpec) -> _Tried:
         return _Tried(spec, predict_memory(spec, self._question.machine, self._run))

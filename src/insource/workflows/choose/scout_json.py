@@ -28,7 +28,9 @@ def scout_json(report: ScoutReport, *, everything: bool = False) -> JsonObject:
             "as_of": None if report.lineage_as_of is None else report.lineage_as_of.isoformat(),
             "repositories_stating_parents": report.stating_parents,
         },
+        "purpose": report.purpose,
         "needs": {
+            "languages": list(needs.languages),
             "context_tokens": needs.context_tokens,
             "images": needs.images,
             "tools": needs.tools,

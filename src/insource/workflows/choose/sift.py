@@ -20,7 +20,7 @@ from insource.hub.licences import LicencePolicy
 from insource.hub.purpose import Purpose
 from insource.hub.sizes import named_sizes
 
-FilterName = Literal["purpose", "licence", "format", "parameters", "context", "memory", "speed"]
+FilterName = Literal["purpose", "licence", "languages", "format", "parameters", "context", "memory", "speed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,12 @@ class Needs:
     tools: bool = False
     specialised: bool = False
     """Models made for code, mathematics, medicine, ... are wanted too."""
+    field: str | None = None
+    """Of specialists, those made for this are wanted whatever `specialised` says."""
+    embeddings: bool = False
+    """Models that turn texts into vectors are wanted, and no others."""
+    languages: tuple[str, ...] = ()
+    """ISO 639-1; a model that states its languages must state all of these."""
     convertible: bool = False
     """Models that nobody is known to offer as GGUF are wanted too: their safetensors must be converted first."""
     licences: LicencePolicy
@@ -134,6 +140,7 @@ def sift(
     stages: tuple[tuple[FilterName, Judge], ...] = (
         ("purpose", purpose),
         ("licence", licence),
+        ("languages", lambda group: _languages(group.original.languages, needs)),
         ("format", lambda group: _format(group, convertible=needs.convertible)),
         ("parameters", lambda group: _parameters(group.original)),
         ("context", lambda group: _context(group.original.context_tokens, needs)),
@@ -172,7 +179,12 @@ def next_step(name: FilterName) -> str:
     """What would let more through."""
     match name:
         case "purpose":
-            return "`--admit specialised` admits models made for code, mathematics, medicine and the like."
+            return (
+                "`--admit specialised` admits models made for code, mathematics, medicine and the like, `--for` asks "
+                "for another purpose."
+            )
+        case "languages":
+            return "`--languages` names the languages that are needed; `--languages any` asks for none."
         case "licence":
             return "`--licenses` names other classes or single licences, as `permissive,open-model,community`."
         case "format":
@@ -191,15 +203,23 @@ def next_step(name: FilterName) -> str:
 
 
 def _purpose(purpose: Purpose, needs: Needs) -> _No | None:
+    if needs.embeddings:
+        return None if purpose.embeddings else _No(reason="makes no embeddings", certain=purpose.pipeline != "")
     if purpose.refusal is not None:
         return _No(reason=purpose.refusal, certain=purpose.pipeline != "")
-    if purpose.field is not None and not needs.specialised:
+    if purpose.field is not None and purpose.field != needs.field and not needs.specialised:
         return _No(reason=f"specialised in {purpose.field}")
     if needs.images and not purpose.images:
         return _No(reason="takes no images")
     if needs.tools and not purpose.tools:
         return _No(reason="tool calling is not stated", certain=False)
     return None
+
+
+def _languages(stated: Sequence[str], needs: Needs) -> _No | None:
+    """Half of all models state none; they pass."""
+    missing = [language for language in needs.languages if stated and language not in stated]
+    return _No(reason=f"states its languages, without {missing[0]!r}") if missing else None
 
 
 def effective_licence(model: CatalogueModel, ancestry: Ancestry | None) -> EffectiveLicence:

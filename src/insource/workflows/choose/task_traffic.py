@@ -12,12 +12,14 @@ from insource.core.hashing import canonical_json
 from insource.core.stores import ExchangeFilter, ExchangeStore, Registry
 from insource.core.values import Exchange, JsonObject, OutputKind, Task
 from insource.providers.prices import estimate_tokens
-from insource.wire.chat import answer_or_calls, messages, usage_tokens
+from insource.wire.chat import answer_or_calls, messages, usage_tokens, user_text
+from insource.workflows.choose.languages import languages_of
 
 LONG = 0.95
 """The quantile of lengths that a latency is promised for."""
 _NEWEST = 2000
 """Exchanges of a task that tell its lengths: enough for a 99 % quantile, and read within a second."""
+_CODE = "```"
 _IMAGE_PARTS = frozenset({"image_url", "input_image", "image"})
 
 
@@ -35,6 +37,10 @@ class TaskTraffic:
     """Some request holds one."""
     tools: bool
     """Some request offers one."""
+    code_share: float = 0.0
+    """Of the answers that hold a block of code."""
+    languages: tuple[str, ...] = ()
+    """ISO 639-1, of at least a tenth of the requests; the most frequent first. Only those that were recognised."""
 
     @property
     def total_tokens(self) -> tuple[int, ...]:
@@ -49,7 +55,7 @@ def find_traffic(name: str, *, registry: Registry | None, exchanges: ExchangeSto
     task = resolve_task(registry.tasks() if registry is not None else [], name)
     where = ExchangeFilter(task_id=task.id, newest=_NEWEST)
     recorded = exchanges.read(where) if exchanges is not None else ()
-    traffic = read_traffic(task, (item for item in recorded if item.marks.shadow_of is None))
+    traffic = read_traffic(task, (item for item in recorded if not item.marks.is_extra))
     if not traffic.exchanges:
         raise EmptyLog(
             f"The task {task.name!r} has no exchanges, so its lengths are not known.",
@@ -62,13 +68,16 @@ def read_traffic(task: Task, exchanges: Iterable[Exchange]) -> TaskTraffic:
     """Pure."""
     prompts: list[int] = []
     answers: list[int] = []
-    estimated, images, tools = 0, False, task.output.kind is OutputKind.TOOL_CALL
+    estimated, images, tools, code = 0, False, task.output.kind is OutputKind.TOOL_CALL, 0
+    asked: list[str] = []
     for exchange in exchanges:
+        said = answer_or_calls(exchange.response) or exchange.reference or ""
+        code += _CODE in said
+        asked.append(user_text(exchange.request))
         counted = usage_tokens(exchange.response)
         if counted is None:
             estimated += 1
-            text = answer_or_calls(exchange.response) or exchange.reference or ""
-            counted = estimate_tokens(_text_bytes(exchange.request)), estimate_tokens(len(_text(text)))
+            counted = estimate_tokens(_text_bytes(exchange.request)), estimate_tokens(len(_text(said)))
         prompts.append(max(0, counted[0]))
         answers.append(max(0, counted[1]))
         images = images or any(_has_image(message) for message in messages(exchange.request))
@@ -80,6 +89,8 @@ def read_traffic(task: Task, exchanges: Iterable[Exchange]) -> TaskTraffic:
         estimated_share=estimated / len(prompts) if prompts else 0.0,
         images=images,
         tools=tools,
+        code_share=code / len(prompts) if prompts else 0.0,
+        languages=languages_of(asked),
     )
 
 

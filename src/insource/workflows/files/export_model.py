@@ -59,12 +59,12 @@ def to_lmstudio(file: ModelFile, models_folder: Path, *, copy: bool) -> Exported
     ref = parse_ref(file.ref)
     publisher, repo = ref.place.split("/") if ref.scheme == "hub" else (_OURSELVES, _plain(_stem(file)))
     target = models_folder / publisher / repo / f"{_plain(_stem(file))}.gguf"
-    return _place(file, target, root=models_folder, copy=copy)
+    return place(file, target, root=models_folder, copy=copy)
 
 
 def to_folder(file: ModelFile, folder: Path, *, copy: bool) -> Exported:
     """The file, and beside it what it is and where it came from."""
-    placed = _place(file, folder / f"{_plain(_stem(file))}.gguf", root=folder, copy=copy)
+    placed = place(file, folder / f"{_plain(_stem(file))}.gguf", root=folder, copy=copy)
     provenance = {
         "ref": file.ref,
         "sha256": file.sha256,
@@ -108,7 +108,7 @@ class _There(StorageError):
     pass
 
 
-def _place(file: ModelFile, target: Path, *, root: Path, copy: bool) -> Exported:
+def place(file: ModelFile, target: Path, *, root: Path, copy: bool) -> Exported:
     """A hard link where the disk allows one, else a symbolic link, else a copy if it was asked for."""
     source = file.path.resolve()
     _make_folder(target.parent, root)

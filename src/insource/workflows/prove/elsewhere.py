@@ -51,7 +51,7 @@ async def attempt_elsewhere(contest: Contest, answers: AnswersFile) -> Attempt |
     prospect = prospect_of(contest, held_out, familiar)
     if prospect.terms is None:
         return no_terms(contest, recipe, origin, prospect=prospect)
-    terms = with_artifacts(contest, prospect.terms, familiar)
+    terms = with_artifacts(contest, prospect.terms, None)
     candidate = keep(contest, recipe, origin, learnt=learnt, terms=terms)
     return Attempt(
         recipe=recipe, candidate=candidate, answerer=answerer, familiarity=familiar.familiarity, held_out=held_out

@@ -7,28 +7,28 @@ ledger's order; going on with one is free, a new one spends of the task's error 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from insource.core.errors import EmptyLog, InsourceError, UsageError
 from insource.core.evidence import Criterion, Evaluation, Verdict
 from insource.core.ports import Recipe
-from insource.core.values import JsonObject, Task
+from insource.core.values import JsonObject, ModelFile, Task
 from insource.evals.comparison import Decision, Trial, decide_verdict
 from insource.evals.documents import plain
 from insource.evals.placing import FIT_SHARE
 from insource.evals.suspicious import Seen, warnings
 from insource.workflows.prove.answers import Budget
 from insource.workflows.prove.answers_file import AnswersFile
-from insource.workflows.prove.attempts import Attempt, Contest, make_attempt
+from insource.workflows.prove.attempts import Attempt, Contest, make_attempt, resume, standing_candidate
 from insource.workflows.prove.elsewhere import attempt_elsewhere
 from insource.workflows.prove.engines import Engines
-from insource.workflows.prove.measure import measure
+from insource.workflows.prove.measure import Measured, measure
 from insource.workflows.prove.suspects import Noise, noise_of
 from insource.workflows.prove.task_log import TaskLog, has_labels, read_task_log
 from insource.workflows.services import Progress, Services, quiet
 
-_ENOUGH = 0.9
+ENOUGH = 0.9
 """Coverage from which no further candidate is tried for the rest of a task."""
 
 
@@ -87,8 +87,44 @@ async def evaluate_task(
     progress: Progress = quiet,
 ) -> TaskEvaluation:
     """Stores candidates, evaluations and certificates, and says what they come to. What it has when it is stopped is
-    kept: the next one goes on there. `engines`: to share among tasks; without them its own are started and stopped."""
-    candidates = candidates or Wanted()
+    kept: the next one goes on there. A recipe that trains is measured where a candidate of it stands, never trained.
+    `engines`: to share among tasks; without them its own are started and stopped."""
+    wish, begun, found = candidates or Wanted(), begin(services, task, budget=budget, progress=progress), Found()
+    if begun.contest is not None:
+        applicable = sort_recipes(begun.contest, found, wanted=wish.recipes)
+        async with Engines(services) as own:
+            await _try(begun.contest, applicable, wish, engines=engines or own, found=found)
+    return conclude(services, begun, found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A task's evidence as it stands, before any candidate is looked at."""
+
+    log: TaskLog
+    noise: Noise
+    contest: Contest | None
+    """None: there is too little, or nobody can tell right from wrong."""
+    warnings: tuple[str, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Found:
+    """What became of the candidates."""
+
+    trials: list[Trial] = field(default_factory=list[Trial])
+    evaluations: list[Evaluation] = field(default_factory=list[Evaluation])
+    untried: list[str] = field(default_factory=list[str])
+    """Names of recipes that serve such a task but were left out."""
+
+    def add(self, measured: Measured) -> None:
+        self.trials.append(measured.trial)
+        if measured.evaluation is not None:
+            self.evaluations.append(measured.evaluation)
+
+
+def begin(services: Services, task: Task, *, budget: Budget | None, progress: Progress) -> Begun:
+    """Raises EmptyLog."""
     log = read_task_log(services, task)
     if not log.examples and not log.unusable:
         raise EmptyLog(
@@ -96,9 +132,7 @@ async def evaluate_task(
         )
     noise = noise_of(log)
     said = (*_warnings(log), *([noise.sentence] if noise.sentence else []))
-    trials: list[Trial] = []
-    evaluations: list[Evaluation] = []
-    untried: list[str] = []
+    contest = None
     if log.scoring is not None and len(log.examples) >= services.settings.min_exchanges:
         contest = Contest(
             services=services,
@@ -109,27 +143,29 @@ async def evaluate_task(
             warnings=said,
             doubtful=frozenset(s.exchange_id for s in noise.suspects) if noise.sentence else frozenset(),
         )
-        applicable, trials, untried = _sort_recipes(contest, wanted=candidates.recipes)
-        async with Engines(services) as own:
-            found, evaluations = await _try(contest, applicable, candidates, engines=engines or own)
-            trials = [*trials, *found]
+    return Begun(log=log, noise=noise, contest=contest, warnings=said)
+
+
+def conclude(services: Services, begun: Begun, found: Found) -> TaskEvaluation:
+    """The task's verdict."""
+    log, noise = begun.log, begun.noise
     decision = decide_verdict(
-        trials,
+        found.trials,
         criterion=log.criterion,
-        untried=untried,
+        untried=found.untried,
         references=len(log.examples),
         least=services.settings.min_exchanges,
     )
     return TaskEvaluation(
-        task_id=task.id,
+        task_id=log.task.id,
         criterion=log.criterion,
-        decision=_with_noise(decision, noise, task),
-        evaluations=tuple(evaluations),
-        trials=tuple(trials),
+        decision=_with_noise(decision, noise, log.task),
+        evaluations=tuple(found.evaluations),
+        trials=tuple(found.trials),
         references=len(log.examples),
         clusters=len({place.cluster for place in log.places}),
         unusable=sum(log.unusable.values()),
-        warnings=said,
+        warnings=begun.warnings,
         suspects=tuple(suspect.exchange_id for suspect in noise.suspects) if noise.sentence else (),
     )
 
@@ -142,51 +178,64 @@ def _with_noise(decision: Decision, noise: Noise, task: Task) -> Decision:
     return replace(decision, reason=f"{first} {decision.reason}")
 
 
-async def _try(
-    contest: Contest, recipes: Sequence[Recipe], candidates: Wanted, *, engines: Engines
-) -> tuple[list[Trial], list[Evaluation]]:
+async def _try(contest: Contest, recipes: Sequence[Recipe], wish: Wanted, *, engines: Engines, found: Found) -> None:
     """What needs no model first, then model by model in their order, which is the cheapest to serve first."""
-    trials: list[Trial] = []
-    evaluations: list[Evaluation] = []
-    for make in _attempts(contest, recipes, candidates, engines=engines):
-        best = max((trial.coverage for trial in trials if trial.end == "certified"), default=0.0)
-        if best >= _ENOUGH:
+    for recipe, make in _attempts(contest, recipes, wish, engines=engines):
+        if best_coverage(found.trials) >= ENOUGH:
             break
         attempt = await make()
-        if isinstance(attempt, Trial):
-            trials.append(attempt)
-            continue
-        trial, evaluation = await measure(contest, attempt)
-        trials.append(trial)
-        if evaluation is not None:
-            evaluations.append(evaluation)
-    return trials, evaluations
+        if attempt is None:
+            found.untried.append(recipe)
+        elif isinstance(attempt, Trial):
+            found.trials.append(attempt)
+        else:
+            found.add(await measure(contest, attempt))
+
+
+def best_coverage(trials: Sequence[Trial]) -> float:
+    return max((trial.coverage for trial in trials if trial.end == "certified"), default=0.0)
 
 
 def _attempts(
-    contest: Contest, recipes: Sequence[Recipe], candidates: Wanted, *, engines: Engines
-) -> Iterator[Callable[[], Awaitable[Attempt | Trial]]]:
+    contest: Contest, recipes: Sequence[Recipe], wish: Wanted, *, engines: Engines
+) -> Iterator[tuple[str, Callable[[], Awaitable[Attempt | Trial | None]]]]:
     for recipe in recipes:
         if not recipe.asks_model:
-            yield partial(make_attempt, contest, recipe, None)
-    for ref in candidates.models:
+            yield recipe.name, partial(make_attempt, contest, recipe, None)
+    for ref in wish.models:
         for recipe in recipes:
             if recipe.asks_model:
-                yield partial(_on_model, contest, recipe, ref, engines=engines)
-    for answers in candidates.answers:
-        yield partial(attempt_elsewhere, contest, answers)
+                yield recipe.name, partial(_on_model, contest, recipe, ref, engines=engines)
+    for answers in wish.answers:
+        yield "answers", partial(attempt_elsewhere, contest, answers)
 
 
-async def _on_model(contest: Contest, recipe: Recipe, ref: str, *, engines: Engines) -> Attempt | Trial:
+async def _on_model(contest: Contest, recipe: Recipe, ref: str, *, engines: Engines) -> Attempt | Trial | None:
     try:
-        running = await engines.running(ref)
+        return await attempt_of(contest, recipe, engines, ref=ref)
     except InsourceError as error:
         return Trial(recipe=recipe.name, model=ref or None, end="unmeasured", reason=f"no answer: {error}")
+
+
+async def attempt_of(contest: Contest, recipe: Recipe, engines: Engines, *, ref: str = "") -> Attempt | Trial | None:
+    """None: it would have to be trained first. Raises UnknownModel, EngineFailed."""
+    if not recipe.asks_model:
+        return await make_attempt(contest, recipe, None)
+    if recipe.trains:
+        model = engines.model(ref)
+        standing = standing_candidate(contest, recipe, model=model, settings=engines.settings)
+        if standing is None or standing.adapter_sha256 is None or not isinstance(model, ModelFile):
+            return None
+        return resume(contest, recipe, standing, running=await engines.adapted(standing.adapter_sha256, file=model))
+    running = await engines.running(ref)
+    if recipe.learns and not running.engine.is_here:
+        reason = f"It sends examples of the log along, and {running.model.ref} is not on this machine."
+        return Trial(recipe=recipe.name, model=running.model.ref, end="refused", reason=reason)
     return await make_attempt(contest, recipe, running)
 
 
-def _sort_recipes(contest: Contest, *, wanted: Sequence[str] | None) -> tuple[list[Recipe], list[Trial], list[str]]:
-    """Those to try by effort, the trials of those that refuse, and the names of those that could but were left out."""
+def sort_recipes(contest: Contest, found: Found, *, wanted: Sequence[str] | None) -> list[Recipe]:
+    """Those to try by effort. Adds the trials of those that refuse, and the names of those that were left out."""
     services, output = contest.services, contest.log.task.output
     for name in wanted or ():
         if name not in services.recipes:
@@ -194,19 +243,17 @@ def _sort_recipes(contest: Contest, *, wanted: Sequence[str] | None) -> tuple[li
             raise UsageError(f"There is no recipe {name!r} (known: {known}).", next_step="Name one of them.")
     fit = sum(example.teaches for example in contest.log.of("fit"))
     applicable: list[Recipe] = []
-    refused: list[Trial] = []
-    untried: list[str] = []
     for recipe in sorted(services.recipes.values(), key=lambda r: (r.effort, r.name)):
         refusal = recipe.refusal(output, fit)
         if wanted is not None and recipe.name not in wanted:
-            untried.extend([] if refusal else [recipe.name])
+            found.untried.extend([] if refusal else [recipe.name])
         elif refusal is None:
             applicable.append(recipe)
         else:
             needed = refusal.examples_needed
             n_needed = None if needed is None else round(needed / FIT_SHARE)
-            refused.append(Trial(recipe=recipe.name, end="refused", reason=refusal.reason, n_needed=n_needed))
-    return applicable, refused, untried
+            found.trials.append(Trial(recipe=recipe.name, end="refused", reason=refusal.reason, n_needed=n_needed))
+    return applicable
 
 
 def _warnings(log: TaskLog) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ def find_tasks(services: Services, *, progress: Progress = quiet) -> list[TaskRe
     Raises EmptyLog.
     """
     scan_log(services, progress=progress)
-    exchanges = _read(services, progress)
+    exchanges, shares = _read(services, progress)
     existing, assigned = services.registry.tasks(), services.exchanges.assignments()
     with_body = [item for item in exchanges if messages(item.request)]
     progress("Finding tasks", 0, None)
@@ -56,6 +56,7 @@ def find_tasks(services: Services, *, progress: Progress = quiet) -> list[TaskRe
     for item in exchanges:
         if item.id not in task_of and (owner := _recorded_task(item, assigned.get(item.id))) in known:
             task_of[item.id] = owner
+    task_of |= {id: task_of[first] for id, first in shares.items() if first in task_of}
     services.registry.put_tasks(found.tasks)
     services.exchanges.assign(task_of)
     members: defaultdict[str, list[Exchange]] = defaultdict(list)
@@ -71,7 +72,8 @@ def find_tasks(services: Services, *, progress: Progress = quiet) -> list[TaskRe
     return reports
 
 
-def _read(services: Services, progress: Progress) -> list[Exchange]:
+def _read(services: Services, progress: Progress) -> tuple[list[Exchange], dict[str, str]]:
+    """The log, and of each share of a move the exchange that it stands beside."""
     total = services.exchanges.count()
     if not total:
         raise EmptyLog(
@@ -79,14 +81,16 @@ def _read(services: Services, progress: Progress) -> list[Exchange]:
             next_step="Fill it with `insource import FILE`, or send traffic through `insource serve`.",
         )
     exchanges: list[Exchange] = []
+    shares: dict[str, str] = {}
     for item in services.exchanges.read():
-        if item.marks.shadow_of is not None:  # a second answer to a request that is in the log already
+        if item.marks.is_extra:  # a second answer to a request that is in the log already
+            shares |= {} if item.marks.share_of is None else {item.id: item.marks.share_of}
             continue
         exchanges.append(item)
         if len(exchanges) % _PROGRESS_EVERY == 0:
             progress("Reading the log", len(exchanges), total)
     progress("Reading the log", len(exchanges), total)
-    return exchanges
+    return exchanges, shares
 
 
 def _in_use(services: Services, existing: Iterable[Task], exchanges: Iterable[Exchange]) -> set[str]:

@@ -11,7 +11,9 @@ from insource.evals.bundle import Evidence, bundle_of, certificate_id, outcomes_
 from insource.evals.comparison import Trial, figures
 from insource.evals.examples import self_agreement
 from insource.evals.ledger import Look, Stakes, bets, bets_needed, fewest_bets, label_figures, look
-from insource.workflows.prove.attempts import Attempt, Contest, alpha_of, outcome
+from insource.workflows.prove.attempts import Attempt, Contest, alpha_of
+from insource.workflows.prove.judging import calibration_of
+from insource.workflows.prove.outcomes import outcome
 
 BATCH = 16
 """Answers of an engine between two looks."""
@@ -40,24 +42,38 @@ class _Seen:
         return self._found
 
 
-async def measure(contest: Contest, attempt: Attempt) -> tuple[Trial, Evaluation | None]:
-    """Asks for what is needed, and stores what was found. None: nothing was looked at."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    trial: Trial
+    evaluation: Evaluation | None = None
+    """None: nothing was looked at."""
+    outcomes: Sequence[Outcome] = ()
+
+
+async def measure(contest: Contest, attempt: Attempt) -> Measured:
+    """Asks for what is needed, and stores what was found."""
     candidate, services = attempt.candidate, contest.services
     pool = pool_of(contest, attempt)
     known = services.evidence.ranks(contest.log.task.id)
     rank = known.get(candidate.id) or len(known) + 1
     stakes = _stakes(contest, alpha_of(rank, contest.alpha))
+    calibration = calibration_of(contest, attempt, alpha=stakes.alpha)
+    if calibration is not None:
+        stakes = replace(stakes, errors=calibration.errors)
+        contest = replace(contest, warnings=(*contest.warnings, calibration.reason))
     short = None if candidate.id in known else _too_few(contest, attempt, pool, stakes=stakes)
     if short is not None:
-        return short, None
+        return Measured(trial=short)
     services.evidence.rank(contest.log.task.id, candidate.id)
     started = services.clock.monotonic()
     seen = await _ask(contest, attempt, pool, seen=_Seen(stakes=stakes, rank=rank))
     evaluation = _evaluation(contest, attempt, seen, seconds=services.clock.monotonic() - started)
+    if calibration is not None and not calibration.usable:
+        evaluation = replace(evaluation, reason=f"{calibration.reason} So far {evaluation.reason}")
     if seen.found.gate is not None:
         evaluation = _certify(contest, attempt, evaluation, seen=seen)
     services.evidence.put_evaluation(evaluation)
-    return _trial(attempt, evaluation), evaluation
+    return Measured(trial=_trial(attempt, evaluation), evaluation=evaluation, outcomes=tuple(seen.outcomes))
 
 
 def pool_of(contest: Contest, attempt: Attempt) -> list[tuple[Stratum, Example]]:
@@ -120,7 +136,7 @@ def _exchanges_for(contest: Contest, bets_wanted: int, bets_now: int) -> int:
 
 async def _ask(contest: Contest, attempt: Attempt, pool: Sequence[tuple[Stratum, Example]], *, seen: _Seen) -> _Seen:
     """All at once where no engine is asked; else batch by batch, until more answers would change nothing."""
-    engine = attempt.recipe.asks_model
+    engine = attempt.recipe.asks_model and not contest.thorough
     size = BATCH if engine else max(len(pool), 1)
     seen.look(attempt)
     for start in range(0, len(pool), size):
@@ -259,6 +275,8 @@ def _certify(contest: Contest, attempt: Attempt, evaluation: Evaluation, *, seen
         )
     )
     covered = evaluation.covered
+    former = [c for c in store.certificates(log.task.id) if c.candidate_id == attempt.candidate.id]
+    same = next((c for c in former if c.n == evaluation.n), None)
     certificate = Certificate(
         id=certificate_id(bundle),
         created=evaluation.created,
@@ -275,12 +293,9 @@ def _certify(contest: Contest, attempt: Attempt, evaluation: Evaluation, *, seen
         loss_upper=evaluation.loss_upper if evaluation.loss_upper is not None else 1.0,
         quality=covered.quality if covered else 0.0,
         labels=evaluation.labels,
+        renewed=evaluation.created if same is None else same.renewed or same.created,
     )
     store.put_certificate(certificate, bundle)
     in_use = {move.certificate_id for move in contest.services.registry.moves()}
-    former = store.certificates(log.task.id)
-    gone = [
-        c.id for c in former if c.candidate_id == certificate.candidate_id and c.id not in in_use | {certificate.id}
-    ]
-    store.remove_certificates(gone)
+    store.remove_certificates([c.id for c in former if c.id not in in_use | {certificate.id}])
     return replace(evaluation, certificate_id=certificate.id)

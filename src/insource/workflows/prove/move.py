@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from insource.core.errors import NotCertified, UsageError
+from insource.core.ecosystem import Link
+from insource.core.errors import NotCertified, RefusedByPolicy, UsageError
 from insource.core.evidence import Candidate, Evaluation, Event
 from insource.core.values import Move, Pin, Stage, Task
+from insource.hub.licence_chain import refusal
+from insource.hub.licences import parse_policy
 from insource.traffic.resolve import resolve_task
+from insource.workflows.prove.expiry import why_expired
 from insource.workflows.services import Services
 
 _ANSWERING = (Stage.CANARY, Stage.LIVE)
@@ -57,14 +61,21 @@ def move_task(
     without_certificate: bool = False,
 ) -> Move:
     """`engine`: the model that stands in for answers made elsewhere; whoever names it has asked it first
-    (elsewhere.py). Raises UnknownTask, UsageError for an unknown candidate, NotCertified."""
+    (elsewhere.py). Raises UnknownTask, UsageError for an unknown candidate, NotCertified, RefusedByPolicy for a model
+    whose licence is not allowed."""
     task = resolve_task(services.registry.tasks(), task_name)
-    target = choose_target(services.registry.candidates(task.id), services.evidence.evaluations(task.id), to)
+    candidates = services.registry.candidates(task.id)
+    evaluations = services.evidence.evaluations(task.id)
+    allowed = candidates if to is not None else [c for c in candidates if refused_link(services, c.model_ref) is None]
+    target = choose_target(allowed, evaluations, to) or choose_target(candidates, evaluations, to)
     if target is None:
         raise UsageError(
             f"Task {task.name!r} has no {'certified candidate' if to is None else f'candidate {to!r}'}.",
             next_step=f"Measure it first: `insource evaluate {task.id}`.",
         )
+    if stage is not Stage.OBSERVE:
+        for model in (target.candidate.model_ref, engine):
+            _check_licence(services, model)
     evaluation = target.evaluation
     certificate_id = evaluation.certificate_id if evaluation else None
     if certificate_id is None and stage in _ANSWERING and not without_certificate:
@@ -72,6 +83,13 @@ def move_task(
             f"Candidate {target.candidate.id} has no certificate for task {task.name!r}"
             + (f": {evaluation.reason}" if evaluation else "."),
             next_step="Use `--stage shadow` to measure it on live traffic, or say `--without-certificate`.",
+        )
+    certificate = None if certificate_id is None else services.evidence.certificate(certificate_id)
+    expired = None if certificate is None else why_expired(services, certificate)
+    if expired is not None and stage in _ANSWERING and not without_certificate:
+        raise NotCertified(
+            f"The certificate of {target.candidate.id} for task {task.name!r} expired. {expired}",
+            next_step=f"Measure it on newer exchanges: `insource evaluate {task.id}`.",
         )
     certified = evaluation is not None and certificate_id is not None
     if target.candidate.made_elsewhere and stage is not Stage.OBSERVE:
@@ -90,6 +108,36 @@ def move_task(
     )
     services.registry.put_move(move, _event(task, move))
     return move
+
+
+def _check_licence(services: Services, model: str | None) -> None:
+    """A shadow uses the model too. Raises RefusedByPolicy."""
+    refused = refused_link(services, model)
+    if refused is not None:
+        message, next_step = licence_advice(model or "", refused, services.settings.licenses)
+        raise RefusedByPolicy(message, next_step=next_step)
+
+
+def refused_link(services: Services, model: str | None) -> Link | None:
+    """Whose licence the policy does not allow, of a model and what it is built on; None also where no model is asked
+    or nobody states a licence."""
+    policy = parse_policy(services.settings.licenses)
+    return None if model is None else refusal(services.find_licence(model), policy)
+
+
+def licence_advice(model: str, refused: Link, policy: str) -> tuple[str, str]:
+    """What a policy refuses, and what to do about it."""
+    of = model if refused.steps == 0 else f"{refused.id}, on which {model} is built,"
+    allow = (
+        f"allow it in {policy.strip()}"
+        if policy.strip().endswith(".toml")
+        else f"allow it: INSOURCE_LICENSES={policy},{refused.license}"
+    )
+    return (
+        f"The licence {refused.license!r} ({refused.licence_class}) of {of} is not allowed by the setting "
+        f"`licenses` ({policy}).",
+        f"Evaluate another model, or {allow}",
+    )
 
 
 def _check_stand_in(target: Target, engine: str | None) -> None:

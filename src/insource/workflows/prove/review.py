@@ -14,11 +14,14 @@ from typing import Literal
 
 from insource.core.errors import BadInput, UsageError
 from insource.core.evidence import Example, Judgement
-from insource.core.hashing import sha256_hex
+from insource.core.hashing import sha256_hex, unit_interval
 from insource.core.values import Task
+from insource.evals.checker import ReviewScorer
+from insource.evals.examples import Scoring
 from insource.traffic.resolve import resolve_task
 from insource.workflows.prove.answers import Budget
 from insource.workflows.prove.attempts import Contest, standing_attempt
+from insource.workflows.prove.judging import JUDGE
 from insource.workflows.prove.measure import pool_of
 from insource.workflows.prove.task_log import TaskLog, read_task_log
 from insource.workflows.services import Services, quiet
@@ -27,6 +30,7 @@ Choice = Literal["hosted", "local", "both", "neither"]
 CHOICES: tuple[Choice, ...] = ("hosted", "local", "both", "neither")
 Order = Literal["ledger", "random"]
 _COLUMNS = ("exchange_id", "request", "reference", "local", "verdict")
+_BLIND = ("exchange_id", "request", "a", "b", "verdict")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,19 @@ class Disagreement:
     answer: str
     """The candidate's."""
 
+    @property
+    def sides(self) -> tuple[str, str]:
+        """Both answers in an order that tells nothing of where they are from."""
+        return (self.answer, self.reference) if self._local_first else (self.reference, self.answer)
+
+    def choice_of(self, side: Literal["a", "b"]) -> Choice:
+        """Which answer is shown on a side."""
+        return "local" if (side == "a") == self._local_first else "hosted"
+
+    @property
+    def _local_first(self) -> bool:
+        return unit_interval("review side", self.exchange_id) < 0.5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
@@ -51,6 +68,8 @@ class Review:
     judged: int
     compared: int
     """Answers of the candidate that were compared."""
+    blind: bool = False
+    """Of free text: whoever decides must not know which answer is from where."""
 
 
 def open_review(services: Services, task_name: str, *, candidate: str | None = None, order: Order = "ledger") -> Review:
@@ -76,13 +95,26 @@ def open_review(services: Services, task_name: str, *, candidate: str | None = N
         canonical = log.scoring.canonical(answer.text)
         if canonical in example.judged:
             judged += 1
-        elif not log.scoring.agree(answer.text, example.reference, example):
+        elif _differs(log.scoring, answer.text, example):
             waiting.append(_disagreement(log, example, canonical))
-    if order == "random":
+    blind = log.scoring.scorer.name in (JUDGE, ReviewScorer.name)
+    if order == "random" or log.scoring.scorer.name == JUDGE:  # a judge is calibrated on a random part
         waiting.sort(key=lambda each: sha256_hex(f"review {each.exchange_id}".encode()))
     return Review(
-        task=task, candidate_id=attempt.candidate.id, waiting=tuple(waiting), judged=judged, compared=compared
+        task=task,
+        candidate_id=attempt.candidate.id,
+        waiting=tuple(waiting),
+        judged=judged,
+        compared=compared,
+        blind=blind,
     )
+
+
+def _differs(scoring: Scoring, answer: str, example: Example) -> bool:
+    """A judge is not asked here: what it says is what people check."""
+    if scoring.scorer.name == JUDGE:
+        return scoring.canonical(answer) != scoring.canonical(example.reference)
+    return not scoring.agree(answer, example.reference, example)
 
 
 def _candidate_id(services: Services, task: Task, wanted: str | None) -> str:
@@ -138,15 +170,22 @@ def write_csv(review: Review, path: Path) -> int:
     try:
         with path.open("w", encoding="utf-8", newline="") as file:
             rows = csv.writer(file)
-            rows.writerow(_COLUMNS)
+            rows.writerow(_BLIND if review.blind else _COLUMNS)
             for each in review.waiting:
-                rows.writerow((each.exchange_id, _cell(each.text), _cell(each.reference), _cell(each.answer), ""))
+                a, b = each.sides if review.blind else (each.reference, each.answer)
+                rows.writerow((each.exchange_id, _cell(each.text), _cell(a), _cell(b), ""))
         path.chmod(0o600)
     except OSError as error:
         raise UsageError(
             f"{str(path)!r} can't be written: {error.strerror}.", next_step="Name another file."
         ) from error
     return len(review.waiting)
+
+
+def _choice(disagreement: Disagreement, verdict: str) -> Choice:
+    if verdict == "a" or verdict == "b":
+        return disagreement.choice_of(verdict)
+    return next(choice for choice in CHOICES if choice == verdict)
 
 
 def _cell(text: str) -> str:
@@ -170,14 +209,15 @@ def read_csv(services: Services, review: Review, path: Path) -> int:
                 verdict = (row["verdict"] or "").strip().lower()
                 if not verdict:
                     continue
-                choice: Choice | None = next((each for each in CHOICES if each == verdict), None)
-                if choice is None:
+                known = ("a", "b", "both", "neither") if review.blind else CHOICES
+                if verdict not in known:
                     raise BadInput(
                         f"Line {rows.line_num} of {path.name!r} says {verdict!r}.",
-                        next_step=f"Write one of: {', '.join(CHOICES)}. Nothing was taken up.",
+                        next_step=f"Write one of: {', '.join(known)}. Nothing was taken up.",
                     )
-                if row["exchange_id"] in waiting:
-                    judged.append((waiting[row["exchange_id"]], choice))
+                each = waiting.get(row["exchange_id"])
+                if each is not None:
+                    judged.append((each, _choice(each, verdict)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadInput(f"{path.name!r} can't be read as CSV: {error}.", next_step="Check the file.") from error
     judge_all(services, review.task, judged)

@@ -11,9 +11,10 @@ from insource.core.evidence import SURE, Criterion, Example, Part, Place, TextRu
 from insource.core.hashing import content_address
 from insource.core.ports import Scorer
 from insource.core.stores import ExchangeFilter
-from insource.core.values import JsonObject, OutputKind, Task
+from insource.core.values import Exchange, JsonObject, OutputKind, Task
 from insource.evals.criterion import infer_criterion
 from insource.evals.examples import Scoring, to_example
+from insource.evals.judge import JudgeScorer
 from insource.evals.placing import Arrival, Placing, text_rules
 from insource.workflows.services import Services
 
@@ -95,6 +96,10 @@ def scoring_by(services: Services, criterion: Criterion) -> Scoring | None:
     """Raises UsageError when the scorer is not installed any more."""
     if criterion.scorer is None:
         return None
+    if criterion.scorer == JudgeScorer.name:
+        from insource.workflows.prove.judging import judge_of
+
+        return Scoring(_Remembered(judge_of(services, criterion.arguments), services), criterion)
     scorer: Scorer | None = services.scorers.get(criterion.scorer)
     if scorer is None:
         raise UsageError(
@@ -133,19 +138,42 @@ def _examples(services: Services, task_id: str) -> tuple[dict[str, Example], Cou
         judged[judgement.exchange_id][judgement.answer] = judgement.right
     examples: dict[str, Example] = {}
     unusable: Counter[str] = Counter()
-    for exchange in services.exchanges.read(ExchangeFilter(task_id=task_id)):
-        if exchange.marks.shadow_of is not None:
+    exchanges = [e for e in services.exchanges.read(ExchangeFilter(task_id=task_id)) if _may_count(e)]
+    shared = {e.marks.share_of for e in exchanges if e.marks.share_of is not None and e.is_whole}
+    said = {e.id: e for e in exchanges if e.id in shared}
+    for exchange in exchanges:
+        if exchange.marks.is_biased:
+            # Only what a candidate can't do or was not sure of came back from the provider: not a sample of the task.
+            unusable["A move sent it to the provider for what it is, so it is no sample of the task."] += 1
             continue
-        if exchange.marks.escalated:
-            # Only what a candidate was not sure of came back from the provider: not a sample of the task.
-            unusable["It was escalated by a move, so it is no sample of the task."] += 1
+        if exchange.id in shared:  # its share stands for it
             continue
-        found = to_example(exchange, judged.get(exchange.id))
+        exchange, judgements = _with_word(exchange, said, judged)
+        found = to_example(exchange, judgements)
         if isinstance(found, Example):
             examples[found.exchange_id] = found
         else:
             unusable[found] += 1
     return examples, unusable
+
+
+def _may_count(exchange: Exchange) -> bool:
+    return exchange.marks.shadow_of is None and exchange.marks.anchor_of is None
+
+
+def _with_word(
+    share: Exchange, answered_here: Mapping[str, Exchange], judged: Mapping[str, Mapping[str, bool]]
+) -> tuple[Exchange, Mapping[str, bool] | None]:
+    """A share with what was said of the exchange that it stands for: a label, a user's feedback. Any other exchange as
+    it is."""
+    of = share.marks.share_of
+    first = answered_here.get(of) if of is not None else None
+    if first is None:
+        return share, judged.get(share.id)
+    said = {**judged.get(first.id, {}), **judged.get(share.id, {})}
+    if share.reference is None and first.reference is not None:
+        share = replace(share, reference=first.reference, reference_kind=first.reference_kind)
+    return share, said or None
 
 
 def _place(

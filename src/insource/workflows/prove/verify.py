@@ -18,13 +18,14 @@ from insource.core.hashing import file_sha256, sha256_hex
 from insource.core.stores import ExchangeFilter
 from insource.core.values import JsonObject, ModelFile
 from insource.evals.bundle import Bundle, Record, certificate_id, is_hash, read_bundle, short_form
+from insource.evals.certainty import load_certainty
 from insource.evals.examples import Scoring, to_example
 from insource.evals.ledger import look
 from insource.workflows.asking import Local
 from insource.workflows.prove.answers import Answerer, Asked, Budget
 from insource.workflows.prove.attempts import alpha_of
 from insource.workflows.prove.task_log import scoring_by
-from insource.workflows.services import Services
+from insource.workflows.services import Services, candidate_files
 
 _SHOWN = 3
 State = Literal["ok", "differs", "note"]
@@ -203,14 +204,21 @@ def _answers(services: Services, bundle: Bundle, examples: dict[str, Example], *
         return
     try:
         fitted = recipe.load(services.registry.artifact(candidate.artifact_sha256))
-        admission = _admission(services, candidate.terms)
+        admission, sha256 = _admission(services, candidate.terms), candidate.terms.certainty_sha256
+        certainty = None if sha256 is None else load_certainty(services.registry.artifact(sha256))
     except InsourceError:
         return  # the artifacts' own checks say so
-    local = Local(model=candidate.model_ref or candidate.recipe, engine=None, fitted=fitted, recipe=candidate.recipe)
+    local = Local(
+        model=candidate.model_ref or candidate.recipe,
+        engine=None,
+        fitted=fitted,
+        recipe=candidate.recipe,
+        certainty=None if certainty is None else certainty.sure,
+    )
     answerer = Answerer(
         services=services,
         local=local,
-        model=candidate.model_sha256,
+        model=candidate.model_key,
         settings=candidate.settings,
         budget=Budget(now=services.clock.monotonic),
     )
@@ -286,6 +294,7 @@ def _files(services: Services, bundle: Bundle) -> Iterator[Check]:
         "artifact": candidate.artifact_sha256,
         "novelty floor": terms.familiarity_sha256,
         "repeats": terms.repeats_sha256,
+        "certainty": terms.certainty_sha256,
     }
     for name, wanted in names.items():
         if wanted is None:
@@ -294,6 +303,15 @@ def _files(services: Services, bundle: Bundle) -> Iterator[Check]:
             yield _file(name, sha256_hex(services.registry.artifact(wanted)), wanted)
         except (InsourceError, KeyError) as error:
             yield Check(name=name, state="differs", detail=f"it can't be read: {error}")
+    if candidate.adapter_sha256 is not None:
+        try:
+            yield _file(
+                "adapter",
+                file_sha256(candidate_files(services).find(candidate.adapter_sha256)),
+                candidate.adapter_sha256,
+            )
+        except InsourceError as error:
+            yield Check(name="adapter", state="differs", detail=f"it can't be read: {error}")
     if candidate.model_ref is None or candidate.model_sha256 is None:
         return
     try:

@@ -45,7 +45,8 @@ def client_completion(answer: LocalAnswer, local: Local, request: JsonObject, *,
     asked for, under the local model's name."""
     if answer.completion is None:
         return chat.completion(id=f"chatcmpl-{id}", created=created, model=local.model, text=answer.text)
-    completion: JsonObject = {**answer.completion, "model": local.model}
+    own: JsonObject = {"id": f"chatcmpl-{id}", "object": "chat.completion", "created": created}
+    completion: JsonObject = {**own, **answer.completion, "model": local.model}
     choices = [dict(choice) if isinstance(choice, dict) else choice for choice in completion.get("choices") or []]
     completion["choices"] = choices
     if not request.get("logprobs"):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from insource.core.ports import Call, Clock, Demand, Engine, Reply
-from insource.core.values import EngineSettings, EngineState, Model
+from insource.core.values import EngineSettings, EngineState, Model, ModelFile
+from insource.engines.adapters import HasAdapters, Scales
 
 
 class PooledEngine:
@@ -54,9 +56,12 @@ class PooledEngine:
         await self._engine.close()
 
     async def send(self, call: Call) -> Reply:
+        return await self._counted(self._engine.send(call))
+
+    async def _counted(self, sending: Awaitable[Reply]) -> Reply:
         self._answering += 1
         try:
-            reply = await self._engine.send(call)
+            reply = await sending
         except BaseException:
             self._answered()
             raise
@@ -76,20 +81,48 @@ class PooledEngine:
         self._used_at_seconds = self._clock.monotonic()
 
 
+class PooledAdapters(PooledEngine):
+    """`engines.adapters.HasAdapters`: the same of one with adapters."""
+
+    def __init__(self, engine: HasAdapters, clock: Clock) -> None:
+        super().__init__(engine, clock)
+        self._with_adapters = engine
+
+    @property
+    def adapters(self) -> Sequence[str]:
+        return self._with_adapters.adapters
+
+    async def send_scaled(self, call: Call, scales: Scales) -> Reply:
+        return await self._counted(self._with_adapters.send_scaled(call, scales))
+
+
+MakeAdapted = Callable[[ModelFile, EngineSettings, Mapping[str, Path]], HasAdapters]
+_Key = tuple[str, EngineSettings, tuple[str, ...]]
+
+
 @dataclass(slots=True, kw_only=True)
 class EnginePool:
     make: Callable[[Model, EngineSettings], Engine]
+    make_adapted: MakeAdapted | None = None
     clock: Clock
-    _engines: dict[tuple[str, EngineSettings], PooledEngine] = field(
-        default_factory=dict[tuple[str, EngineSettings], PooledEngine], init=False
-    )
+    _engines: dict[_Key, PooledEngine] = field(default_factory=dict[_Key, PooledEngine], init=False)
 
     def get(self, file: Model, settings: EngineSettings) -> PooledEngine:
         """The same engine whichever candidates use it. Not started."""
-        key = (file.sha256, settings)
+        key = (file.sha256, settings, ())
         if key not in self._engines:
             self._engines[key] = PooledEngine(self.make(file, settings), self.clock)
         return self._engines[key]
+
+    def adapted(self, file: ModelFile, settings: EngineSettings, adapters: Mapping[str, Path]) -> PooledAdapters:
+        """One for all adapters of a model. Adapters can't be added to one that runs: another set is another engine."""
+        assert self.make_adapted is not None, "whoever loads candidates with adapters says how their engine is made"
+        key = (file.sha256, settings, tuple(sorted(adapters)))
+        found = self._engines.get(key)
+        if not isinstance(found, PooledAdapters):
+            found = PooledAdapters(self.make_adapted(file, settings, adapters), self.clock)
+            self._engines[key] = found
+        return found
 
     def engines(self) -> tuple[PooledEngine, ...]:
         return tuple(self._engines.values())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from insource.core.errors import EngineFailed, InsourceError
 from insource.core.ports import Engine
 from insource.core.values import EngineState, JsonObject
+from insource.engines.adapters import AdaptedEngine
 from insource.routing.decide import RoutingTable
 from insource.workflows.asking import Local
 from insource.workflows.serve.engine_pool import EnginePool, PooledEngine
@@ -94,6 +95,7 @@ class LiveRouting:
 
     async def ensure(self, engine: Engine) -> None:
         """Returns once the engine is ready; starts it where it is not. Raises EngineFailed."""
+        engine = _process_of(engine)
         if _is_ready(engine):
             return
         self.wake(engine)
@@ -108,6 +110,7 @@ class LiveRouting:
 
     def wake(self, engine: Engine) -> None:
         """Starts an engine in the background; at most one attempt at a time, and a pause between two."""
+        engine = _process_of(engine)
         if engine.state in (EngineState.STARTING, EngineState.READY) or id(engine) in self._starts:
             return
         now = self._pool.clock.monotonic()
@@ -143,7 +146,12 @@ class LiveRouting:
 
 
 def _engines_of(locals_: Iterable[Local]) -> set[Engine]:
-    return {local.engine for local in locals_ if local.engine is not None}
+    return {_process_of(local.engine) for local in locals_ if local.engine is not None}
+
+
+def _process_of(engine: Engine) -> Engine:
+    """What is started and stopped: adapters of one model share it."""
+    return engine.shared if isinstance(engine, AdaptedEngine) else engine
 
 
 def _is_ready(engine: Engine) -> bool:

@@ -133,3 +133,16 @@ class Underway:
         if cost is None:
             return None, None
         return cost, "estimate" if counted is None else "list price"
+
+
+def replace_id(underway: Underway, id: str) -> Underway:
+    """A further exchange about the same request, which begins now."""
+    return Underway(
+        recorder=underway.recorder,
+        id=id,
+        endpoint=underway.endpoint,
+        request=underway.request,
+        body=underway.body,
+        private_kinds=underway.private_kinds,
+        checked=underway.checked,
+    )

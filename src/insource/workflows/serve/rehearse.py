@@ -100,7 +100,7 @@ def _processes(services: Services) -> int:
 
 def _job(exchange: Exchange, policy: Policy, match: Match) -> ScanJob | None:
     """As the gateway would have made it; None: the body was not kept, or no client asked for it."""
-    if exchange.marks.shadow_of is not None or not exchange.request.keys() - {"model"}:
+    if exchange.marks.is_extra or not exchange.request.keys() - {"model"}:
         return None
     task_id = None
     if exchange.endpoint.rstrip("/") == CHAT_ENDPOINT:

@@ -28,7 +28,7 @@ _LONG_BYTES = 64 * 1024
 """Judging takes about 10 ms a MiB of small events; what is longer than this is judged in a thread."""
 
 
-def _nothing() -> None:
+def _nothing(response: JsonObject) -> None:
     return None
 
 
@@ -55,8 +55,8 @@ class Relayed:
     underway: Underway
     route: Route
     marks: Marks = field(default_factory=Marks)
-    then: Callable[[], None] = _nothing
-    """Called once a whole answer has gone out."""
+    then: Callable[[JsonObject], None] = _nothing
+    """Called with a whole answer once it has gone out."""
 
 
 def relay(exchange: Relayed, reply: Reply, *, headers: Headers) -> Reply:
@@ -86,8 +86,8 @@ def relay(exchange: Relayed, reply: Reply, *, headers: Headers) -> Reply:
         else:
             ending = await _ending(exchange, end, "the client left", status=CLIENT_LEFT)
         exchange.underway.end(exchange.route, ending, exchange.marks)
-        if ending.status == 200 and ending.incomplete is None:
-            exchange.then()
+        if ending.status == 200 and ending.incomplete is None and ending.response is not None:
+            exchange.then(ending.response)
 
     return Reply(status=reply.status, headers=headers, chunks=chunks(), close=once(close))
 
@@ -138,6 +138,8 @@ def relay_completion(exchange: Relayed, completion: JsonObject) -> Reply:
     async def close() -> None:
         left = Ending(status=CLIENT_LEFT, response=completion, incomplete="the client left")
         exchange.underway.end(exchange.route, Ending(status=200, response=completion) if sent else left, exchange.marks)
+        if sent:
+            exchange.then(completion)
 
     length = ("content-length", str(len(data)))
     return Reply(status=200, headers=(*headers, length), chunks=chunks(), close=once(close))

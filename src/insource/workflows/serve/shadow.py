@@ -11,7 +11,7 @@ from insource.core.values import Marks, Route
 from insource.routing.decide import Decision
 from insource.workflows.asking import Local
 from insource.workflows.serve.answer_locally import answer_locally, client_completion
-from insource.workflows.serve.record_exchange import Ending, Underway
+from insource.workflows.serve.record_exchange import Ending, Underway, replace_id
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,14 +53,7 @@ class Shadows:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _answer(self, shadowed: Underway, local: Local, decision: Decision) -> None:
-        underway = Underway(
-            recorder=shadowed.recorder,
-            id=f"{shadowed.id}-shadow",
-            endpoint=shadowed.endpoint,
-            request=shadowed.request,
-            body=shadowed.body,
-            private_kinds=shadowed.private_kinds,
-        )
+        underway = replace_id(shadowed, f"{shadowed.id}-shadow")
         route = Route(
             upstream=local.upstream,
             model=local.model,
@@ -68,8 +61,9 @@ class Shadows:
             task_id=decision.task_id,
             candidate_id=decision.shadow_candidate_id,
         )
-        marks = Marks(shadow_of=shadowed.id)
+        marks = Marks(shadow_of=shadowed.id, covered=False)
         try:
+            admitted = local.not_admitted(underway.request) is None
             answer = await answer_locally(local, underway.request)
         except InsourceError as error:
             self._failed += 1
@@ -79,4 +73,5 @@ class Shadows:
         self._answered += 1
         created = int(underway.created.timestamp())
         completion = client_completion(answer, local, underway.request, id=underway.id, created=created)
+        marks = replace(marks, covered=admitted and answer.confidence >= decision.gate)
         underway.end(replace(route, confidence=answer.confidence), Ending(status=200, response=completion), marks)

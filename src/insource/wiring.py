@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from insource import plugins
 from insource.config import Settings, secret, user_home
+from insource.core.errors import EngineFailed
 from insource.core.ports import Call, Engine, PrivacyDetector, Reply, Upstream
 from insource.core.stores import EvidenceStore, ExchangeStore, Registry
 from insource.core.values import EngineSettings, Exchange, Model, ModelFile, PrivacySpan, ServedModel, served_model
@@ -23,6 +24,7 @@ from insource.workflows.services import Progress, Services, policy_in_force
 
 # What takes long to load is imported where it is used: `insource moves` needs a database and nothing else.
 if TYPE_CHECKING:
+    from insource.core.ecosystem import EffectiveLicence
     from insource.engines.llamacpp import LlamaCppEngine
     from insource.engines.models.cache import ModelCache
     from insource.traffic.scan_client import ScanProcess
@@ -199,26 +201,6 @@ class _Detector:
         return self._load().scan(text)
 
 
-class _Plugins(Mapping[str, Any]):
-    """The registered objects of a group by name, each loaded when it is asked for."""
-
-    def __init__(self, group: str) -> None:
-        self._group = group
-        self._names = cache(lambda: plugins.names(group))
-        self._load = cache(lambda name: plugins.load(group, name))
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._names():
-            raise KeyError(name)
-        return self._load(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names())
-
-    def __len__(self) -> int:
-        return len(self._names())
-
-
 def _engine(settings: Settings, model: Model, wanted: EngineSettings) -> Engine:
     from insource.engines.external import ExternalEngine
     from insource.engines.llamacpp import LlamaCppEngine
@@ -226,6 +208,20 @@ def _engine(settings: Settings, model: Model, wanted: EngineSettings) -> Engine:
     if isinstance(model, ServedModel):
         return ExternalEngine(model.url, model=model.name or None, trusted=settings.trusted_engines)
     return LlamaCppEngine(model, wanted, restarts=settings.engine_restarts, start_seconds=settings.engine_start_seconds)
+
+
+def _adapted(
+    settings: Settings, model: ModelFile, wanted: EngineSettings, *, adapters: Mapping[str, Path]
+) -> LlamaCppEngine:
+    from insource.engines.llamacpp import LlamaCppEngine
+
+    if settings.engine_url:
+        raise EngineFailed(
+            f"The engine at {settings.engine_url} can't load adapters of ours.",
+            next_step="Unset `engine_url`, or serve the exported, merged model there.",
+        )
+    restarts, start_seconds = settings.engine_restarts, settings.engine_start_seconds
+    return LlamaCppEngine(model, wanted, adapters=adapters, restarts=restarts, start_seconds=start_seconds)
 
 
 @contextmanager
@@ -268,6 +264,13 @@ def open_services(settings: Settings) -> Generator[Services]:
             return served
         return find(ref, cache=models().cache, sources=models().sources)
 
+    def find_licence(ref: str) -> EffectiveLicence | None:
+        from insource.wiring_choose import open_ecosystem
+        from insource.workflows.choose.licence import licence_in_force
+
+        with open_ecosystem(settings) as ecosystem:
+            return licence_in_force(ref, find_model=find_model, ecosystem=ecosystem)
+
     def pull_default_model(progress: Progress) -> ModelFile:
         from insource.workflows.files.models import pull_default
 
@@ -287,11 +290,13 @@ def open_services(settings: Settings) -> Generator[Services]:
             detector=_Detector(settings.privacy_detector),
             make_scan=lambda: _scan_process(settings, registry),
             provider=_Provider(settings, exchanges),
-            recipes=_Plugins("recipes"),
-            scorers=_Plugins("scorers"),
+            recipes=plugins.Group("recipes"),
+            scorers=plugins.Group("scorers"),
             find_model=find_model,
             pull_default_model=pull_default_model,
+            find_licence=find_licence,
             make_engine=lambda model, wanted: _engine(settings, model, wanted),
+            make_adapted=lambda model, wanted, adapters: _adapted(settings, model, wanted, adapters=adapters),
             record=writer.record,
             note=events.note,
             note_scan=writer.note_scan,

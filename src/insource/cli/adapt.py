@@ -1,0 +1,142 @@
+"""`insource adapt`: climb the ladder of recipes for a task; and what it made: `insource candidates`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from insource.cli.options import JsonOption, TaskArgument
+from insource.cli.output import Output
+from insource.cli.session import session
+
+if TYPE_CHECKING:
+    from insource.workflows.prove.adapt import Ladder, Rung
+
+candidates_app = typer.Typer(help="List the candidates that were made, and delete the files of those nothing uses.")
+
+
+def adapt(
+    task: TaskArgument,
+    recipe: Annotated[list[str] | None, typer.Option(help="Try only this recipe; may be given again.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="Stop after so many minutes; the next time goes on there.")
+    ] = None,
+    examples: Annotated[
+        int | None, typer.Option(min=40, help="Train on at most so many examples; the default is what is useful.")
+    ] = None,
+    terms_read: Annotated[
+        bool, typer.Option("--terms-read", help="You have read your provider's terms on training on its outputs.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make candidates for a task, the cheapest to serve first, and keep those that buy something."""
+    from insource.traffic.resolve import resolve_task
+    from insource.workflows.prove.adapt import Wish, adapt_task, ladder_json
+    from insource.workflows.prove.evaluate import budget_of
+
+    with session(as_json=as_json) as (services, out):
+        named = resolve_task(services.registry.tasks(), task)
+        wish = Wish(recipes=recipe, most_examples=examples, terms_noticed=terms_read)
+        with out.progress() as progress:
+            budget = budget_of(services, minutes)
+            found = asyncio.run(adapt_task(services, named, wish=wish, budget=budget, progress=progress))
+        if as_json:
+            out.data(ladder_json(found))
+        else:
+            _show(found, named.name, out)
+
+
+def _show(found: Ladder, name: str, out: Output) -> None:
+    out.table(
+        name,
+        ["recipe", "", ">share moved", ">quality", ">ms", ">made in", ">size"],
+        [_row(rung) for rung in found.rungs],
+    )
+    for rung in found.rungs:
+        out.text(f"{rung.recipe}: {rung.reason}")
+    out.text(found.stopped)
+    out.text(f"{found.evaluation.verdict.value}: {found.evaluation.reason}")
+    best = found.best
+    if best is not None and best.trial is not None:
+        out.say(f"Next: insource move {found.evaluation.task_id} --to {best.trial.candidate_id}")
+    for warning in found.evaluation.warnings:
+        out.say(f"Warning: {warning}")
+
+
+def _row(rung: Rung) -> tuple[str, ...]:
+    evaluation = rung.evaluation
+    figures = (evaluation.covered or evaluation.overall) if evaluation else None
+    return (
+        rung.recipe,
+        rung.state,
+        f"{rung.coverage:.0%}" if evaluation else "–",
+        f"{figures.quality:.1%}" if figures else "–",
+        f"{rung.milliseconds:.1f}" if rung.milliseconds is not None else "–",
+        f"{rung.made_seconds:.0f} s" if rung.trial else "–",
+        f"{rung.size_bytes / 1e6:.1f} MB" if rung.size_bytes else "–",
+    )
+
+
+@candidates_app.command("list")
+def list_command(as_json: JsonOption = False) -> None:
+    """List the candidates of all tasks, with their size and what uses them."""
+    from insource.workflows.prove.candidates import list_candidates
+
+    with session(as_json=as_json) as (services, out):
+        rows = list_candidates(services)
+        if as_json:
+            out.data(
+                [
+                    {
+                        "id": row.candidate.id,
+                        "task": row.candidate.task_id,
+                        "recipe": row.candidate.recipe,
+                        "model": row.candidate.model_ref,
+                        "adapter_sha256": row.candidate.adapter_sha256,
+                        "size_bytes": row.size_bytes,
+                        "coverage": row.evaluation.coverage if row.evaluation else None,
+                        "certificate": row.evaluation.certificate_id if row.evaluation else None,
+                        "stage": row.stage.value if row.stage else None,
+                    }
+                    for row in rows
+                ]
+            )
+            return
+        out.table(
+            "candidates",
+            ["candidate", "task", "model", ">share moved", ">size", "stage"],
+            [
+                (
+                    row.candidate.id,
+                    row.task,
+                    row.candidate.model_ref or "none",
+                    f"{row.evaluation.coverage:.0%}" if row.evaluation else "–",
+                    f"{row.size_bytes / 1e6:.1f} MB",
+                    row.stage.value if row.stage else "–",
+                )
+                for row in rows
+            ],
+        )
+
+
+@candidates_app.command("prune")
+def prune_command(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete the files of trained candidates that have no certificate and no move."""
+    from insource.workflows.prove.candidates import prune, pruning
+
+    with session(as_json=as_json) as (services, out):
+        found = pruning(services)
+        if not dry_run:
+            prune(services, found)
+        if as_json:
+            names = [file.path.name for file in found.files]
+            out.data({"candidates": list(found.candidates), "files": names, "size_bytes": found.size_bytes})
+            return
+        verb = "Would delete" if dry_run else "Deleted"
+        counts = f"{len(found.candidates)} candidates and {len(found.files)} files or workspaces"
+        out.text(f"{verb} {counts}, {found.size_bytes / 1e6:.1f} MB.")

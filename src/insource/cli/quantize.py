@@ -1,0 +1,67 @@
+"""`insource quantize`: a model in fewer bits, with what that costs on a task's own requests."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from insource.cli.options import JsonOption
+from insource.cli.output import Output
+from insource.cli.session import session
+
+if TYPE_CHECKING:
+    from insource.workflows.prove.quantize import Quants
+
+
+def quantize(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model file's reference; '' is the default model.")],
+    task: Annotated[str, typer.Option(help="The task whose requests it is compared on: its id or name.")],
+    type_: Annotated[list[str] | None, typer.Option("--type", help="As Q4_K_M; may be given again.")] = None,
+    requests: Annotated[int, typer.Option(min=20, help="Compare on at most so many requests.")] = 200,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where files go; the default is the home.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a model in fewer bits and recommend the smallest file whose loss on a task is bounded."""
+    from insource.traffic.resolve import resolve_task
+    from insource.workflows.prove.quantize import TYPES, Smaller, quantize_model, quants_json
+    from insource.workflows.services import model_file
+
+    with session(as_json=as_json) as (services, shown):
+        named = resolve_task(services.registry.tasks(), task)
+        folder = out or services.settings.home / "quantized"
+        wanted = Smaller(folder=folder, types=type_ or TYPES, requests=requests)
+        with shown.progress() as progress:
+            file = model_file(services, model)
+            found = asyncio.run(quantize_model(services, named, file, wanted=wanted, progress=progress))
+        if as_json:
+            shown.data(quants_json(found))
+        else:
+            _show(found, named.name, margin=services.settings.margin, out=shown)
+
+
+def _show(found: Quants, name: str, *, margin: float, out: Output) -> None:
+    columns = ["type", ">MB", ">same answer", ">worse / better", ">McNemar p", ">loses at most", ">KL", ">same top"]
+    out.table(
+        name,
+        columns,
+        [
+            (
+                row.type_name,
+                f"{row.file.size_bytes / 1e6:.1f}",
+                f"{row.flips.same / max(row.flips.n, 1):.1%}",
+                f"{row.flips.worse} / {row.flips.better}",
+                f"{row.flips.mcnemar_p:.2g}",
+                f"{row.loss_upper:.1%}",
+                f"{row.divergence.mean:.4f}",
+                f"{row.divergence.same_top / max(row.divergence.positions, 1):.1%}",
+            )
+            for row in found.rows
+        ],
+    )
+    if found.recommended is None:
+        out.text(f"No file is shown to lose at most {margin:.1%} here; more requests of this task may show it.")
+    else:
+        out.text(f"Recommended: {found.recommended}, the smallest shown to lose at most {margin:.1%} on this task.")

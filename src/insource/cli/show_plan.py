@@ -1,0 +1,143 @@
+"""A plan in a terminal of 80 columns: a table of verdicts, why each is so, and the money."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from textwrap import fill
+from typing import TYPE_CHECKING
+
+from insource.cli.output import Output
+
+if TYPE_CHECKING:
+    from insource.workflows.plan import Plan, PlanRow
+
+_WIDTH = 80
+
+
+def show_plan(made: Plan, out: Output) -> None:
+    columns = ["task", ">requests", "verdict", ">moved", ">quality (n)", f">{_saves(made)}"]
+    rows = (_cells(row, made) for row in made.rows)
+    out.table(f"{made.exchanges:,} exchanges, {len(made.rows)} tasks", columns, rows)
+    for row in made.rows:
+        out.text(f"{row.report.task.name} ({row.report.task.id}): {row.verdict.value}")
+        out.text(_indented(_why(row)))
+    out.text("")
+    for line in money_lines(made):
+        out.text(line)
+    if made.private_share > 0:
+        out.text(
+            f"{made.private_share:.1%} of the requests hold private data. They go where all others go;\n"
+            "INSOURCE_PRIVACY=enforce would keep them on this machine."
+        )
+    for row in made.rows:
+        if row.coverage > 0:
+            out.say(f"Next: insource move {row.report.task.id}")
+
+
+def _saves(made: Plan) -> str:
+    return "saves a month" if made.a_month(0.0) is not None else "saves in the log"
+
+
+def _cells(row: PlanRow, made: Plan) -> tuple[str, ...]:
+    evaluation = row.evaluation
+    shown = (evaluation.covered or evaluation.overall) if evaluation else None
+    saving = made.a_month(row.saving_usd)
+    return (
+        f"{row.report.task.name}\n{row.report.task.id}",
+        f"{row.exchanges:,}",
+        row.verdict.value + (f"\n{row.recipe}" if row.recipe else ""),
+        f"{row.coverage:.1%}" if row.coverage else "–",
+        f"{shown.quality:.1%} ({shown.n})" if shown else "–",
+        usd(row.saving_usd if saving is None else saving) if row.saving_usd > 0 else "–",
+    )
+
+
+def _why(row: PlanRow) -> str:
+    evaluation = row.evaluation
+    labels = "label" in row.report.figures.reference_kinds
+    parts = [
+        row.reason,
+        "Compared with labels, not with hosted answers." if labels and evaluation else "",
+        _served(row),
+        f"{row.share_private:.1%} of its requests hold private data." if row.private else "",
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _served(row: PlanRow) -> str:
+    """Model, licence and load of a move."""
+    serving = row.serving
+    if serving is None or row.coverage <= 0:
+        return ""
+    licence = serving.licence.strictest.license if serving.licence else None
+    load = serving.carried
+    said = f"Model {serving.model}, licence {licence or 'not stated'}."
+    if load is None or not load.requests_per_minute:
+        return said
+    needed = "" if load.needed_per_minute is None else f"; its busiest hour needs {load.needed_per_minute:,.3g}"
+    return f"{said} {load.machine} can serve {load.requests_per_minute:,.3g} requests a minute{needed}."
+
+
+def money_lines(made: Plan) -> Iterator[str]:
+    """What hosted calls cost now and after the moves, what of it is estimated, the machine, and when it pays."""
+    monthly = made.a_month(0.0) is not None
+    per = " a month" if monthly else ""
+    yield f"Hosted calls: {_period(made)}"
+    estimated = _amount(made, made.spend_estimated_usd)
+    note = f" ({usd(estimated)} of it estimated from list prices)" if made.spend_estimated_usd else ""
+    yield f"  now             {usd(_amount(made, made.spend_usd))}{per}{note}"
+    saving, share = _amount(made, made.saving_usd), made.saving_usd / made.spend_usd if made.spend_usd else 0.0
+    yield (
+        f"  after the moves {usd(_amount(made, made.spend_after_usd))}{per}: saves {usd(saving)} ({share:.0%}), "
+        f"{made.moved_share:.1%} of the requests"
+    )
+    if made.unpriced:
+        yield f"  Without a known price, counted as free: {made.unpriced:,} requests (--price MODEL=IN/OUT)."
+    yield from _machine_lines(made)
+
+
+def _machine_lines(made: Plan) -> Iterator[str]:
+    cost, total = made.machine_cost, made.machine_cost.total_usd_per_month
+    name = "this machine" if made.machine == "here" else made.machine
+    if total is None:
+        yield f"Machine: what {name} costs is not set (`machine_usd_per_month`, or"
+        yield "  `machine_watts` and `usd_per_kwh`), so the saving is before its cost."
+        return
+    power = cost.power_usd_per_month
+    parts = [f"rent or price {usd(cost.usd_per_month)}"] if cost.usd_per_month is not None else []
+    parts += [f"{cost.watts:,.0f} W of power {usd(power)}"] if power is not None else []
+    yield f"Machine: {name} costs {usd(total)} a month ({', '.join(parts)})."
+    net, needed = made.net_saving_usd_per_month, made.break_even_share
+    if net is None:
+        return
+    if needed is None:
+        yield "  Nothing is saved, so no amount of this traffic pays for it."
+    elif needed <= 1:
+        yield f"  {usd(net)} a month remain. It pays for itself from {needed:.0%} of today's traffic."
+    else:
+        yield f"  It costs {usd(-net)} a month more than is saved, and pays for itself from"
+        yield f"  {needed:,.3g} times today's traffic."
+
+
+def _period(made: Plan) -> str:
+    period = made.period
+    if period is None:
+        return "the log states no times, so these are its sums."
+    days = " to ".join(f"{day.day} {day:%B %Y}" for day in (period.first, period.last))
+    if made.a_month(0.0) is None:
+        return "the log covers less than a day, too short for a month; its sums."
+    return f"the log covers {period.days:,.0f} days, {days}."
+
+
+def _amount(made: Plan, amount: float) -> float:
+    scaled = made.a_month(amount)
+    return amount if scaled is None else scaled
+
+
+def _indented(text: str) -> str:
+    return fill(text, _WIDTH, initial_indent="  ", subsequent_indent="  ", break_long_words=False)
+
+
+def usd(amount: float) -> str:
+    """Cents, or two digits of what is less than ten of them."""
+    return f"${amount:,.2f}" if amount == 0 or abs(amount) >= 0.1 else f"${amount:.2g}"

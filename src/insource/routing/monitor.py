@@ -1,0 +1,206 @@
+"""What the samples of a move say, and what follows from it: promote, roll back, warn. Pure.
+
+A certificate answers whether a candidate is good enough; this answers another question, whether something changed since
+(DESIGN §6, "Online"). What changed is told apart by anchors, a fixed set of past requests that both sides are asked
+again: where the local answers changed it is the system, where the hosted ones did it is the reference, and where
+neither did, people ask other things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from scipy.stats import binomtest
+
+from insource.core.values import JsonObject, Stage
+from insource.stats.change import SHIFT, Watched, detector, watch
+
+Cause = Literal["system", "reference", "traffic", "unknown"]
+StepKind = Literal["rolled back", "reference changed", "system changed", "promoted", "suggestion", "worse in shadow"]
+SUSPECTED = 0.02
+"""p from which anchors name a cause once losses rose."""
+UNPROVOKED = 0.001
+"""p from which a round of anchors raises an alarm by itself: rounds are many, and most are quiet."""
+ENOUGH = 100
+"""Covered samples of a stage before the next one."""
+_FAULTS = 0.01
+"""Share of requests at which the engine may fail in a stage that is to be promoted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One request that both sides answered, or one that was answered here and has a label."""
+
+    exchange_id: str
+    """Of the request: it counts once."""
+    created: datetime
+    difference: float
+    """What was lost here, less what was lost by the hosted answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideAgain:
+    """One side's answers to the anchors, each beside its first one."""
+
+    asked: int = 0
+    turned: int = 0
+    """Answers that were the same again when the move began, and are other ones now."""
+    returned: int = 0
+    """Answers that were other ones then, and are the first ones now: the noise."""
+
+    @property
+    def p(self) -> float:
+        """Of "it changes its answers no more than it did" (sign test)."""
+        moved = self.turned + self.returned
+        return float(binomtest(self.turned, moved, 0.5, alternative="greater").pvalue) if moved else 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Novelty:
+    """Requests that the candidate did not answer for what they are, before the change and since."""
+
+    before: int = 0
+    escalated_before: int = 0
+    since: int = 0
+    escalated_since: int = 0
+
+    @property
+    def words(self) -> str:
+        if not (self.before and self.since):
+            return ""
+        before, since = self.escalated_before / self.before, self.escalated_since / self.since
+        return f" Requests passed on to the hosted model: {before:.0%} before, {since:.0%} since."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """What the anchors showed. A side that could not be asked has `asked` 0."""
+
+    here: SideAgain
+    hosted: SideAgain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What to do about a move, and how to say it."""
+
+    kind: StepKind
+    text: str
+    """Sentences after the task's name."""
+    figures: JsonObject
+    stage: Stage | None = None
+    """The stage that follows; None: the move stays as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A move, with what watching it came to."""
+
+    stage: Stage
+    certified: bool
+    """A certificate that has not expired vouches for its candidate."""
+    samples: Sequence[Sample]
+    """In their order, since the stage began or the last alarm was raised."""
+    margin: float
+    better: float = 0.0
+    """Share of the evidence at which only the hosted answer was wrong."""
+    faults: float = 0.0
+    """Share of the requests of this stage at which the engine failed."""
+
+    @property
+    def watched(self) -> Watched:
+        by = detector(self.margin / 2, better=self.better)
+        return watch((sample.difference for sample in self.samples), by)
+
+    @property
+    def mean(self) -> float:
+        return sum(s.difference for s in self.samples) / len(self.samples) if self.samples else 0.0
+
+
+def change_began(standing: Standing, watched: Watched) -> datetime:
+    return standing.samples[min(watched.since, len(standing.samples) - 1)].created
+
+
+def diagnose(again: Again) -> tuple[Cause, ...]:
+    """Why losses rose. Both sides may have changed."""
+    named: list[Cause] = []
+    if again.here.p < SUSPECTED:
+        named.append("system")
+    if again.hosted.p < SUSPECTED:
+        named.append("reference")
+    if named:
+        return tuple(named)
+    return ("traffic",) if again.here.asked and again.hosted.asked else ("unknown",)
+
+
+def after_change(standing: Standing, watched: Watched, again: Again, *, novelty: Novelty) -> Step:
+    """Once a change was found. A changed hosted model is no fault of the candidate: an alarm, and the move stays."""
+    causes = diagnose(again)
+    recent = standing.samples[watched.since : watched.found_at]
+    mean = sum(s.difference for s in recent) / max(len(recent), 1)
+    figures: JsonObject = {
+        "causes": list(causes),
+        "samples": watched.n,
+        "samples_since_change": len(recent),
+        "loss_since_change": mean,
+        "change_found": SHIFT,
+        "anchors_here": [again.here.turned, again.here.asked],
+        "anchors_hosted": [again.hosted.turned, again.hosted.asked],
+    }
+    said = (
+        f"its answers lost {mean:.1%} more than the hosted ones over the last {len(recent)} samples "
+        f"({watched.n} in all). {_why(causes, again, novelty)}"
+    )
+    if causes == ("reference",):
+        text = f"the hosted model changed, so {said} The move stays. Measure it against the new answers."
+        return Step(kind="reference changed", text=text, figures=figures)
+    if standing.stage is Stage.SHADOW:
+        return Step(kind="worse in shadow", text=f"{said} Nothing was answered here.", figures=figures)
+    text = f"was rolled back by itself: {said} The hosted model answers again."
+    return Step(kind="rolled back", text=text, figures=figures, stage=Stage.ROLLED_BACK)
+
+
+def _why(causes: Sequence[Cause], again: Again, novelty: Novelty) -> str:
+    here, hosted = again.here, again.hosted
+    sentences = {
+        "system": f"The system here changed: {here.turned} of {here.asked} old requests are answered otherwise.",
+        "reference": f"The reference changed: the hosted model answers {hosted.turned} of {hosted.asked} old requests "
+        "otherwise.",
+        "traffic": f"The traffic changed: both sides answer {hosted.asked} old requests as before, so people ask other "
+        f"things.{novelty.words}",
+        "unknown": f"The cause is unknown: the old requests could not be asked again on both sides.{novelty.words}",
+    }
+    return " ".join(sentences[cause] for cause in causes)
+
+
+def after_round(again: Again) -> Step | None:
+    """After a scheduled round of anchors, though losses did not rise."""
+    for kind, side, who in (
+        ("reference changed", again.hosted, "the hosted model"),
+        ("system changed", again.here, "the candidate"),
+    ):
+        if side.p < UNPROVOKED:
+            text = f"{who} answers {side.turned} of {side.asked} old requests otherwise than when the move began."
+            figures: JsonObject = {"turned": side.turned, "asked": side.asked, "p": side.p}
+            name: StepKind = "reference changed" if kind == "reference changed" else "system changed"
+            return Step(kind=name, text=f"{text} Losses have not risen; the move stays.", figures=figures)
+    return None
+
+
+def promotion(standing: Standing, *, by_itself: bool) -> Step | None:
+    """The next stage, once enough samples were quiet; a suggestion unless the user lets it go by itself."""
+    following = {Stage.SHADOW: Stage.CANARY, Stage.CANARY: Stage.LIVE}.get(standing.stage)
+    n = len(standing.samples)
+    if following is None or not standing.certified or n < ENOUGH or standing.watched.found:
+        return None
+    if standing.mean > standing.margin or standing.faults > _FAULTS:
+        return None
+    figures: JsonObject = {"samples": n, "loss": standing.mean, "faults": standing.faults, "to": following.value}
+    said = f"{n} answers compared in stage {standing.stage.value}, {standing.mean:+.1%} more loss than the hosted ones"
+    if by_itself:
+        text = f"went on to stage {following.value} by itself: {said}."
+        return Step(kind="promoted", text=text, figures=figures, stage=following)
+    return Step(kind="suggestion", text=f"is ready for stage {following.value}: {said}.", figures=figures)
