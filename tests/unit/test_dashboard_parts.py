@@ -44,7 +44,7 @@ def test_a_figure_is_kept_in_proportion_to_what_it_took() -> None:
         return len(made)
 
     assert (kept.get("a", slow), kept.get("a", slow)) == (1, 1)
-    now[0] += 79
+    now[0] += 239
     assert kept.get("a", slow) == 1
     now[0] += 2
     assert kept.get("a", slow) == 2
@@ -67,7 +67,7 @@ def test_while_a_figure_is_made_the_former_one_is_shown() -> None:
         return 2
 
     assert kept.get("a", first) == 1
-    now[0] += 100
+    now[0] += 130
     assert kept.get("a", second) == 2
     assert others == [1, 7], "nobody waits, for this figure or another"
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-_TIMES = 40.0
-"""A figure that took a second is kept for 40: at most 2.5 % of a core, however often pages are opened."""
+_TIMES = 120.0
+"""A figure that took a second is kept for two minutes: less than 1 % of a core, however often pages are opened."""
 _MOST = 200
 
 

@@ -11,7 +11,7 @@ from insource.core.ecosystem_search import Search
 from insource.core.errors import InsourceError
 from insource.web.desk import Ask, Desk
 from insource.wiring import open_models
-from insource.wiring.choose import open_ecosystem, open_fits
+from insource.wiring_choose import open_ecosystem, open_fits
 from insource.workflows.files.model_stores import list_models
 
 _ROWS = 40

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from starlette.responses import Response
@@ -16,7 +17,7 @@ from insource.workflows.services import policy_file, policy_in_force
 
 _MOST_TRIED = 50_000
 """Exchanges that a policy is tried on while somebody waits; a larger log is a matter of minutes."""
-_SOURCES = {
+_SOURCES: Mapping[str, str] = {
     "file": "by the policy's file",
     "setting": "by the setting privacy",
     "store": "as an older insource began this store",

@@ -8,8 +8,9 @@ from insource.evals.bundle import read_bundle
 from insource.evals.ledger import Stakes
 from insource.evals.story import Story, tell
 from insource.workflows.prove.answers import Budget
-from insource.workflows.prove.attempts import Contest, outcome, standing_attempt
+from insource.workflows.prove.attempts import Contest, standing_attempt
 from insource.workflows.prove.measure import pool_of
+from insource.workflows.prove.outcomes import outcome
 from insource.workflows.prove.task_log import read_task_log
 from insource.workflows.services import Services, quiet
 
