@@ -94,6 +94,8 @@ class JsonScorer:
         return normalise(answer[-_LONGEST:])
 
     def loss(self, answer: str, reference: str, *, request: JsonObject, arguments: JsonObject) -> float:
+        if answer == reference:  # NaN is JSON for some, and unlike itself
+            return 0.0
         wanted, said = find_json(reference[-_LONGEST:]), find_json(answer[-_LONGEST:])
         if wanted is None:
             return ExactScorer().loss(answer, reference, request={}, arguments={})
