@@ -135,6 +135,9 @@ class Terms:
     """Exchanges of the fit part that this was fixed on."""
     clusters: int = 0
     """Clusters among them."""
+    promise: float = 1.0
+    """The most that it can be expected to cover, going by the fit part: what promises less than is certified already
+    is not looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

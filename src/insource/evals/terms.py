@@ -111,8 +111,15 @@ def set_terms(fit: FitPart, *, margin: float, alpha: float, familiarity_sha256: 
         wary=wary,
         fitted=fit.exchanges,
         clusters=fit.clusters,
+        promise=_promise(admitted, coverages, expected),
     )
     return Prospect(terms=terms, outcomes_needed=math.ceil(expected[first]))
+
+
+def _promise(admitted: Booleans, coverages: Sequence[float], expected: Sequence[float]) -> float:
+    """The share of all requests that the widest gate covers at which a certificate can be expected."""
+    widest = max(coverage for coverage, needed in zip(coverages, expected, strict=True) if math.isfinite(needed))
+    return float(admitted.mean()) * widest
 
 
 def whole_terms() -> Terms:

@@ -188,8 +188,25 @@ async def _try(contest: Contest, recipes: Sequence[Recipe], wish: Wanted, *, eng
             found.untried.append(recipe)
         elif isinstance(attempt, Trial):
             found.trials.append(attempt)
+        elif (skipped := _skipped(attempt, best_coverage(found.trials))) is not None:
+            found.trials.append(skipped)
         else:
             found.add(await measure(contest, attempt))
+
+
+def _skipped(attempt: Attempt, certified: float) -> Trial | None:
+    """A candidate that can't be expected to cover more than what is certified is not worth budget and time."""
+    promise = attempt.candidate.terms.promise
+    if promise > certified:
+        return None
+    reason = f"promises to cover {promise:.0%} at most, and {certified:.0%} is certified already."
+    return Trial(
+        recipe=attempt.recipe.name,
+        model=attempt.candidate.model_ref,
+        end="dropped",
+        reason=reason,
+        candidate_id=attempt.candidate.id,
+    )
 
 
 def best_coverage(trials: Sequence[Trial]) -> float:
