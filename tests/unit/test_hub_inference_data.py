@@ -47,7 +47,7 @@ def test_gguf_repositories_lead_to_their_models_by_name_alone(shared_data: Path)
     assert right / len(pairs) >= 0.85
 
 
-@pytest.mark.parametrize(("file", "copies"), [("hub_stats_frozen.parquet", 7), ("models_2026-10.json.gz", 2579)])
+@pytest.mark.parametrize(("file", "copies"), [("hub_stats_frozen.parquet", 7), ("models_2026-10.json.gz", 2743)])
 def test_copies_by_name_are_the_same_when_only_what_matters_is_read(
     shared_data: Path, tmp_path: Path, file: str, copies: int
 ) -> None:
