@@ -130,7 +130,10 @@ def _sizes(device: DeviceMemory) -> str:
 
 
 def _write_svg(report: FitReport, path: Path) -> None:
+    from insource.adapt.extras import require
     from insource.core.errors import StorageError
+
+    require(("altair", "vl_convert"), extra="charts", purpose="The picture")
     from insource.web.fit_chart import memory_svg
 
     title = f"{report.spec.name} {report.spec.weights.quantization} on {report.machine.name}"

@@ -62,6 +62,9 @@ def report(  # noqa: PLR0913 - a command's parameters are its options
 
 
 def _write(made: Taken, folder: Path) -> Path:
+    from insource.adapt.extras import require
+
+    require(("altair", "vl_convert"), extra="charts", purpose="The report")
     from insource.web import hub_figures
 
     try:

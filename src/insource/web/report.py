@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from importlib.util import find_spec
 
 from jinja2 import Environment
 from markupsafe import Markup
 
 from insource.core.evidence import Figures, Interval
-from insource.web import charts
 from insource.workflows.plan import Plan
 
 
@@ -34,10 +34,18 @@ def render(plan: Plan) -> str:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(percent=_percent, interval=_interval, usd=_usd, flips=_flips)
     template = environment.from_string((files("insource.web") / "templates/report.html.j2").read_text("utf-8"))
+    return template.render(plan=plan, **_drawn(plan))
+
+
+def _drawn(plan: Plan) -> dict[str, Markup]:
+    """The figures; none without the extra `charts`: the table says the same."""
+    if any(find_spec(name) is None for name in ("altair", "vl_convert")):
+        return {}
+    from insource.web import charts
+
     # The SVGs are drawn by vl-convert from our own definitions; the texts in them are escaped by it.
-    drawn = {
+    return {
         "requests_svg": Markup(charts.requests_chart(plan)),
         "difference_svg": Markup(charts.difference_chart(plan)),
         "spend_svg": Markup(charts.spend_chart(plan)),
     }
-    return template.render(plan=plan, **drawn)
