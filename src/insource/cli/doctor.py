@@ -55,7 +55,7 @@ def _check(name: str, probe: Callable[[], str]) -> tuple[str, bool, str]:
 def _probes(services: Services) -> list[tuple[str, Callable[[], str]]]:
     settings = services.settings
     return [
-        ("store", lambda: f"{services.exchanges.count():,} exchanges, {len(services.registry.tasks())} tasks"),
+        ("store", lambda: f"exchanges: {services.exchanges.count():,}; tasks: {len(services.registry.tasks())}"),
         ("model", lambda: _model(services)),
         ("provider", lambda: _provider(settings)),
         ("port", lambda: _port(settings)),

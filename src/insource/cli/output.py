@@ -6,6 +6,7 @@ human: tables and sentences. json: one JSON document (or one a line) on stdout a
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,42 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
+
+_ID = re.compile(r"[a-z]+-[0-9a-f]{8,16}")
+"""Of a task, a candidate, a certificate."""
+_LONGEST_WHOLE = 24
+"""Characters of a word that must not be broken; a hash may be."""
+
+
+def longest_words(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    """The characters that each column must have for no word of it to be broken. Pure."""
+    longest = [1] * len(columns)
+    for row in ([column.lstrip(">") for column in columns], *rows):
+        for at, cell in enumerate(row):
+            longest[at] = max(longest[at], *(min(len(word), _LONGEST_WHOLE) for word in cell.split()), 1)
+    return longest
+
+
+def needed_width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Of the table with its lines, in characters."""
+    return sum(longest_words(columns, rows)) + 3 * len(columns) + 1
+
+
+def column_widths(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """As wide as their texts where these fit; else as their longest words, and the column with most text takes what is
+    left. Pure."""
+    heads = [column.lstrip(">") for column in columns]
+    natural = [
+        max((len(line) for row in (heads, *rows) for line in row[at].splitlines()), default=1) or 1
+        for at in range(len(columns))
+    ]
+    left = width - needed_width(columns, rows)
+    if sum(natural) + 3 * len(columns) + 1 <= width:
+        return natural
+    widths = longest_words(columns, rows)
+    widths[max(range(len(columns)), key=lambda at: natural[at] - widths[at])] += left
+    return widths
 
 
 class Output:
@@ -40,18 +77,50 @@ class Output:
         sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
 
     def text(self, text: str) -> None:
-        """Plain text on stdout, untouched."""
-        sys.stdout.write(text + "\n")
+        """Plain text on stdout: untouched in a pipe, its lines ended between words on a terminal."""
+        if sys.stdout.isatty():
+            self._data.print(Text(text))
+        else:
+            sys.stdout.write(text + "\n")
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """A table on stdout. Cells are shown as they are: text from the traffic is never read as markup."""
+        """A table on stdout, or that there is nothing to show. Cells are shown as they are: text from the traffic is
+        never read as markup."""
+        held = [tuple(row) for row in rows]
+        if not held:
+            self.text(f"{title}: none.")
+            return
+        if needed_width(columns, held) > self._data.width:
+            self._records(title, columns, held)
+            return
+        widths = column_widths(columns, held, self._data.width)
         shown = Table(title=title, title_justify="left", header_style="bold", show_lines=False)
-        for column in columns:
-            # Figures line up on the right; words on the left.
-            shown.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
-        for row in rows:
+        for at, column in enumerate(columns):
+            shown.add_column(
+                column.lstrip(">"),
+                # Figures line up on the right; words on the left.
+                justify="right" if column.startswith(">") else "left",
+                overflow="fold",
+                width=widths[at],
+                # An id that is broken over lines can't be copied.
+                no_wrap=all(_ID.fullmatch(row[at]) for row in held),
+            )
+        for row in held:
             shown.add_row(*[escape(cell) for cell in row])
         self._data.print(shown)
+
+    def _records(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """What is too wide for a table: each row as a block, one value a line."""
+        names = [column.lstrip(">") or "is" for column in columns]
+        names_width = max(len(name) for name in names) + 4
+        self._data.print(Text(title))
+        for row in rows:
+            self._data.print(Text(row[0].replace("\n", ", ")), style="bold")
+            for name, cell in zip(names[1:], row[1:], strict=True):
+                block = Text(cell.replace("\n", ", "))
+                lines = block.wrap(self._data, max(self._data.width - names_width, 20))
+                for at, line in enumerate(lines):
+                    self._data.print(Text(f"  {name if at == 0 else ''}".ljust(names_width)) + line)
 
     @contextmanager
     def progress(self) -> Generator[ProgressReport]:

@@ -100,6 +100,12 @@ def certificate_id(bundle: bytes) -> str:
     return "cert-" + sha256_hex(zlib.decompress(bundle))[:16]
 
 
+def same_evidence(one: bytes, other: bytes) -> bool:
+    """Whether two bundles differ in nothing but when they were made."""
+    first, second = (json.loads(zlib.decompress(each)) for each in (one, other))
+    return {**first, "created": None} == {**second, "created": None}
+
+
 def _document(evidence: Evidence) -> JsonObject:
     evaluation = evidence.evaluation
     return {

@@ -1,7 +1,7 @@
 """Files of candidates in the home folder: adapters by their hash, and the workspaces that trainings go on in.
 
 candidates/<sha256>.gguf      what a candidate is served with
-candidates/work/<name>/       a training under way; empty once its candidate is kept
+candidates/training/<name>/   a training under way; empty once its candidate is kept
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from insource.core.errors import StorageError
 from insource.core.hashing import file_sha256
 from insource.core.values import JsonObject
 
-_WORK = "work"
+_WORK = "training"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from insource.core.evidence import Certificate, End, Evaluation, Example, Outcome, Stratum
-from insource.evals.bundle import Evidence, bundle_of, certificate_id, outcomes_in
+from insource.evals.bundle import Evidence, bundle_of, certificate_id, outcomes_in, same_evidence
 from insource.evals.comparison import Trial, figures
 from insource.evals.examples import self_agreement
 from insource.evals.ledger import Look, Stakes, bets, bets_needed, fewest_bets, label_figures, look
@@ -276,6 +276,10 @@ def _certify(contest: Contest, attempt: Attempt, evaluation: Evaluation, *, seen
     )
     covered = evaluation.covered
     former = [c for c in store.certificates(log.task.id) if c.candidate_id == attempt.candidate.id]
+    for each in former:
+        kept = store.bundle(each.id)
+        if kept is not None and same_evidence(kept, bundle):  # nothing new: what was handed on stays valid
+            return replace(evaluation, certificate_id=each.id)
     same = next((c for c in former if c.n == evaluation.n), None)
     certificate = Certificate(
         id=certificate_id(bundle),
