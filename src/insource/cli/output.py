@@ -39,8 +39,8 @@ def needed_width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
 
 
 def column_widths(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
-    """As wide as their texts where these fit; else as their longest words, and the column with most text takes what is
-    left. Pure."""
+    """As wide as their texts where these fit; else as their longest words, and what is left goes to those with most
+    text. Pure."""
     heads = [column.lstrip(">") for column in columns]
     natural = [
         max((len(line) for row in (heads, *rows) for line in row[at].splitlines()), default=1) or 1
@@ -50,7 +50,8 @@ def column_widths(columns: Sequence[str], rows: Sequence[Sequence[str]], width: 
     if sum(natural) + 3 * len(columns) + 1 <= width:
         return natural
     widths = longest_words(columns, rows)
-    widths[max(range(len(columns)), key=lambda at: natural[at] - widths[at])] += left
+    for _ in range(left):  # to whichever still lacks most
+        widths[max(range(len(columns)), key=lambda at: natural[at] - widths[at])] += 1
     return widths
 
 

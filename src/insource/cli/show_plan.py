@@ -17,7 +17,7 @@ _WIDTH = 80
 def show_plan(made: Plan, out: Output) -> None:
     columns = ["task", ">requests", "verdict", ">moved", ">quality (n)", f">{_saves(made)}"]
     rows = (_cells(row, made) for row in made.rows)
-    out.table(f"{made.exchanges:,} exchanges, {len(made.rows)} tasks", columns, rows)
+    out.table(f"Plan ({made.exchanges:,} exchanges)", columns, rows)
     for row in made.rows:
         out.text(f"{row.report.task.name} ({row.report.task.id}): {row.verdict.value}")
         out.text(_indented(_why(row)))
