@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from insource import plugins
 from insource.core.errors import BadInput
-from insource.core.values import CHAT_ENDPOINT, Exchange, Marks, Route
+from insource.core.values import CHAT_ENDPOINT, Exchange, JsonObject, Marks, Route
 from insource.traffic import containers
 from insource.traffic import readers as readers_module
 from insource.traffic.containers import BadLine, json_lines
 from insource.traffic.lines import LogFile
-from insource.traffic.log_line import BadField, LineParser, decode, encode, to_line
+from insource.traffic.log_line import BadField, ContentIds, decode, encode, parse, to_line, valid_id
 from insource.traffic.readers import FileReader, Halves, Reader
 from insource.wire.chat import answer_text
 
@@ -47,6 +47,11 @@ def read(lines: list[bytes], readers: list[Reader] = ALL) -> list[Exchange | Bad
     with closing(Halves()) as halves:
         reader = FileReader(readers, halves)
         return [*reader.read(json_lines(lines)), *reader.left_over()]
+
+
+def parsed(line: JsonObject, *, line_number: int) -> Exchange:
+    id = valid_id(line["id"]) if line.get("id") is not None else ContentIds().of(line)
+    return parse(line, id=id, line_number=line_number)
 
 
 @st.composite
@@ -84,7 +89,7 @@ def exchanges(draw: st.DrawFn) -> Exchange:
 def test_a_log_line_brings_the_exchange_back_whole(exchange: Exchange) -> None:
     line = encode(to_line(exchange))
     assert "\n" not in line
-    again = LineParser().parse(decode(line.encode()), line_number=1)
+    again = parsed(decode(line.encode()), line_number=1)
     assert again == exchange
     assert encode(to_line(again)) == line
 
@@ -103,7 +108,7 @@ def test_a_log_line_brings_the_exchange_back_whole(exchange: Exchange) -> None:
 def test_a_cost_says_where_it_comes_from_also_in_lines_of_older_versions(
     fields: dict[str, Any], source: str | None
 ) -> None:
-    exchange = LineParser().parse({"request": {}, **fields}, line_number=1)
+    exchange = parsed({"request": {}, **fields}, line_number=1)
     assert exchange.cost_source == source
 
 
@@ -111,18 +116,18 @@ def test_the_marks_that_an_older_insource_kept_in_the_metadata_are_marks() -> No
     route = {"upstream": "engine:llamacpp", "model": "small", "reason": "stage shadow"}
     old = {"id": "ex-1-shadow", "request": {}, "route": route}
     metadata = {"task": "triage", "shadow_of": "ex-1", "incomplete": "its stream was cut", "escalated": "by hand"}
-    exchange = LineParser().parse({**old, "metadata": metadata}, line_number=1)
+    exchange = parsed({**old, "metadata": metadata}, line_number=1)
     assert exchange.marks == Marks(shadow_of="ex-1")
     assert exchange.incomplete == "its stream was cut"
     assert exchange.metadata == {"task": "triage", "escalated": "by hand"}, "of another type it is somebody else's"
-    foreign = LineParser().parse({"id": "1", "request": {}, "metadata": metadata}, line_number=1)
+    foreign = parsed({"id": "1", "request": {}, "metadata": metadata}, line_number=1)
     assert (foreign.marks, foreign.incomplete, foreign.metadata) == (Marks(), None, metadata)
 
 
 @pytest.mark.parametrize(("upstream", "source"), [("provider:openai", "list price"), ("engine:llamacpp", "recorded")])
 def test_a_hosted_cost_of_an_older_insource_was_a_list_price(upstream: str, source: str) -> None:
     route = {"upstream": upstream, "model": "m", "reason": "no move"}
-    exchange = LineParser().parse({"request": {}, "route": route, "cost_usd": 0.5}, line_number=1)
+    exchange = parsed({"request": {}, "route": route, "cost_usd": 0.5}, line_number=1)
     assert exchange.cost_source == source
 
 
@@ -139,7 +144,7 @@ def test_a_hosted_cost_of_an_older_insource_was_a_list_price(upstream: str, sour
 )
 def test_fields_that_hold_something_else_are_named(fields: dict[str, Any]) -> None:
     with pytest.raises(BadField, match=f"its {[*fields][-1]} "):
-        LineParser().parse({"request": {}, **fields}, line_number=1)
+        parsed({"request": {}, **fields}, line_number=1)
 
 
 @UNTIMED

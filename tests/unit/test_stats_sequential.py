@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insource.core.errors import BadInput
-from insource.stats.sequential import ConfidenceSequence, FutilityTest, futility_lower
+from insource.stats.sequential import FutilityTest
 
 MARGIN, ALPHA = 0.02, 0.05
 unhurried = settings(deadline=None, max_examples=60)
@@ -51,7 +51,6 @@ def test_what_the_futility_test_reports_hangs_together(values: list[float]) -> N
         assert rejected == (peak >= 1 / ALPHA)
     assert test.n == len(values)
     assert test.mean == pytest.approx(sum(values) / len(values) if values else 0.0)
-    assert test.lower_bound() == futility_lower(values, alpha=ALPHA)
     if abs(math.log(test.e_value * ALPHA)) > 1e-3:
         assert (test.lower_bound() > MARGIN) == (test.e_value > 1 / ALPHA)
 
@@ -61,7 +60,14 @@ def test_what_the_futility_test_reports_hangs_together(values: list[float]) -> N
 def test_the_order_of_values_does_not_matter(values: list[float], random: Random) -> None:
     mixed = list(values)
     random.shuffle(mixed)
-    assert futility_lower(values, alpha=0.1) == pytest.approx(futility_lower(mixed, alpha=0.1), abs=1e-6)
+    assert _bound(values) == pytest.approx(_bound(mixed), abs=1e-6)
+
+
+def _bound(values: list[float]) -> float:
+    test = FutilityTest(MARGIN, 0.1)
+    for value in values:
+        test.update(value)
+    return test.lower_bound()
 
 
 def test_the_capital_has_its_closed_form() -> None:
@@ -72,49 +78,12 @@ def test_the_capital_has_its_closed_form() -> None:
     assert test.e_value == pytest.approx(float(np.mean((1 + stakes) ** 2 * (1 - stakes))))
 
 
-def test_the_sequence_covers_at_all_times_at_once() -> None:
-    rng = np.random.default_rng(3)
-    missed = 0
-    for _ in range(250):
-        sequence = ConfidenceSequence(ALPHA)
-        outside = False
-        for i, value in enumerate(rng.choice([-1.0, 0.0, 1.0], size=300, p=[0.05, 0.85, 0.10])):
-            sequence.update(float(value))
-            if i % 20 == 19:
-                interval = sequence.interval()
-                outside = outside or not interval.low <= 0.05 <= interval.high
-        missed += outside
-    assert missed / 250 <= ALPHA + 2 * math.sqrt(ALPHA * (1 - ALPHA) / 250)
-
-
-def test_the_sequence_narrows_to_the_mean() -> None:
-    rng = np.random.default_rng(4)
-    sequence = ConfidenceSequence(ALPHA, low=0.0)
-    assert (sequence.interval().low, sequence.interval().high) == (0.0, 1.0)
-    for value in rng.random(4000) < 0.3:
-        sequence.update(float(value))
-    interval = sequence.interval()
-    assert interval.low < 0.3 < interval.high
-    assert interval.low < sequence.mean < interval.high
-    assert interval.high - interval.low < 0.08
-    assert sequence.n == 4000
-
-
-def test_a_promotion_needs_a_few_hundred_equal_answers() -> None:
-    sequence = ConfidenceSequence(0.1)
-    n = 0
-    while sequence.interval().high > MARGIN:
-        sequence.update(0.0)
-        n += 1
-    assert 150 < n < 300
-
-
 def test_values_outside_the_range_are_refused() -> None:
     with pytest.raises(BadInput, match="is not in"):
         FutilityTest(MARGIN, ALPHA).update(1.5)
     with pytest.raises(BadInput, match="is not in"):
-        ConfidenceSequence(ALPHA).update(float("nan"))
+        FutilityTest(MARGIN, ALPHA).update(float("nan"))
     with pytest.raises(BadInput, match="margin"):
         FutilityTest(1.0, ALPHA)
     with pytest.raises(BadInput, match="no range"):
-        ConfidenceSequence(ALPHA, low=1.0, high=1.0)
+        FutilityTest(MARGIN, ALPHA, low=1.0, high=1.0)

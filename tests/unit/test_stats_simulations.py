@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from insource.stats.intervals import betting_interval, betting_lower, betting_upper, clopper_pearson, mean_upper, wilson
+from insource.stats.intervals import betting_lower, betting_upper, clopper_pearson, mean_upper
 from insource.stats.paired import paired_difference
 
 Floats = npt.NDArray[np.float64]
@@ -42,20 +42,10 @@ def test_rate_intervals_cover(rate: float) -> None:
     assert np.mean([i.low <= rate <= i.high for i in intervals]) >= 1 - at_most(0.05, 4000)
 
 
-def test_wilson_covers_on_average_over_rates() -> None:
-    rng = np.random.default_rng(20)
-    rates = rng.random(6000)
-    intervals = [wilson(int(k), 60, confidence=0.95) for k in rng.binomial(60, rates)]
-    covered = [i.low <= rate <= i.high for i, rate in zip(intervals, rates, strict=True)]
-    assert np.mean(covered) >= 1 - at_most(0.05, 6000)
-
-
 @pytest.mark.parametrize("shape", [(0.05, 0.95), (1.0, 1.0), (20.0, 30.0)])
-def test_betting_intervals_and_bounds_cover(shape: tuple[float, float]) -> None:
+def test_betting_bounds_cover(shape: tuple[float, float]) -> None:
     samples = np.random.default_rng(21).beta(*shape, size=(1500, 150))
     mean = shape[0] / sum(shape)
-    intervals = [betting_interval(sample, alpha=0.05) for sample in samples]
-    assert np.mean([i.low <= mean <= i.high for i in intervals]) >= 1 - at_most(0.05, 1500)
     assert np.mean([betting_upper(sample, alpha=0.1) >= mean for sample in samples]) >= 1 - at_most(0.1, 1500)
     assert np.mean([betting_lower(sample, alpha=0.1) <= mean for sample in samples]) >= 1 - at_most(0.1, 1500)
 

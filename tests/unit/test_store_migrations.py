@@ -17,7 +17,7 @@ from insource.store.evidence import SqlEvidence
 from insource.store.exchanges import SqlExchangeStore
 from insource.store.registry import SqlRegistry
 from insource.wiring import open_services
-from insource.workflows.services import privacy_mode
+from insource.workflows.services import policy_in_force
 from tests.fakes.old_store import old_store
 
 ROUTE: dict[str, Any] = {"upstream": "provider:openai", "model": "gpt-4o", "reason": "no move"}
@@ -108,7 +108,8 @@ def test_a_setting_outranks_how_the_store_was_begun(tmp_path: Path, privacy: str
         old_store(tmp_path / "insource.db", {"id": "one"})
     given: dict[str, Any] = {"home": tmp_path, "privacy": privacy}
     with open_services(Settings(**given)) as services:
-        assert privacy_mode(services) == (privacy or ("enforce" if old else "observe"))
+        acts = policy_in_force(services.settings, services.registry).policy.acts
+        assert ("enforce" if acts else "observe") == (privacy or ("enforce" if old else "observe"))
 
 
 def test_a_store_that_was_migrated_is_left_alone_the_next_time(tmp_path: Path) -> None:

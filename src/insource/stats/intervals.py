@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
-from scipy.special import betaincinv, ndtri
+from scipy.special import betaincinv
 
 from insource.core.errors import BadInput
 from insource.core.evidence import Interval
@@ -51,21 +51,6 @@ def clopper_pearson(errors: int, n: int, *, confidence: float) -> Interval:
     check_level(confidence, "confidence")
     tail = (1 - confidence) / 2
     return Interval(low=clopper_pearson_lower(errors, n, alpha=tail), high=clopper_pearson_upper(errors, n, alpha=tail))
-
-
-def wilson(errors: int, n: int, *, confidence: float) -> Interval:
-    """Score interval (Wilson 1927; Brown, Cai & DasGupta 2001 §3.1.1). For display; certificates use exact bounds."""
-    check_level(confidence, "confidence")
-    _check_counts(errors, n)
-    if n == 0:
-        return Interval(low=0.0, high=1.0)
-    z2 = float(ndtri((1 + confidence) / 2)) ** 2
-    rate = errors / n
-    centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
-    half = math.sqrt(z2 * (rate * (1 - rate) / n + z2 / (4 * n * n))) / (1 + z2 / n)
-    return Interval(
-        low=0.0 if errors == 0 else max(centre - half, 0.0), high=1.0 if errors == n else min(centre + half, 1.0)
-    )
 
 
 def _predictable_bets(values: Floats, weights: Floats, alpha: float) -> Floats:
@@ -130,11 +115,6 @@ def betting_lower(values: Numbers, *, alpha: float, weights: Numbers | None = No
     """One-sided (1 - alpha) lower bound: the upper bound of 1 - values, mirrored."""
     array = checked(values, low=0.0, high=1.0, name="values")
     return 1.0 - betting_upper(1.0 - array, alpha=alpha, weights=weights)
-
-
-def betting_interval(values: Numbers, *, alpha: float) -> Interval:
-    """Two-sided: WSR's hedged capital with theta = 1/2, which rejects m when either side's capital reaches 2/alpha."""
-    return Interval(low=betting_lower(values, alpha=alpha / 2), high=betting_upper(values, alpha=alpha / 2))
 
 
 def mean_upper(differences: Numbers, *, alpha: float, low: float = -1.0, high: float = 1.0) -> float:

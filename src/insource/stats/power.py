@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.special import bdtr, ndtri
+from scipy.special import ndtri
 
-from insource.core.errors import BadInput
 from insource.stats.arrays import Clusters, Numbers, check_level, checked, cluster_codes
 from insource.stats.paired import clustered_standard_error
 
@@ -54,58 +53,3 @@ def n_needed(mean: float, std: float, *, margin: float, alpha: float, power: flo
     z = float(ndtri(1 - alpha) + ndtri(power))
     least = 1.0 if gap >= 1 else math.log(alpha) / math.log1p(-gap)
     return max(1, math.ceil((z * std / gap) ** 2), math.ceil(least - 1e-9))
-
-
-def n_needed_for_zero_loss(margin: float, delta: float) -> int:
-    """Least n at which no loss at all gives a Clopper-Pearson upper bound <= margin: (1 - margin)^n <= delta."""
-    check_level(margin, "margin")
-    check_level(delta, "delta")
-    return math.ceil(math.log(delta) / math.log1p(-margin) - 1e-9)
-
-
-def n_needed_binary_errors(errors: int, *, margin: float, alpha: float) -> int:
-    """Least n at which `errors` losses give a Clopper-Pearson upper bound <= margin.
-
-    The same as P(Bin(n, margin) <= errors) <= alpha.
-    """
-    check_level(margin, "margin")
-    check_level(alpha, "alpha")
-    low, high = errors, max(2 * errors, 1)
-    while float(bdtr(errors, high, margin)) > alpha:
-        low, high = high, 2 * high
-        if high > _MOST:
-            raise BadInput(f"A margin of {margin!r} can't be shown.", next_step="Ask for a margin of 0.0001 or more.")
-    while high - low > 1:
-        middle = (low + high) // 2
-        if float(bdtr(errors, middle, margin)) > alpha:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def n_needed_binary(rate: float, margin: float, alpha: float) -> int | None:
-    """Least n at which ceil(rate * n) losses give a Clopper-Pearson upper bound <= margin; None when rate >= margin.
-
-    With k losses, n runs from n_k (the least that passes) to k/rate, so the answer is n_k for the least k with
-    n_k <= k/rate. k/n_k rises towards the margin with k, which allows bisection.
-    """
-    if not 0 <= rate <= 1:
-        raise BadInput(f"rate is {rate!r}, which is not in [0, 1].", next_step="Pass losses / n.")
-    if rate >= margin:
-        return None
-
-    def possible(errors: int) -> int | None:
-        n = n_needed_binary_errors(errors, margin=margin, alpha=alpha)
-        return n if math.ceil(rate * n - 1e-9) <= errors else None
-
-    high = 1
-    while possible(high) is None:
-        high *= 2
-        if high > _MOST:
-            return None
-    low = high // 2 - 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if possible(middle) is not None else (middle, high)
-    return possible(high)

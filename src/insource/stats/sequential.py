@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
 
 import numpy as np
 from scipy.optimize import brentq
 
 from insource.core.errors import BadInput
-from insource.core.evidence import Interval
 from insource.stats.arrays import Floats, check_level
 
 _STAKES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
@@ -70,10 +68,6 @@ class _Tally:
     def lower_bound(self, alpha: float) -> float:
         values, counts = self._arrays()
         return self._scaled(_lower(values, counts, math.log(1 / alpha)))
-
-    def upper_bound(self, alpha: float) -> float:
-        values, counts = self._arrays()
-        return self._scaled(1 - _lower(1 - values, counts, math.log(1 / alpha)))
 
     def _arrays(self) -> tuple[Floats, Floats]:
         size = len(self._counts)
@@ -127,37 +121,3 @@ class FutilityTest:
     def lower_bound(self) -> float:
         """(1 - alpha) lower bound for mean(d), valid at all times at once; above the margin when e > 1/alpha."""
         return self._tally.lower_bound(self.alpha)
-
-
-class ConfidenceSequence:
-    """Interval for the mean of bounded values that covers it at all times at once with probability >= 1 - alpha."""
-
-    def __init__(self, alpha: float, low: float = -1.0, high: float = 1.0) -> None:
-        check_level(alpha, "alpha")
-        self.alpha = alpha
-        self._tally = _Tally(low, high)
-
-    def update(self, value: float) -> None:
-        self._tally.add(value)
-
-    @property
-    def n(self) -> int:
-        return self._tally.n
-
-    @property
-    def mean(self) -> float:
-        """Of the values so far; 0.0 before the first."""
-        return self._tally.total / self.n if self.n else 0.0
-
-    def interval(self) -> Interval:
-        """alpha/2 on each side (hedged capital, Waudby-Smith & Ramdas §4.2): each end alone is a bound at alpha/2."""
-        return Interval(low=self._tally.lower_bound(self.alpha / 2), high=self._tally.upper_bound(self.alpha / 2))
-
-
-def futility_lower(differences: Iterable[float], *, alpha: float, low: float = -1.0, high: float = 1.0) -> float:
-    """The anytime-valid (1 - alpha) lower bound for mean(d) after these values."""
-    tally = _Tally(low, high)
-    for difference in differences:
-        tally.add(difference)
-    check_level(alpha, "alpha")
-    return tally.lower_bound(alpha)

@@ -136,18 +136,6 @@ def finite(digits: str) -> float:
     return number
 
 
-class LineParser:
-    """Turns the decoded lines of one file into exchanges."""
-
-    def __init__(self) -> None:
-        self._ids = ContentIds()
-
-    def parse(self, line: JsonObject, *, line_number: int) -> Exchange:
-        """Raises BadField."""
-        id = valid_id(line["id"]) if line.get("id") is not None else self._ids.of(line)
-        return parse(line, id=id, line_number=line_number)
-
-
 class ContentIds:
     """Ids for records that bring none: of the content, and of how often it came before in the file."""
 

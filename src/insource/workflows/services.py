@@ -99,11 +99,6 @@ def policy_in_force(settings: Settings, registry: Registry) -> PolicyInForce:
     return PolicyInForce(policy=WATCH, source="default")
 
 
-def privacy_mode(services: Services) -> Literal["observe", "enforce"]:
-    """Whether a policy acts on requests, in one word."""
-    return "enforce" if policy_in_force(services.settings, services.registry).policy.acts else "observe"
-
-
 def candidate_files(services: Services) -> CandidateFiles:
     return CandidateFiles(services.settings.home)
 
