@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -57,6 +58,9 @@ def demo(
             out.data(plan_json(plan))
         else:
             show_plan(plan, out)
+            out.say(
+                f"The demo has a store of its own. For commands on it: export INSOURCE_HOME={shlex.quote(str(home))}"
+            )
             out.say(f"Report: {report}")
         if not no_serve:
             run(services, out)

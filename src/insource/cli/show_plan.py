@@ -27,7 +27,7 @@ def show_plan(made: Plan, out: Output) -> None:
     if made.private_share > 0:
         out.text(
             f"{made.private_share:.1%} of the requests hold private data. They go where all others go;\n"
-            "INSOURCE_PRIVACY=enforce would keep them on this machine."
+            "`insource privacy test` shows what a policy would do with them."
         )
     for row in made.rows:
         if row.coverage > 0:

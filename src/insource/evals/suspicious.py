@@ -38,7 +38,7 @@ def label_noise(probabilities: Floats, given: Integers) -> LabelNoise:
 
     Confident learning (Northcutt, Jiang & Chuang, "Confident learning: estimating uncertainty in dataset labels", JAIR
     2021): a text counts as another label's when its probability of that one is at least what is usual among texts given
-    it. How many a label has in truth is the share of texts that pass its threshold.
+    it, and no less than that of its own. How many a label has in truth is the share of texts that count as its.
     """
     n, labels = probabilities.shape
     if not n:
@@ -47,6 +47,9 @@ def label_noise(probabilities: Floats, given: Integers) -> LabelNoise:
     passing = probabilities >= usual[None, :]
     best = np.where(passing, probabilities, -1.0).argmax(axis=1)
     counted = passing.any(axis=1)
+    # What is usual of a rare label is little: passing it says nothing while the given label is the likelier one.
+    each_row = np.arange(n)
+    best = np.where(probabilities[each_row, best] < probabilities[each_row, given], given, best)
     joint = np.zeros((labels, labels))
     np.add.at(joint, (given[counted], best[counted]), 1)
     rows = joint.sum(axis=1)
@@ -55,7 +58,7 @@ def label_noise(probabilities: Floats, given: Integers) -> LabelNoise:
     total = scaled.sum()
     share = float(1 - np.trace(scaled) / total) if total else 0.0
     wrong = counted & (best != given)
-    margin = probabilities.max(axis=1) - probabilities[np.arange(n), given]
+    margin = probabilities.max(axis=1) - probabilities[each_row, given]
     order = np.argsort(-margin, kind="stable")
     return LabelNoise(share=share, suspects=tuple(int(at) for at in order if wrong[at]))
 

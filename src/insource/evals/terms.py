@@ -171,7 +171,8 @@ def _no_prospect(fit: FitPart, admitted: Booleans, thresholds: Sequence[float], 
             net = max(0, round(float(d.sum())))
             least = min(least, clopper_pearson_lower(net, len(d), alpha=_DOUBT))
     said = f"{best:.1%} more wrong than the reference at its best gate, on {fit.clusters} inputs of the fit part"
-    return Prospect(terms=None, hopeless=least > margin, reason=f"It is {said}.")
+    hopeless = least > margin
+    return Prospect(terms=None, hopeless=hopeless, reason=f"{said}{'' if hopeless else ': too few to set a gate by'}.")
 
 
 # --------------------------------------------------------------------------------------------------- wary labels
