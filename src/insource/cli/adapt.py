@@ -19,7 +19,9 @@ candidates_app = typer.Typer(help="List the candidates that were made, and delet
 
 def adapt(
     task: TaskArgument,
-    recipe: Annotated[list[str] | None, typer.Option(help="Try only this recipe; may be given again.")] = None,
+    recipe: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Try only this recipe; may be given again.")
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0.1, help="Stop after so many minutes; the next time goes on there.")
     ] = None,

@@ -36,7 +36,12 @@ StatedOption = Annotated[
 ]
 MinutesOption = Annotated[
     float | None,
-    typer.Option("--minutes", min=0.1, help="Stop asking models after so many minutes; the next time goes on there."),
+    typer.Option(
+        "--minutes",
+        min=0.1,
+        metavar="MINUTES",
+        help="Stop asking models after so many minutes; the next time goes on there.",
+    ),
 ]
 
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 def evaluate(  # noqa: PLR0913 - a command's parameters are its options
     task: Annotated[str | None, typer.Argument(metavar="TASK", help="A task's id or name.")] = None,
-    recipe: Annotated[list[str] | None, typer.Option(help="Try only this recipe; may be given again.")] = None,
+    recipe: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Try only this recipe; may be given again.")
+    ] = None,
     model: ModelOption = None,
     answers: AnswersOption = None,
     stated: StatedOption = None,

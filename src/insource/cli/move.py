@@ -23,7 +23,10 @@ _SETTABLE = (Stage.OBSERVE, Stage.SHADOW, Stage.CANARY, Stage.LIVE)
 def move(  # noqa: PLR0913 - a command's parameters are its options
     task: TaskArgument,
     to: Annotated[
-        str | None, typer.Option(metavar="CANDIDATE", help="Candidate id or recipe; default: the one certified last.")
+        str | None,
+        typer.Option(
+            metavar="CANDIDATE", help="Candidate id or recipe; default: the certified one that may answer most."
+        ),
     ] = None,
     stage: Annotated[Stage, typer.Option(help="observe, shadow, canary or live.")] = Stage.LIVE,
     engine: Annotated[
