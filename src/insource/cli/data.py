@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from insource.cli.options import JsonOption, QuietOption
-from insource.cli.output import Output
+from insource.cli.output import Output, counted
 from insource.cli.session import session
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def _import_json(report: ImportReport) -> dict[str, Any]:
 
 
 def _say_import(report: ImportReport, out: Output) -> None:
-    out.text(f"{report.added:,} exchanges added, {report.already_there:,} were already there ({report.format} format).")
+    added = counted(report.added, "exchange")
+    out.text(f"Added: {added}; already there: {report.already_there:,} ({report.format} format).")
     for count, what in (
         (report.without_answer, "have no answer: they count as traffic, not as evidence"),
         (report.truncated, "were cut by the tool that recorded them: they count as traffic, not as evidence"),
@@ -84,7 +85,7 @@ def _say_import(report: ImportReport, out: Output) -> None:
         if count:
             out.say(f"{count:,} {what}.")
     if report.bad_lines:
-        out.say(f"{report.bad_lines:,} lines could not be read and were left out:")
+        out.say(f"Left out, not readable: {counted(report.bad_lines, 'line')}.")
         for line in report.bad:
             out.say(f"  line {line.line_number}: {line.reason}")
     for one in report.refused:
@@ -103,14 +104,18 @@ def prune(
     with session(as_json=as_json) as (services, out):
         before = services.clock.now() - timedelta(days=older_than)
         count = services.exchanges.count_before(before)
-        if count and not yes and not typer.confirm(f"Delete {count:,} exchanges from before {before:%Y-%m-%d}?"):
+        if (
+            count
+            and not yes
+            and not typer.confirm(f"Delete {counted(count, 'exchange')} from before {before:%Y-%m-%d}?")
+        ):
             raise typer.Exit(1)
         deleted = services.exchanges.prune(before) if count else 0
         events = services.registry.prune_events(before)
         if as_json:
             out.data({"deleted": deleted, "events_deleted": events, "before": before.isoformat()})
         else:
-            out.text(f"{deleted:,} exchanges from before {before:%Y-%m-%d} deleted.")
+            out.text(f"{counted(deleted, 'exchange')} from before {before:%Y-%m-%d} deleted.")
 
 
 @log_app.command("export")
@@ -131,4 +136,4 @@ def export(
         target = out_file if out_file is not None else sys.stdout
         report = export_log(services, target, format=format, include_private=include_private, task_id=task_id)
         withheld = f"; {report.withheld_private:,} private ones withheld" if report.withheld_private else ""
-        out.say(f"{report.written:,} exchanges written{withheld}.")
+        out.say(f"{counted(report.written, 'exchange')} written{withheld}.")

@@ -55,6 +55,12 @@ def column_widths(columns: Sequence[str], rows: Sequence[Sequence[str]], width: 
     return widths
 
 
+def counted(count: int, one: str) -> str:
+    """`1 exchange`, `1,204 exchanges`, `3 repositories`."""
+    many = f"{one[:-1]}ies" if one.endswith("y") and one[-2:] not in ("ay", "ey") else f"{one}s"
+    return f"{count:,} {one if count == 1 else many}"
+
+
 class Output:
     def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
         self.as_json = as_json

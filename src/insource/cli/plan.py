@@ -10,7 +10,7 @@ import typer
 
 from insource.cli.candidates import AnswersOption, MinutesOption, ModelOption, StatedOption, wanted
 from insource.cli.options import JsonOption, MachineOption, QuietOption
-from insource.cli.output import Output
+from insource.cli.output import Output, counted
 from insource.cli.session import session
 from insource.cli.show_plan import show_plan
 
@@ -90,7 +90,7 @@ def _export(services: Services, path: Path, out: Output, *, include_private: boo
     find_tasks(services)
     report = export_requests(services, path, include_private=include_private)
     withheld = f"; {report.withheld_private:,} private ones were withheld" if report.withheld_private else ""
-    out.text(f"{report.written:,} requests written to {path}{withheld}.")
+    out.text(f"{counted(report.written, 'request')} written to {path}{withheld}.")
     out.say("Next: have them answered, then insource plan --answers FILE --stated model=NAME")
 
 

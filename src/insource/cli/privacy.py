@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from insource.cli.options import JsonOption, QuietOption
+from insource.cli.output import counted
 from insource.cli.session import session
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def show(as_json: JsonOption = False) -> None:
             return
         out.text(_SOURCES[found.source].format(path=path))
         out.table("What happens to requests that hold", ("kind", "action", ">least confidence"), _rows(found.policy))
-        for line in _more(found.policy):
+        for line in (*_more(found.policy), *_findable(services)):
             out.text(line)
         for line in _warnings(services, found.policy):
             out.say(line)
@@ -119,7 +120,8 @@ def try_(  # noqa: PLR0913 - its options
             out.data(document)
             return
         rows = [(row["kind"], f"{row['requests']:,}", row["action"]) for row in document["kinds"]]
-        out.table(f"{found.requests:,} requests of {found.days:.0f} days", ("kind", ">requests", "action"), rows)
+        title = f"{counted(found.requests, 'request')} of {counted(round(found.days), 'day')}"
+        out.table(title, ("kind", ">requests", "action"), rows)
         would = document["would"]
         out.text(
             f"{would['pass']:,} would have passed unchanged, {would['mask']:,} masked, {would['local']:,} kept here, "
@@ -127,7 +129,7 @@ def try_(  # noqa: PLR0913 - its options
         )
         if found.left_out:
             out.say(
-                f"{found.left_out:,} exchanges were left out: their requests were not kept, or no client sent them."
+                f"Left out: {counted(found.left_out, 'exchange')} whose requests were not kept, or that no client sent."
             )
 
 
@@ -147,7 +149,7 @@ def log(
             lost = event.figures.get("not_restored")
             rest = f" {lost} placeholders could not be restored." if lost else ""
             out.text(f"{event.created:%Y-%m-%d %H:%M:%S}  {event.figures['exchange']}  {event.text}{rest}")
-        out.say(f"{len(events):,} events of the last {days} days.")
+        out.say(f"{counted(len(events), 'event')} of the last {counted(days, 'day')}.")
 
 
 @app.command("scan")
@@ -170,7 +172,7 @@ def scan(
                 spans = ", ".join(f"{span['kind']} {span['start']}–{span['end']}" for span in found["spans"])
                 out.text(f"{found['id']}: {spans}")
         if bad:
-            out.say(f"{bad:,} lines could not be read.")
+            out.say(f"Not readable: {counted(bad, 'line')}.")
             raise typer.Exit(3)
 
 
@@ -230,6 +232,11 @@ def _more(policy: Policy) -> list[str]:
     allowed = (*allow.addresses, *allow.domains, *allow.patterns, *(f"{role}@" for role in allow.roles))
     lines += [f"Never private: {', '.join(allowed)}"] if allowed else []
     return lines + [f"Except in {task}: {_kinds(kinds)}" for task, kinds in policy.tasks.items()]
+
+
+def _findable(services: Services) -> list[str]:
+    known = sorted(getattr(services.detector, "kinds", ()))
+    return [f"The detector {services.settings.privacy_detector!r} finds: {', '.join(known)}."] if known else []
 
 
 def _kinds(kinds: Kinds) -> str:

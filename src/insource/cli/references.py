@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from insource.cli.options import JsonOption, TaskArgument
-from insource.cli.output import Output
+from insource.cli.output import Output, counted
 from insource.cli.session import session
 from insource.cli.side_by_side import side_by_side
 from insource.core.errors import UsageError
@@ -104,7 +104,7 @@ def label(
     with session() as (services, out):
         if file is not None:
             report = label_file(services, task, file)
-            out.text(f"{report.labelled:,} exchanges of {report.task.name} labelled.")
+            out.text(f"{counted(report.labelled, 'exchange')} of {report.task.name} labelled.")
             if report.unknown:
                 more = " …" if len(report.unknown) > 10 else ""
                 out.say(f"Not in this task: {', '.join(report.unknown[:10])}{more}")

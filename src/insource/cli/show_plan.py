@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from insource.cli.output import Output
+from insource.cli.output import Output, counted
 
 if TYPE_CHECKING:
     from insource.workflows.plan import Plan, PlanRow
@@ -17,7 +17,7 @@ _WIDTH = 80
 def show_plan(made: Plan, out: Output) -> None:
     columns = ["task", ">requests", "verdict", ">moved", ">quality (n)", f">{_saves(made)}"]
     rows = (_cells(row, made) for row in made.rows)
-    out.table(f"Plan ({made.exchanges:,} exchanges)", columns, rows)
+    out.table(f"Plan ({counted(made.exchanges, 'exchange')})", columns, rows)
     for row in made.rows:
         out.text(f"{row.report.task.name} ({row.report.task.id}): {row.verdict.value}")
         out.text(_indented(_why(row)))
@@ -92,7 +92,7 @@ def money_lines(made: Plan) -> Iterator[str]:
         f"{made.moved_share:.1%} of the requests"
     )
     if made.unpriced:
-        yield f"  Without a known price, counted as free: {made.unpriced:,} requests (--price MODEL=IN/OUT)."
+        yield f"  Without a known price, counted as free: {counted(made.unpriced, 'request')} (--price MODEL=IN/OUT)."
     yield from _machine_lines(made)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from insource.cli.options import JsonOption, TaskArgument
-from insource.cli.output import Output
+from insource.cli.output import Output, counted
 from insource.cli.session import session
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def merge(tasks: Annotated[list[str], typer.Argument(metavar="TASK TASK [TASK â€
 
     with session() as (services, out):
         report = merge_tasks(services, tasks)
-        out.text(f"{report.task.id}: {report.task.name}, {report.figures.exchanges:,} exchanges")
+        out.text(f"{report.task.id}: {report.task.name}, {counted(report.figures.exchanges, 'exchange')}")
 
 
 @app.command("split")
@@ -93,4 +93,4 @@ def split(
 
     with session() as (services, out):
         report = split_task(services, task, contains=contains, name=name)
-        out.text(f"{report.task.id}: {report.task.name}, {report.figures.exchanges:,} exchanges")
+        out.text(f"{report.task.id}: {report.task.name}, {counted(report.figures.exchanges, 'exchange')}")
