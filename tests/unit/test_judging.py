@@ -9,14 +9,19 @@ from typing import Any
 import pytest
 
 from insource.cli.side_by_side import side_by_side
+from insource.core.evidence import Verdict
+from insource.core.fakes import json_reply
+from insource.core.ports import Call, Reply
 from insource.core.values import JsonObject
+from insource.wire.chat import completion as chat_completion
+from insource.wire.chat import user_text
 from insource.workflows.prove import judging
 from insource.workflows.prove.criterion import choose_criterion
 from insource.workflows.prove.find_tasks import find_tasks
 from insource.workflows.prove.review import judge, open_review, read_csv, write_csv
 from tests.fakes.evaluating import evaluate, evaluating, only_task
 from tests.fakes.serving import completion
-from tests.fakes.traffic import engine_that, exchange, message
+from tests.fakes.traffic import engine_that, exchange, exchanges, label_of, message
 
 
 def knows(body: JsonObject) -> JsonObject:
@@ -81,3 +86,50 @@ def test_two_texts_stand_beside_each_other() -> None:
     assert all(len(line) <= 80 for line in shown)
     assert "short" in shown[1]
     assert side_by_side("x", "y", width=30) == "a: x\n\nb: y"
+
+
+@pytest.mark.parametrize("slips", [0.0, 0.3])
+async def test_free_text_is_decided_by_reviews_alone(tmp_path: Path, slips: float) -> None:
+    """Nothing is certified or dropped before a person has said which answers are right; the ledger waits for her."""
+
+    def worded(text: str) -> str:
+        return f"Shortly said, {'slip' if sum(map(ord, text)) % 100 < 100 * slips else 'fine'}: {text[:30]}."
+
+    with evaluating(tmp_path, engine_that(worded), margin=0.05) as (services, _):
+        services.exchanges.append(
+            exchange(n, label=f"Dear customer, we wrote about {message(n)[0][:40]}.", reference=None)
+            for n in range(300)
+        )
+        find_tasks(services)
+        task = only_task(services)
+        choose_criterion(services, task.id, "review", arguments={})
+        found = await evaluate(services)
+        assert found.verdict is Verdict.SAY_WHAT_COUNTS
+        assert [trial.end for trial in found.trials] == ["waiting"]
+        assert f"insource review {task.id}" in found.reason
+
+        for _ in range(5):
+            review = open_review(services, task.id)
+            assert review.blind
+            assert review.waiting
+            for each in review.waiting:
+                judge(services, task, each, choice="hosted" if "slip" in each.answer else "both")
+            found = await evaluate(services)
+            if found.verdict is not Verdict.SAY_WHAT_COUNTS:
+                break
+        assert found.verdict is (Verdict.KEEP if slips else Verdict.MOVE), found.reason
+
+
+@pytest.mark.parametrize("reference_kind", ["hosted", "label"])
+async def test_what_merely_differs_from_the_hosted_answer_is_worth_a_look(tmp_path: Path, reference_kind: str) -> None:
+    """A label was given by a person; that a hosted answer differs says only that one of the two is wrong."""
+
+    def nearly(call: Call) -> Reply:
+        text = user_text(json.loads(call.body))
+        said = "loan" if sum(map(ord, text)) % 15 == 0 else label_of(text)
+        return json_reply(chat_completion(id="l", created=0, model="fake", text=said))
+
+    with evaluating(tmp_path, nearly) as (services, _):
+        found = await evaluate(services, exchanges(600, reference_kind=reference_kind))
+        assert found.verdict not in (Verdict.MOVE, Verdict.MOVE_PART), found.reason
+        assert ("insource review" in found.reason) == (reference_kind == "hosted"), found.reason

@@ -299,7 +299,8 @@ class LedgerFigures:
     """Of the bet at the gate that is nearest to its certificate, as a share of what it needs; at least 1 there."""
 
 
-End = Literal["refused", "dropped", "too few", "unfinished", "unmeasured", "not shown", "certified"]
+End = Literal["refused", "dropped", "too few", "unfinished", "unmeasured", "waiting", "not shown", "certified"]
+"""waiting: for a person to say which of two answers is right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

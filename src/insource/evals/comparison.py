@@ -85,6 +85,11 @@ def decide_verdict(
         verdict = Verdict.MOVE if best.whole else Verdict.MOVE_PART
         return Decision(verdict=verdict, reason=best.reason, recipe=best.recipe, candidate_id=best.candidate_id)
     said = " ".join(_sentences(trials))
+    waiting = next((trial for trial in trials if trial.end == "waiting"), None)
+    if waiting is not None:
+        return Decision(
+            verdict=Verdict.SAY_WHAT_COUNTS, reason=said, recipe=waiting.recipe, candidate_id=waiting.candidate_id
+        )
     open_ends = [trial for trial in trials if trial.end in ("unfinished", "unmeasured")]
     if open_ends:
         first = open_ends[0]

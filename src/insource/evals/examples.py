@@ -10,6 +10,7 @@ from insource.core.evidence import Criterion, Example, Interval, Place
 from insource.core.hashing import input_sha256
 from insource.core.ports import Scorer
 from insource.core.values import Exchange
+from insource.evals.checker import ReviewScorer
 from insource.stats.intervals import clopper_pearson
 from insource.wire.chat import answer_or_calls, conversation_text, messages
 
@@ -74,6 +75,14 @@ class Scoring:
         if example.reference_kind == "hosted" or example.hosted_text is None:
             return 0.0
         return self._loss(example.hosted_text, example)
+
+    def undecided(self, answer: str, example: Example) -> bool:
+        """Whether only a person can say what this answer lost, and nobody did yet."""
+        return (
+            self.criterion.scorer == ReviewScorer.name
+            and self.canonical(answer) not in example.judged
+            and not self.agree(answer, example.reference, example)
+        )
 
     def _loss(self, answer: str, example: Example) -> float:
         return self.scorer.loss(answer, example.reference, request=example.request, arguments=self.criterion.arguments)

@@ -138,7 +138,7 @@ async def new_attempt(contest: Contest, recipe: Recipe, learnt: Learnt, *, runni
         return replace(held_out, model=origin.ref)
     certainty = certainty_of(contest, held_out, fit)
     held_out = {id: _sure(asked, certainty) for id, asked in held_out.items()}
-    prospect = prospect_of(contest, held_out, familiar)
+    prospect = prospect_of(contest, held_out, familiar, learns=recipe.learns)
     if prospect.terms is None:
         return no_terms(contest, recipe, origin, prospect=prospect)
     terms = with_artifacts(contest, prospect.terms, certainty)
@@ -242,7 +242,7 @@ async def _held_out(
         found.update(asked)
         for example in batch:
             answer = asked[example.exchange_id].answer if example.exchange_id in asked else None
-            if answer is not None:
+            if answer is not None and not contest.scoring.undecided(answer.text, example):
                 screen.add(confidence=answer.confidence, difference=_difference(contest, answer, example))
         contest.progress(f"{contest.log.task.name}: trying {recipe.name}", start + len(batch), len(pool))
         if answerer.unable:
@@ -310,14 +310,18 @@ def _sure(asked: Asked, certainty: Certainty | None) -> Asked:
     return replace(asked, answer=replace(answer, confidence=certainty.sure(answer.text, answer.confidence)))
 
 
-def prospect_of(contest: Contest, held_out: Mapping[str, Asked], familiar: FittedFamiliarity) -> Prospect:
+def prospect_of(
+    contest: Contest, held_out: Mapping[str, Asked], familiar: FittedFamiliarity, *, learns: bool
+) -> Prospect:
+    """`learns`: from the fit part, which then is no evidence, also where no gate can be set."""
     services, log = contest.services, contest.log
     rank = len(services.evidence.ranks(log.task.id)) + 1
     sha256 = services.registry.put_artifact(familiar.familiarity.artifact())
     alpha = alpha_of(rank, contest.alpha)
     fit = _fit_part(contest, held_out, familiar)
     if not np.unique(fit.confidence).size > 1 and (fit.confidence == 0).all():
-        terms = replace(whole_terms(), fitted=fit.exchanges, clusters=fit.clusters)
+        known = sha256 if learns else None
+        terms = replace(whole_terms(), fitted=fit.exchanges, clusters=fit.clusters, familiarity_sha256=known)
         return Prospect(terms=terms)
     return set_terms(fit, margin=services.settings.margin, alpha=alpha, familiarity_sha256=sha256)
 
@@ -326,7 +330,7 @@ def _fit_part(contest: Contest, held_out: Mapping[str, Asked], familiar: FittedF
     log = contest.log
     seen = [e for e in log.of("fit") if e.teaches and e.exchange_id in held_out]
     fit = [e for e in seen if e.exchange_id not in contest.doubtful]
-    rows = [e for e in _one_a_cluster(fit) if held_out[e.exchange_id].answer is not None]
+    rows = [e for e in _one_a_cluster(fit) if _decided(contest, held_out[e.exchange_id], e)]
     answers = [held_out[e.exchange_id].answer or LocalAnswer(text="", confidence=0.0) for e in rows]
     looks = [familiar.held_out[e.exchange_id] for e in rows]
     labels = tuple(next((look.probabilities for look in looks if look.probabilities), {}))
@@ -342,6 +346,10 @@ def _fit_part(contest: Contest, held_out: Mapping[str, Asked], familiar: FittedF
         probabilities=np.array([list((look.probabilities or {}).values()) for look in looks]),
         exchanges=sum(place.part in ("fit", "held out") for place in log.places),
     )
+
+
+def _decided(contest: Contest, asked: Asked, example: Example) -> bool:
+    return asked.answer is not None and not contest.scoring.undecided(asked.answer.text, example)
 
 
 def no_terms(contest: Contest, recipe: Recipe, origin: Origin, *, prospect: Prospect) -> Trial:

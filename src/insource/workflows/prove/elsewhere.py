@@ -48,7 +48,7 @@ async def attempt_elsewhere(contest: Contest, answers: AnswersFile) -> Attempt |
     fit = [example for example in contest.log.of("fit") if example.teaches]
     familiar = fit_familiarity(fit, contest.log.labels)
     held_out = {e.exchange_id: Asked(answers.fitted.prepare(e.request)) for e in fit if answers.counts(e.created)}
-    prospect = prospect_of(contest, held_out, familiar)
+    prospect = prospect_of(contest, held_out, familiar, learns=False)
     if prospect.terms is None:
         return no_terms(contest, recipe, origin, prospect=prospect)
     terms = with_artifacts(contest, prospect.terms, None)

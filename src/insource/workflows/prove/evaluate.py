@@ -116,9 +116,12 @@ class Found:
     evaluations: list[Evaluation] = field(default_factory=list[Evaluation])
     untried: list[str] = field(default_factory=list[str])
     """Names of recipes that serve such a task but were left out."""
+    unjudged: int = 0
+    """The most answers of one candidate that a person could look at to change the verdict."""
 
     def add(self, measured: Measured) -> None:
         self.trials.append(measured.trial)
+        self.unjudged = max(self.unjudged, measured.unjudged)
         if measured.evaluation is not None:
             self.evaluations.append(measured.evaluation)
 
@@ -159,7 +162,7 @@ def conclude(services: Services, begun: Begun, found: Found) -> TaskEvaluation:
     return TaskEvaluation(
         task_id=log.task.id,
         criterion=log.criterion,
-        decision=_with_noise(decision, noise, log.task),
+        decision=_with_review(_with_noise(decision, noise, log.task), found, log),
         evaluations=tuple(found.evaluations),
         trials=tuple(found.trials),
         references=len(log.examples),
@@ -178,10 +181,21 @@ def _with_noise(decision: Decision, noise: Noise, task: Task) -> Decision:
     return replace(decision, reason=f"{first} {decision.reason}")
 
 
+def _with_review(decision: Decision, found: Found, log: TaskLog) -> Decision:
+    """Points to the review where a person's word could change the verdict."""
+    if not found.unjudged or decision.verdict in (Verdict.MOVE, Verdict.MOVE_PART):
+        return decision
+    command = f"`insource review {log.task.id}`"
+    if decision.verdict is Verdict.SAY_WHAT_COUNTS:
+        return replace(decision, reason=f"{decision.reason} Decide them: {command}.")
+    said = f"{found.unjudged} answers count as wrong only because they differ from the hosted ones; look at them:"
+    return replace(decision, reason=f"{decision.reason} {said} {command}.")
+
+
 async def _try(contest: Contest, recipes: Sequence[Recipe], wish: Wanted, *, engines: Engines, found: Found) -> None:
     """What needs no model first, then model by model in their order, which is the cheapest to serve first."""
     for recipe, make in _attempts(contest, recipes, wish, engines=engines):
-        if best_coverage(found.trials) >= ENOUGH:
+        if best_coverage(found.trials) >= ENOUGH or any(trial.end == "waiting" for trial in found.trials):
             break
         attempt = await make()
         if attempt is None:

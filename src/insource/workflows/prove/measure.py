@@ -17,6 +17,10 @@ from insource.workflows.prove.outcomes import outcome
 
 BATCH = 16
 """Answers of an engine between two looks."""
+_MOST_WAITING = 120
+"""Answers that wait for a person at which the engine is asked for no more."""
+_WORTH_A_LOOK = 0.2
+"""Share of losses above which no review would save a candidate."""
 _FAULTS_NAMED = 0.01
 """Share of requests at which the engine failed from which the verdict says so."""
 
@@ -30,6 +34,8 @@ class _Seen:
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
     end: End | None = None
     """Why the asking ended before its time; None: it did not."""
+    waiting: int = 0
+    """Answers that a person has to judge first. The ledger stops at the first of them."""
     _found: Look | None = None
 
     def look(self, attempt: Attempt) -> Look:
@@ -48,6 +54,8 @@ class Measured:
     evaluation: Evaluation | None = None
     """None: nothing was looked at."""
     outcomes: Sequence[Outcome] = ()
+    unjudged: int = 0
+    """Answers that differ from the reference where a person's word could change the verdict."""
 
 
 async def measure(contest: Contest, attempt: Attempt) -> Measured:
@@ -73,7 +81,12 @@ async def measure(contest: Contest, attempt: Attempt) -> Measured:
     if seen.found.gate is not None:
         evaluation = _certify(contest, attempt, evaluation, seen=seen)
     services.evidence.put_evaluation(evaluation)
-    return Measured(trial=_trial(attempt, evaluation), evaluation=evaluation, outcomes=tuple(seen.outcomes))
+    return Measured(
+        trial=_trial(attempt, evaluation),
+        evaluation=evaluation,
+        outcomes=tuple(seen.outcomes),
+        unjudged=seen.waiting or _unjudged(contest, seen),
+    )
 
 
 def pool_of(contest: Contest, attempt: Attempt) -> list[tuple[Stratum, Example]]:
@@ -146,7 +159,10 @@ async def _ask(contest: Contest, attempt: Attempt, pool: Sequence[tuple[Stratum,
             answer = asked.get(example.exchange_id)
             if answer is None:  # the time was over; what comes after it counts when this one does
                 break
-            seen.outcomes.append(outcome(contest, attempt, example, asked=answer, stratum=stratum))
+            if answer.answer is not None and contest.scoring.undecided(answer.answer.text, example):
+                seen.waiting += 1
+            if not seen.waiting:
+                seen.outcomes.append(outcome(contest, attempt, example, asked=answer, stratum=stratum))
         contest.progress(f"{contest.log.task.name}: measuring {attempt.recipe.name}", len(seen.outcomes), len(pool))
         found = seen.look(attempt)
         if attempt.answerer.unable:
@@ -155,7 +171,7 @@ async def _ask(contest: Contest, attempt: Attempt, pool: Sequence[tuple[Stratum,
         if contest.budget.spent and len(seen.outcomes) < len(pool):
             seen.end = "unfinished"
             break
-        if engine and (found.whole or found.futile):
+        if engine and (found.whole or found.futile or seen.waiting >= _MOST_WAITING):
             break
     return seen
 
@@ -211,6 +227,9 @@ def _ending(contest: Contest, attempt: Attempt, seen: _Seen) -> tuple[End, str, 
     shown = f"{mean:.1%} more wrong than the reference on the {len(found.covered)} inputs it is surest of"
     if seen.end == "unfinished":
         return "unfinished", f"the time was over after {len(seen.outcomes)} answers ({shown} so far).{faults}", None
+    if seen.waiting and not found.futile:
+        reason = f"{seen.waiting} answers differ from the reference, and only a person can say which one is right"
+        return "waiting", f"{reason}{f' ({shown} so far)' if found.covered else ''}.{faults}", None
     needed = bets_needed(attempt.candidate.terms, found, seen.stakes)
     if found.futile or needed is None:
         return "not shown", f"{shown}: more than the margin of {seen.stakes.margin:.1%}.{faults}", None
@@ -225,6 +244,18 @@ def _new_inputs(contest: Contest, attempt: Attempt, seen: _Seen) -> str:
     terms, new = attempt.candidate.terms, len(bets(seen.outcomes, "new"))
     needed = bets_needed(terms, seen.found, seen.stakes) or fewest_bets(terms, seen.stakes)
     return f" New inputs need more data: about {_exchanges_for(contest, max(needed, new + 1), new)} exchanges."
+
+
+def _unjudged(contest: Contest, seen: _Seen) -> int:
+    """How many losses were counted because a hosted answer differs, where without them the margin would hold."""
+    covered, log = seen.found.covered, contest.log
+    lost = [o for o in covered if o.difference > 0]
+    nobody = [o for o in lost if log.examples[o.exchange_id].reference_kind == "hosted"]
+    nobody = [o for o in nobody if contest.scoring.canonical(o.answer) not in log.examples[o.exchange_id].judged]
+    net = sum(o.difference for o in covered)
+    if len(lost) > _WORTH_A_LOOK * len(covered) or net - len(nobody) > seen.stakes.margin * len(covered):
+        return 0
+    return len(nobody)
 
 
 def _faults(attempt: Attempt, outcomes: Sequence[Outcome]) -> str:

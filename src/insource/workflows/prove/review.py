@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from insource.core.errors import BadInput, UsageError
-from insource.core.evidence import Example, Judgement
+from insource.core.evidence import Evaluation, Example, Judgement
 from insource.core.hashing import sha256_hex, unit_interval
 from insource.core.values import Task
 from insource.evals.checker import ReviewScorer
@@ -128,7 +128,12 @@ def _candidate_id(services: Services, task: Task, wanted: str | None) -> str:
         raise UsageError(
             f"No candidate{named} of {task.name!r} was measured yet.", next_step=f"Run `insource evaluate {task.id}`."
         )
-    return max(known, key=lambda e: (e.coverage, -(e.overall.difference if e.overall else 1.0))).candidate_id
+    return max(known, key=_worth_reviewing).candidate_id
+
+
+def _worth_reviewing(evaluation: Evaluation) -> tuple[bool, float, float]:
+    lost = evaluation.overall.difference if evaluation.overall else 1.0
+    return evaluation.end == "waiting", evaluation.coverage, -lost
 
 
 def _disagreement(log: TaskLog, example: Example, canonical: str) -> Disagreement:
