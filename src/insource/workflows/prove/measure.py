@@ -224,7 +224,8 @@ def _ending(contest: Contest, attempt: Attempt, seen: _Seen) -> tuple[End, str, 
     if found.stopped is not None:
         return "not shown", f"its loss is shown, but {found.stopped}.{faults}", None
     mean = sum(o.difference for o in found.covered) / len(found.covered) if found.covered else 0.0
-    shown = f"{mean:.1%} more wrong than the reference on the {len(found.covered)} inputs it is surest of"
+    where = f"{len(found.covered)} inputs" + (" it is surest of" if len(attempt.candidate.terms.thresholds) > 1 else "")
+    shown = f"{abs(mean):.1%} {'less' if mean < 0 else 'more'} wrong than the reference on the {where}"
     if seen.end == "unfinished":
         return "unfinished", f"the time was over after {len(seen.outcomes)} answers ({shown} so far).{faults}", None
     if seen.waiting and not found.futile:
