@@ -123,6 +123,23 @@ def test_random_values_are_no_placeholders(seed: int) -> None:
     assert is_random(value)
 
 
+@pytest.mark.parametrize("at", [3, 17, 30])
+def test_a_word_that_random_characters_spell_by_chance_is_no_placeholder(at: int) -> None:
+    random_part = "kaF9qlT7cKpmbflCM7zxrcY8Ad9tznhBP0hh"
+    for word in ("mock", "fAkE", "todo", "Your"):
+        value = random_part[:at] + word + random_part[at:]
+        assert not is_placeholder(value)
+        assert is_random(value)
+    for said in (
+        f"your-{random_part}",
+        f"{random_part}-EXAMPLE",
+        "xxxxmockxxxx",
+        "yourkey12345",
+        "AKIAIOSFODNN7EXAMPLE",
+    ):
+        assert is_placeholder(said)
+
+
 def test_rules_with_a_fixed_prefix_are_read_from_a_scanner_configuration(tmp_path: Path) -> None:
     (tmp_path / "rules.toml").write_text(
         "[[rules]]\nid = 'a'\nregex = '''\\b(abc_(?i)[a-z0-9]{20})(?:[\\x60'\"\\s;]|$)'''\nentropy = 2\n"

@@ -28,6 +28,9 @@ _WORD = re.compile(r"[A-Za-z]?[a-z]{1,13}\d{0,2}|[A-Z]{2,14}|\d{1,4}|v\d{1,3}")
 _CODE = re.compile(r"[(\[{<$%`\\]|->|::|=>|\w\.[A-Za-z_]\w*$")
 _VERSION = re.compile(r"[\^~<>=v]{0,2}\d{1,4}(?:\.\d{1,4}){1,3}[\w.-]{0,16}")
 _FETCHED = re.compile(r"environ|getenv|process\.env|getpass|input\(")
+_SPELT_BY_CHANCE = 7
+"""Letters from which a word in random characters is no chance."""
+_RANDOM_BITS = 3.0
 _CAMEL = re.compile(r"[A-Z]?[a-z]+(?:[A-Z][a-z]+)+")
 
 
@@ -39,7 +42,29 @@ def entropy_bits(text: str) -> float:
 def is_placeholder(value: str) -> bool:
     """Of the part of a token after its issuer's prefix: it stands for a token. Random characters pass."""
     lowered = value.lower()
-    return _STANDS_FOR.search(lowered) is not None or len(set(lowered)) <= 5 or _in_sequence(lowered) or is_wordy(value)
+    return _says_so(value) or len(set(lowered)) <= 5 or _in_sequence(lowered) or is_wordy(value)
+
+
+def _says_so(value: str) -> bool:
+    """A short word among random characters is there by chance: of 36 of them, one in 5,000 spells one. Somebody who
+    writes it keeps to one case, and sets it at an end or apart."""
+    lowered = value.lower()
+    if len(lowered) != len(value):
+        return False
+    for match in _STANDS_FOR.finditer(lowered):
+        start, end = match.span()
+        written = value[start:end]
+        apart = not (value[:start][-1:].isalnum() and value[end:][:1].isalnum())
+        meant = apart and (written.islower() or written.isupper() or written.istitle() or not written.isalpha())
+        if meant or end - start >= _SPELT_BY_CHANCE or not _is_mixed(value[:start] + value[end:]):
+            return True
+    return False
+
+
+def _is_mixed(value: str) -> bool:
+    """Letters and digits of high entropy."""
+    mixed = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
+    return mixed and entropy_bits(value) >= _RANDOM_BITS
 
 
 def _in_sequence(text: str) -> bool:
@@ -58,8 +83,7 @@ def is_wordy(value: str) -> bool:
 
 def is_random(value: str) -> bool:
     """A long value that a machine made: letters and digits, high entropy, neither a name nor a placeholder."""
-    mixed = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
-    return mixed and entropy_bits(value) >= 3.0 and not is_placeholder(value) and not _CAMEL.fullmatch(value)
+    return _is_mixed(value) and not is_placeholder(value) and not _CAMEL.fullmatch(value)
 
 
 def password_confidence(value: str, *, quoted: bool, ends_line: bool) -> float:
