@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from genai_prices import Usage, calc_price
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insource.providers.prices import estimate_tokens, price_usd
+from insource.wire.chat import usage_tokens
 
 _WHEN = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -77,3 +79,19 @@ def test_estimate_rounds_up() -> None:
 def test_the_tables_are_not_loaded_at_import() -> None:
     code = "import sys, insource.providers.prices; sys.exit('genai_prices' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            ["prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens"]
+            + ["cache_read_input_tokens", "cache_creation_input_tokens"]
+        ),
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.just([1]),
+    )
+)
+def test_counts_of_tokens_that_are_none_are_not_priced(stated: dict[str, Any]) -> None:
+    counted = usage_tokens({"usage": stated})
+    if counted is not None:
+        assert all(type(n) is int and n >= 0 for n in counted)
+        price_usd("gpt-4o", input_tokens=counted[0], output_tokens=counted[1], when=_WHEN)

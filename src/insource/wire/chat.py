@@ -13,6 +13,9 @@ from insource.core.answers import find_json
 from insource.core.hashing import canonical_json, content_address
 from insource.core.values import JsonObject
 
+_MOST_TOKENS = 10**12
+"""What states more counts something else."""
+
 
 def content_text(content: Any) -> str:
     """The text of a message's `content`: a string, or the text parts of a list (images and files give nothing)."""
@@ -123,13 +126,19 @@ def usage_tokens(completion: JsonObject | None) -> tuple[int, int] | None:
     usage = (completion or {}).get("usage")
     if not isinstance(usage, dict):
         return None
-    prompt, answer = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if prompt is None:
-        prompt, answer = usage.get("input_tokens"), usage.get("output_tokens")
-        cached = [usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens")]
-        prompt = prompt + sum(n for n in cached if isinstance(n, int)) if isinstance(prompt, int) else None
-    answer = 0 if answer is None and usage.get("total_tokens") == prompt else answer  # embeddings have none
-    return (prompt, answer) if isinstance(prompt, int) and isinstance(answer, int) else None
+    if usage.get("prompt_tokens") is not None:
+        prompt, said = as_count(usage["prompt_tokens"]), usage.get("completion_tokens")
+    else:
+        prompt, said = as_count(usage.get("input_tokens")), usage.get("output_tokens")
+        cached = [as_count(usage.get(f"cache_{name}_input_tokens")) for name in ("read", "creation")]
+        prompt = None if prompt is None else prompt + sum(n for n in cached if n is not None)
+    answer = 0 if said is None and usage.get("total_tokens") == prompt else as_count(said)  # embeddings have none
+    return None if prompt is None or answer is None else (prompt, answer)
+
+
+def as_count(value: object) -> int | None:
+    """A count of tokens as others state it; None: it is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS else None
 
 
 def completion(*, id: str, created: int, model: str, text: str, usage: JsonObject | None = None) -> JsonObject:

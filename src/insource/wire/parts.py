@@ -11,6 +11,7 @@ from typing import Any
 
 from insource.core.values import JsonObject
 from insource.wire import json_text
+from insource.wire.chat import as_count
 
 _TEXTS = frozenset({"text", "input_text", "output_text", "raw_text"})
 _CALLS = frozenset({"tool_use", "tool_call", "function_call", "toolUse", "functionCall"})
@@ -222,9 +223,7 @@ def usage(counted: Any, *, asked: Iterable[str], answered: Iterable[str]) -> Jso
     if not isinstance(counted, dict):
         return None
     sums = [
-        sum(n for name in names if isinstance(n := counted.get(name), int) and not isinstance(n, bool))
-        if any(isinstance(counted.get(name), int) for name in names)
-        else None
+        sum(known) if (known := [n for name in names if (n := as_count(counted.get(name))) is not None]) else None
         for names in (tuple(asked), tuple(answered))
     ]
     if sums[0] is None:
