@@ -83,10 +83,8 @@ def test_the_tables_are_not_loaded_at_import() -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from(
-            ["prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens"]
-            + ["cache_read_input_tokens", "cache_creation_input_tokens"]
-        ),
+        st.sampled_from(["prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens"])
+        | st.sampled_from(["cache_read_input_tokens", "cache_creation_input_tokens"]),
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.just([1]),
     )
 )
