@@ -11,6 +11,8 @@ from insource.core.answers import normalise
 from insource.traffic.templates import MARKS
 from insource.traffic.wording import asks
 
+EMBEDDING = "embedding"
+"""The shape of an answer that is a vector."""
 NAME_CHARACTERS = 50
 NAMED_TEXTS = 2_000
 OUTLINE_CHARACTERS = 20_000
@@ -128,7 +130,13 @@ def without_words(name: str, hidden: frozenset[str]) -> str:
 
 
 def name_from_words(shape: str, words: Sequence[str]) -> str:
-    kinds = {"label": "Short answers", "json": "JSON answers", "tool_call": "Tool calls", "text": "Free text"}
+    kinds = {
+        "label": "Short answers",
+        "json": "JSON answers",
+        "tool_call": "Tool calls",
+        "text": "Free text",
+        EMBEDDING: "Embeddings",
+    }
     about = clean(", ".join(words))
     return shorten(f"{kinds.get(shape, 'Free text')}: {about}" if about else kinds.get(shape, "Free text"))
 
