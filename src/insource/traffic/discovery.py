@@ -120,7 +120,7 @@ def _discover(
 ) -> Discovery:
     views = {item.id: view(item.request) for item in requests}
     known = Matchers(existing)
-    unknown = [item for item in requests if known.match(views[item.id], item.declared) is None]
+    unknown = [item for item in requests if not existing or known.match(views[item.id], item.declared) is None]
     tasks = _with_matchers(existing, _new_matchers(unknown, views, mask))
     known = Matchers(tasks)
     task_of = {item.id: found for item in requests if (found := known.match(views[item.id], item.declared)) is not None}

@@ -74,7 +74,7 @@ def frequent_words(texts: Sequence[str], others: Sequence[str] = ()) -> tuple[st
 
 def _shares(texts: Sequence[str]) -> dict[str, float]:
     texts = texts[:: max(1, len(texts) // NAMED_TEXTS)]
-    counts = Counter(word for text in texts for word in {word.casefold() for word in _WORD.findall(text)} - _COMMON)
+    counts = Counter(word for text in texts for word in set(_WORD.findall(text.casefold())) - _COMMON)
     return {word: count / len(texts) for word, count in counts.items()}
 
 
