@@ -26,6 +26,8 @@ _LAST = {
     "rewrite": "And now all of it backwards, please.",
 }
 _TARGETS = {"bank": "French", "mood": "German", "length": "Italian", "rewrite": "Polish"}
+_ASPECTS = {"bank": "intent", "mood": "sentiment", "length": "urgency", "rewrite": "language"}
+_PEOPLE = ("Ada", "Bela", "Cleo", "Dora")
 _LAYERS = {
     "bank": "a banking desk that names intents",
     "assistant": "a home assistant that names skills",
@@ -61,6 +63,21 @@ def last_line(ask: Ask) -> Body:
 def a_word_apart(ask: Ask) -> Body:
     """The same sentence with another word in it, among rules, on the same messages."""
     return chat(f"{prompts.RULES}\nTranslate the message to {_TARGETS[ask.job]}. It is {ask.slots.time()}.", ask.text)
+
+
+def a_word_of_the_question(ask: Ask) -> Body:
+    """The same in the user's message, with a slot beside it that few people fill."""
+    told = f"The customer is called {ask.rng.choice(_PEOPLE)}. Classify the {_ASPECTS[ask.job]} of the message"
+    return chat(None, f"{told}.\n\n{ask.text}")
+
+
+def a_word_of_the_role(ask: Ask) -> Body:
+    return chat(f"Today is {ask.slots.long_date()}. You are a careful {_ASPECTS[ask.job]} classifier.", ask.text)
+
+
+def greeting(ask: Ask) -> Body:
+    """An order with a slot that four customers fill."""
+    return chat(f"Greet the customer {ask.rng.choice(_PEOPLE)} and answer in {_TARGETS[ask.job]}.", ask.text)
 
 
 def command_lines(ask: Ask) -> Body:
@@ -138,6 +155,9 @@ def more_mixtures() -> list[Mixture]:
         Mixture(name="examples without an instruction", jobs=_SHOWN, write=examples_say_it_all),
         Mixture(name="the last line says it", jobs=_BANK, write=last_line),
         Mixture(name="one word apart, same messages", jobs=_BANK, write=a_word_apart),
+        Mixture(name="one word of the question apart", jobs=_BANK, write=a_word_of_the_question),
+        Mixture(name="one word of the role apart", jobs=_BANK, write=a_word_of_the_role),
+        Mixture(name="one word apart, four customers", jobs=_BANK, write=greeting),
         Mixture(name="command lines", jobs=_FIVE, write=command_lines),
         Mixture(name="one line of a long prompt", jobs=tuple(_LAYERS), write=layers),
         Mixture(name="long documents first", jobs=_SIX, write=long_documents, stranger="survey"),

@@ -11,7 +11,7 @@ from insource.core.errors import BadInput
 from insource.core.values import CHAT_ENDPOINT, Exchange
 from insource.wire import chat
 from insource.workflows.prove.import_traffic import import_traffic
-from tests.logs import batches, databases, evaluations, telemetry, texts, tools
+from tests.logs import batches, databases, evaluations, forms, telemetry, texts, tools
 from tests.logs.importing import HeldExchanges, import_or_refuse, services_over, written
 from tests.logs.mutations import mutate
 from tests.logs.sample import ASKED, RULES, Sample, Wanted
@@ -23,6 +23,7 @@ SAMPLES = (
     *evaluations.SAMPLES,
     *batches.SAMPLES,
     *databases.SAMPLES,
+    *forms.SAMPLES,
 )
 
 
@@ -90,6 +91,15 @@ def test_what_another_tool_cut_is_no_evidence(tmp_path: Path) -> None:
     (cut,) = _held("litellm cut", tmp_path)
     assert cut.incomplete == "the tool that recorded it cut a text"
     assert not cut.is_whole
+
+
+def test_a_stream_without_an_end_is_no_evidence(tmp_path: Path) -> None:
+    whole = next(sample for sample in SAMPLES if sample.name == "pairs with chat events")
+    cut = whole.files[0].replace(b'\\"finish_reason\\": \\"stop\\"', b'\\"finish_reason\\": null')
+    store = HeldExchanges()
+    report = import_traffic(services_over(store), written(tmp_path, (cut.replace(b"data: [DONE]", b""),)))
+    assert (report.added, report.truncated) == (1, 1)
+    assert not next(iter(store.held.values())).is_whole
 
 
 def test_a_tool_that_llm_declared_is_kept(tmp_path: Path) -> None:

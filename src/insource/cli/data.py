@@ -77,7 +77,7 @@ def _say_import(report: ImportReport, out: Output) -> None:
     out.text(f"Added: {added}; already there: {report.already_there:,} ({report.format} format).")
     for count, what in (
         (report.without_answer, "have no answer: they count as traffic, not as evidence"),
-        (report.truncated, "were cut by the tool that recorded them: they count as traffic, not as evidence"),
+        (report.truncated, "are not whole (cut when they were recorded): they count as traffic, not as evidence"),
         (report.conflicting, "have the id of another exchange: kept under ids of their own"),
         (report.without_messages, "records have no messages and were left out"),
         (report.unknown, "records are of no known format and were left out"),
@@ -88,6 +88,7 @@ def _say_import(report: ImportReport, out: Output) -> None:
         out.say(f"Left out, not readable: {counted(report.bad_lines, 'line')}.")
         for line in report.bad:
             out.say(f"  line {line.line_number}: {line.reason}")
+        out.say("Next: mend or export these lines again, and import the file once more; nothing is added twice.")
     for one in report.refused:
         out.say(f"Left out: {one.name!r} {one.reason}. {one.next_step}")
 

@@ -128,6 +128,32 @@ def _inner(value: JsonObject, record: Record, *, path: str, outer: JsonObject, d
             yield from _inner(item, record, path=where, outer=around, depth=depth + 1)
 
 
+def columns_as_rows(record: Record) -> list[Record]:
+    """The rows of a table that was written by its columns, as pandas does: `{"prompt": {"0": …}, …}`, lists of equal
+    length, or `columns` beside `data`; [] for any other record."""
+    value = record.value
+    names, data = value.get("columns"), value.get("data")
+    if isinstance(names, list) and isinstance(data, list):
+        rows = [row for row in data if isinstance(row, list) and len(row) == len(names)]
+        made = [dict(zip(map(str, names), row, strict=True)) for row in rows] if len(rows) == len(data) else []
+    else:
+        columns: JsonObject = {}
+        for name, held in value.items():
+            columns[name] = _column(held)
+            if len(columns[name]) < 2 or columns[name].keys() != next(iter(columns.values())).keys():
+                return []
+        places = next(iter(columns.values()), {}) if len(columns) > 1 else {}
+        made = [{name: column[place] for name, column in columns.items()} for place in places]
+    return [Record(number, row, record.path or "rows", record.outer) for number, row in enumerate(made, start=1)]
+
+
+def _column(held: Any) -> dict[Any, Any]:
+    """Row -> cell; {} for what is no column. A list of objects is one value: messages are none of a table."""
+    if isinstance(held, list) and not any(isinstance(cell, dict | list) for cell in held):
+        return dict(enumerate(held))
+    return held if isinstance(held, dict) and all(str(key).isdigit() for key in held) else {}
+
+
 # ---------------------------------------------------------------------------------------------- documents
 
 

@@ -16,16 +16,26 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from insource.core.hashing import canonical_json, sha256_hex
-from insource.core.values import Exchange, JsonObject, Matcher, OutputKind, OutputProfile, Task
+from insource.core.values import CHAT_ENDPOINT, Exchange, JsonObject, Matcher, OutputKind, OutputProfile, Task
 from insource.traffic.clusters import answer_shapes, cluster
 from insource.traffic.evidence import Outcome
 from insource.traffic.matcher import Matchers, declared_task
-from insource.traffic.naming import clean, name_from_words, names_of_templates, outline, unique, without_words, words_of
+from insource.traffic.naming import (
+    EMBEDDING,
+    clean,
+    name_from_words,
+    names_of_templates,
+    outline,
+    unique,
+    without_words,
+    words_of,
+)
 from insource.traffic.output_kind import profile_output
 from insource.traffic.template_search import Request, find_templates
 from insource.traffic.templates import Template, View, view
 from insource.traffic.wording import widens
 from insource.wire.chat import answer_message, answer_text
+from insource.wire.dialects import is_embeddings, response_to_chat
 
 Mask = Callable[[str], str]
 
@@ -42,12 +52,16 @@ class DiscoveryInput:
     answer: str | None = None
     reference: str | None = None
     tool_call: bool = False
+    vector: bool = False
+    """What is wanted is an embedding of the text, and no answer to it."""
     private: bool = False
     """The request holds private data: no word of it may end up in a name."""
 
     @classmethod
     def of(cls, exchange: Exchange) -> DiscoveryInput:
         response = exchange.response if exchange.incomplete is None else None
+        if response is not None and exchange.endpoint != CHAT_ENDPOINT:
+            response = response_to_chat(response)
         message = answer_message(response) or {}
         return cls(
             id=exchange.id,
@@ -56,6 +70,11 @@ class DiscoveryInput:
             answer=answer_text(response),
             reference=exchange.reference,
             tool_call=bool(message.get("tool_calls") or message.get("function_call")),
+            vector=is_embeddings(
+                exchange.request,
+                exchange.response,
+                endpoint="" if exchange.endpoint == CHAT_ENDPOINT else exchange.endpoint,
+            ),
             private=bool(exchange.private_kinds),
         )
 
@@ -101,13 +120,15 @@ def _discover(
 ) -> Discovery:
     views = {item.id: view(item.request) for item in requests}
     known = Matchers(existing)
-    unknown = [item for item in requests if known.match(views[item.id], item.declared) is None]
+    unknown = [item for item in requests if not existing or known.match(views[item.id], item.declared) is None]
     tasks = _with_matchers(existing, _new_matchers(unknown, views, mask))
     known = Matchers(tasks)
     task_of = {item.id: found for item in requests if (found := known.match(views[item.id], item.declared)) is not None}
     rest = [item for item in requests if item.id not in task_of]
-    tasks, rest_of = _clustered(rest, tasks, views=views, assigned=assigned)
-    task_of |= rest_of
+    for vector in (False, True):
+        part = [item for item in rest if item.vector == vector]
+        tasks, part_of = _clustered(part, tasks, views=views, assigned=assigned, vector=vector)
+        task_of |= part_of
     sizes = Counter(task_of.values())
     tasks = [task for task in tasks if sizes[task.id] or task.id in keep]
     members: defaultdict[str, list[DiscoveryInput]] = defaultdict(list)
@@ -201,9 +222,15 @@ def _private_words(items: Sequence[DiscoveryInput], views: Mapping[str, View]) -
 
 
 def _clustered(
-    rest: Sequence[DiscoveryInput], tasks: list[Task], *, views: Mapping[str, View], assigned: Mapping[str, str]
+    rest: Sequence[DiscoveryInput],
+    tasks: list[Task],
+    *,
+    views: Mapping[str, View],
+    assigned: Mapping[str, str],
+    vector: bool,
 ) -> tuple[list[Task], dict[str, str]]:
-    """Assigns the rest to clusters; a cluster takes over the `shape` task that most of its exchanges had."""
+    """Assigns the rest, of which all or none wants a `vector`, to clusters; a cluster takes over the `shape` task that
+    most of its exchanges had."""
     if not rest:
         return tasks, {}
     ids: defaultdict[str, list[str]] = defaultdict(list)
@@ -214,9 +241,13 @@ def _clustered(
         answers[text] = answers.get(text) or item.answer or item.reference
     private = frozenset(views[item.id].user or views[item.id].system for item in rest if item.private)
     called = {views[item.id].user or views[item.id].system for item in rest if item.tool_call}
-    shapes = answer_shapes(answers, tool_calls=frozenset(called))
+    shapes = dict.fromkeys(answers, EMBEDDING) if vector else answer_shapes(answers, tool_calls=frozenset(called))
     found = {task.id: task for task in tasks}
-    shaped = {task.id for task in tasks if any(matcher.kind == "shape" for matcher in task.matchers)}
+    shaped = {
+        task.id
+        for task in tasks
+        if any(one.kind == "shape" and one.value.startswith(EMBEDDING) == vector for one in task.matchers)
+    }
     task_of: dict[str, str] = {}
     for group in cluster(shapes, private=private):
         members = [id for text in group.texts for id in ids[text]]

@@ -15,7 +15,7 @@ import numpy as np
 
 from insource.traffic.corpus import CONSTANT, Blocks, Bools, Floats, Ints
 from insource.traffic.evidence import SURE
-from insource.traffic.wording import asks, labelled, labelled_as_job
+from insource.traffic.wording import asks, labelled, labelled_as_job, names_somebody, ordered
 
 MOST_BLOCKS = 250
 """Considered in a group, those that say most."""
@@ -41,6 +41,9 @@ FEW_EDGES = 6
 INSIDE = 0.1
 """People begin messages with few words too (how, what, can), but these are inside other messages as well."""
 FEW = 12
+MANY = 20
+"""Texts of one value in a sentence that says what to do, from which it is another job: names, dates and ids have more
+values, each in fewer requests."""
 MOST = 0.8
 """Share of the alternatives (by their texts) that have to be of one sort."""
 TOGETHER = 0.1
@@ -189,7 +192,7 @@ def strength(case: Case) -> int:
         return 1
     if known and case.answered and case.agreement < CHANCE:
         return 0
-    return 1 if _long_and_few(case) else 0
+    return 1 if _long_and_few(case) or _ordered_and_few(case) else 0
 
 
 def _asks(one: Alternative) -> bool:
@@ -200,12 +203,23 @@ def _asks(one: Alternative) -> bool:
 
 def _set_off(one: Alternative, size: int) -> bool:
     """It begins or ends a message, and a mark or its wording says that it is no part of what the user writes."""
-    return one.at_edge and (one.framed or (size <= FEW_EDGES and one.inside <= INSIDE))
+    if not one.at_edge or names_somebody(one.before, one.text):
+        return False
+    return one.framed or (size <= FEW_EDGES and one.inside <= INSIDE)
 
 
 def _long_and_few(case: Case) -> bool:
     plain = [one.words >= LONG_WORDS and one.elsewhere <= 0.2 and not labelled(one.before) for one in case.alternatives]
     return case.cover >= COVER and len(plain) <= FEW and case.share(plain) >= MOST
+
+
+def _ordered_and_few(case: Case) -> bool:
+    """Few values of one word in what the prompt orders: `into French`, `into German`."""
+    own = [
+        one.texts >= MANY and one.elsewhere <= 0.2 and ordered(one.before) and not names_somebody(one.before, one.text)
+        for one in case.alternatives
+    ]
+    return case.cover >= COVER and 1 < len(own) <= FEW and case.share(own) >= MOST
 
 
 # ------------------------------------------------------------------------------------ sets of tools

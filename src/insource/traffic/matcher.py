@@ -25,9 +25,11 @@ def routable(task: Task) -> bool:
 
 
 def declared_task(request: JsonObject, metadata: Mapping[str, object] | None = None) -> str | None:
-    """The name that the application gave the task: in the exchange's metadata, or in the request's."""
-    for place in (metadata, request.get("metadata")):
-        name = place.get("task") if isinstance(place, Mapping) else None
+    """The name that the application gave the task: in the exchange's metadata, or in the request's; or the prompt that
+    it calls by its id at the provider, whose text no request shows."""
+    stored = request.get("prompt")
+    for place, field in ((metadata, "task"), (request.get("metadata"), "task"), (stored, "id")):
+        name = place.get(field) if isinstance(place, Mapping) else None
         if isinstance(name, str) and name.strip():
             return name.strip()
     return None

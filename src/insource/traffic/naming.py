@@ -11,6 +11,8 @@ from insource.core.answers import normalise
 from insource.traffic.templates import MARKS
 from insource.traffic.wording import asks
 
+EMBEDDING = "embedding"
+"""The shape of an answer that is a vector."""
 NAME_CHARACTERS = 50
 NAMED_TEXTS = 2_000
 OUTLINE_CHARACTERS = 20_000
@@ -72,7 +74,7 @@ def frequent_words(texts: Sequence[str], others: Sequence[str] = ()) -> tuple[st
 
 def _shares(texts: Sequence[str]) -> dict[str, float]:
     texts = texts[:: max(1, len(texts) // NAMED_TEXTS)]
-    counts = Counter(word for text in texts for word in {word.casefold() for word in _WORD.findall(text)} - _COMMON)
+    counts = Counter(word for text in texts for word in set(_WORD.findall(text.casefold())) - _COMMON)
     return {word: count / len(texts) for word, count in counts.items()}
 
 
@@ -128,7 +130,13 @@ def without_words(name: str, hidden: frozenset[str]) -> str:
 
 
 def name_from_words(shape: str, words: Sequence[str]) -> str:
-    kinds = {"label": "Short answers", "json": "JSON answers", "tool_call": "Tool calls", "text": "Free text"}
+    kinds = {
+        "label": "Short answers",
+        "json": "JSON answers",
+        "tool_call": "Tool calls",
+        "text": "Free text",
+        EMBEDDING: "Embeddings",
+    }
     about = clean(", ".join(words))
     return shorten(f"{kinds.get(shape, 'Free text')}: {about}" if about else kinds.get(shape, "Free text"))
 

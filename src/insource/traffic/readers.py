@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from insource.core.values import Exchange, JsonObject
-from insource.traffic.containers import BadLine, Record, bad, inner
+from insource.traffic.containers import BadLine, Record, bad, columns_as_rows, inner
 from insource.traffic.formats import batch
 from insource.traffic.formats.recorded import Lacking, Recorded, is_answered, to_exchange
 from insource.traffic.log_line import BadField, ContentIds, parse, valid_id
@@ -24,6 +24,8 @@ _OWN_FIELDS = frozenset({"created", "latency_seconds", "cost_usd", "reference", 
 _EXPORTED = frozenset({"id", "created", "request", "response", "latency_seconds", "cost_usd", "metadata"})
 """What insource writes of every exchange."""
 _SHAPES = 256
+_NESTED = 2
+"""Lists within the lists of a record: a page of traces, each with the calls that it observed."""
 _KEPT_UNKNOWN = 20
 _SPILL_BYTES = 32 * 2**20
 """Of waiting halves of batches in memory; more of them lie in a file that nobody else can open."""
@@ -113,12 +115,17 @@ class FileReader:
             self.unshown += beside.more
 
     def _record(self, record: Record) -> Iterator[Exchange | BadLine]:
+        rows = columns_as_rows(record)
+        if rows and self._reader(rows[0].value) is not None:
+            for row in rows:
+                yield from self._record(row)
+            return
         reader = self._reader(record.value)
         if reader is not None:
             self._at_path[record.path] = True
             yield from self._calls(reader, record)
             return
-        inside = [one for one in inner(record) if self._reader(one.value) is not None]
+        inside = self._inside(record)
         if inside:
             for one in inside:
                 yield from self._record(one)
@@ -127,6 +134,18 @@ class FileReader:
         if len(self.unknown) < _KEPT_UNKNOWN:
             self.unknown.append(record.value)
         yield replace(bad(record.number, _excerpt(record), "it is of no known format"), what="unknown")
+
+    def _inside(self, record: Record, *, depth: int = _NESTED) -> list[Record]:
+        """The objects that hold calls in the lists of a record that is none, and their like in the same lists."""
+        found: list[Record] = []
+        listed = list(inner(record))
+        known = {one.path for one in listed if self._reader(one.value) is not None}
+        for one in listed:
+            if one.path in known:
+                found.append(one)
+            elif depth and (within := self._inside(one, depth=depth - 1)):
+                found += within
+        return found
 
     def _reader(self, record: JsonObject) -> Reader | None:
         shape = frozenset(record)

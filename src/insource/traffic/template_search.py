@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from heapq import nsmallest
 from itertools import pairwise
 from zlib import crc32
 
@@ -96,19 +97,19 @@ def _jobs(groups: Sequence[Group]) -> list[Group]:
 def _sample(requests: Sequence[Request], most: int) -> tuple[list[Unit], int, bool]:
     """Distinct requests, in an order of their own; how many of them make a task where nothing but users' words is
     alike; whether it is all of them."""
-    by_text: defaultdict[str, list[Request]] = defaultdict(list)
-    for request in requests:
-        by_text[request.view.text].append(request)
-    by_text.pop("", None)
-    drawn: list[str] = []
+    texts = {request.view.text for request in requests} - {""}
+    by_text: dict[str, list[Request]] = {}
     characters = 0
-    for text in sorted(by_text, key=lambda text: (crc32(text.encode("utf-8", "replace")), text)):
+    for text in nsmallest(most, texts, key=lambda text: (crc32(text.encode("utf-8", "replace")), text)):
         characters += min(len(text), READ_CHARACTERS)
-        drawn.append(text)
-        if len(drawn) >= most or characters >= SAMPLE_CHARACTERS:
+        by_text[text] = []
+        if characters >= SAMPLE_CHARACTERS:
             break
-    least = least_texts(len(by_text)) * len(drawn) // max(1, len(by_text))
-    return _units(sorted(drawn), by_text), max(FEWEST, least), len(drawn) == len(by_text)
+    for request in requests:
+        if request.view.text in by_text:
+            by_text[request.view.text].append(request)
+    least = least_texts(len(texts)) * len(by_text) // max(1, len(texts))
+    return _units(sorted(by_text), by_text), max(FEWEST, least), len(by_text) == len(texts)
 
 
 def _units(drawn: Sequence[str], by_text: Mapping[str, Sequence[Request]]) -> list[Unit]:

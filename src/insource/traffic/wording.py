@@ -66,6 +66,20 @@ _LABEL = re.compile(
     r"(?<!</)(?<!/)([^\n:<>=/]{1,60})\s*[:=>][\s\"'`\-*({\[]*$|^(?:#+|=+|\*\*)\s*([^\n]{1,40}?)[=*#\s]*$"
 )
 _WORD = re.compile(r"[^\W\d_]+")
+_ADDRESSED = frozenset(["you", "your", "du", "deine", "dein", "sie", "ihr", "ihre", "tu", "vous", "u", "je"])
+_PERSON = re.compile(r"(?:you|du|sie|ihr|tu|vous|je|u)\s+", re.I)
+_ROLE = re.compile(
+    r"\s*(?:you are|you're|act as|du bist|sie sind|tu es|vous êtes|eres|usted es|sei|você é|je bent|u bent)\s+"
+    r"(?:an?|the|ein(?:en?)?|der|die|une?|una|uno|um|uma|een)\b",
+    re.I,
+)
+_OF_SOMEBODY = re.compile(
+    r"\b(?:of|for|to|with|at|from|von|für|mit|bei|de|du|pour|chez|para|di|per|van|voor)\s+$", re.I
+)
+"""What a role is for (`an agent of …`) is often a name; what it is (`a … tutor`) and knows is the job."""
+_PAST = re.compile(rf"[.!?:;]\s|\n|[{MARKS}]")
+_STATED = re.compile(r"([^\W\d_]+)\s+(?:is|are|was|called|named|ist|heißt|est|es|è|é)\s+(?:called\s+|named\s+)?$", re.I)
+_TITLE = re.compile(r"(?:\b(?:mr|mrs|ms|dr|prof)\.?|\b(?:herrn?|frau|madame|monsieur|señora?|signora?))\s+$", re.I)
 
 
 def asks(text: str) -> bool:
@@ -83,6 +97,25 @@ def labelled(before: str) -> bool:
 def labelled_as_job(before: str) -> bool:
     """Whether it says that what is to be done follows: `"task": "`, `## Instructions`."""
     return not _JOB_LABELS.isdisjoint(_labels(before, lines=2))
+
+
+def ordered(before: str) -> bool:
+    """Whether the text just before a slot begins a sentence that says what to do or be: `Translate it into`, `You are
+    a helpful`. What is stated (`The customer is in`, `You are talking to`) is no order."""
+    sentence = _PAST.split(before)[-1]
+    if _ROLE.match(sentence):
+        return not _OF_SOMEBODY.search(sentence)
+    found = _SENTENCE.match(_PERSON.sub("", sentence.lstrip(), count=1))
+    return found is not None and found.group(1).casefold() in _ASKING - _ADDRESSED
+
+
+def names_somebody(before: str, value: str) -> bool:
+    """Whether a slot holds what somebody or something is called: `The user's name is …`, `Greet the customer Ada`."""
+    stated = _STATED.search(before)
+    if _TITLE.search(before) or (stated and stated.group(1).casefold() in _LABELS):
+        return True
+    last = _WORD.findall(before)[-1:]
+    return value[:1].isupper() and before[-1:].isspace() and last != [] and last[0].casefold() in _LABELS
 
 
 def _labels(before: str, lines: int = 3) -> set[str]:

@@ -1,10 +1,10 @@
 """What a request says, in whatever dialect: its instructions, the user's texts, the tools it offers, the format it
 wants.
 
-OpenAI chat and Responses, completions, Anthropic Messages, Gemini, Bedrock Converse and Ollama put the same things in
-different places; here a place is known by its name, so a body that mixes dialects is read as well. Tool results,
-reasoning and the assistant's own turns say nothing of what is asked and are left out. Never raises, whatever the
-body."""
+OpenAI chat and Responses, completions, embeddings, Anthropic Messages, Gemini, Bedrock, Cohere and Ollama put the same
+things in different places; here a place is known by its name, so a body that mixes dialects is read as well. Tool
+results, reasoning and the assistant's own turns say nothing of what is asked and are left out. Never raises, whatever
+the body."""
 
 from __future__ import annotations
 
@@ -16,12 +16,18 @@ from insource.core.hashing import sha256_hex
 from insource.core.values import JsonObject
 
 _INSTRUCTIONS = ("instructions", "system", "systemInstruction", "system_instruction", "preamble")
-_TURNS = ("messages", "input", "contents", "chat_history", "prompt", "message")
+_TURNS = (
+    *("messages", "input", "contents", "chat_history", "prompt", "message", "content", "inputs", "inputText", "texts"),
+    *("query", "instances", "requests"),
+)
+_WRAPPED = ("content", "prompt", "parts", "text")
+"""Where an item without a role says its text: what a batch embeds, Vertex's instances."""
 _INSTRUCTING = frozenset({"system", "developer"})
 _ASKING = frozenset({"user", "human"})
 _SETTINGS = ("generationConfig", "generation_config", "config", "output_config")
 _OFFERS = ("tools", "functions", "toolConfig")
 _FORMATS = ("response_format", "text", "format", "output_format")
+_SAID = (None, "text", "input_text")
 DEPTH = 8
 """Of lists and objects in a message's content; no dialect needs more than four."""
 _NOT_SAID = frozenset({"tool_result", "thinking", "reasoning", "function_call_output"})
@@ -73,6 +79,8 @@ def _messages(value: Any) -> Iterator[tuple[str, str]]:
             elif role is None and isinstance(message.get("id"), str) and isinstance(filled, dict):
                 yield "system", str(message["id"])  # a prompt stored at the provider, called by its id
                 yield "user", _text(list(cast("JsonObject", filled).values()))
+            elif role is None and message.get("type") in _SAID:
+                yield "user", _text(next((message[name] for name in _WRAPPED if name in message), None))
 
 
 def _text(content: Any, *, depth: int = DEPTH) -> str:

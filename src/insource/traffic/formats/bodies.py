@@ -224,13 +224,20 @@ def _listed(listed: list[Any], model: str | None) -> JsonObject | None:
     if messages is not None:
         last = next((m for m in reversed(messages) if m["role"] == "assistant"), None)
         return None if last is None else completion(_answer(last), model=model)
-    if isinstance(first, dict) and "type" not in first and isinstance(first.get("message"), dict):
+    if isinstance(first, dict) and isinstance(first.get("message"), dict):
         inner = first["message"]
         message = obj(inner.get("kwargs")) or inner  # LangChain's generation
         return completion(_answer({"role": "assistant", "content": None, **message}), model=model)
+    if isinstance(first, dict) and isinstance(first.get("text"), str) and _is_generation(first):
+        return completion({"role": "assistant", "content": first["text"]}, model=model)
     if all(parts.kind(part) for part in listed):
         return completion(parts.answer(listed), model=model)
     return None
+
+
+def _is_generation(value: JsonObject) -> bool:
+    """LangChain's, of a model that answers with bare text."""
+    return "generation_info" in value or str(value.get("type", "")).endswith("Generation")
 
 
 def _answer(message: JsonObject) -> JsonObject:

@@ -4,14 +4,17 @@ that would take it."""
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from insource.core.values import JsonObject
+from insource.traffic.containers import BadLine
 from insource.traffic.formats.fields import moment, number, structure
 
 _SERVE = "Put insource in front instead, and it records whole exchanges: insource serve."
+_EXPORT = "Export it again as JSON lines, JSON or CSV."
 _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"PAR1", "a Parquet file", "Write it as JSON lines: duckdb -c \"copy 'FILE' to 'log.jsonl' (format json)\"."),
     (b"ARROW1", "an Arrow file", "Write it as JSON lines, or as CSV."),
@@ -36,8 +39,22 @@ _TEXTS: tuple[tuple[re.Pattern[str], str, str], ...] = (
 )
 _FIELDS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("messages", re.compile(r"messages|conversation|dialog|turns|history", re.IGNORECASE)),
-    ("prompt", re.compile(r"prompt|question|query|input|user|ask|text|instruction|request|message", re.IGNORECASE)),
-    ("answer", re.compile(r"answer|response|output|completion|reply|assistant|bot|generat|result", re.IGNORECASE)),
+    (
+        "prompt",
+        re.compile(
+            r"prompt|question|query|input|user|ask|text|instruction|request|message"
+            r"|frage|eingabe|pregunta|consulta|domanda|richiesta|pergunta|demande|vraag",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        "answer",
+        re.compile(
+            r"answer|response|output|completion|reply|assistant|bot|generat|result"
+            r"|antwort|ausgabe|r[ée]ponse|respuesta|rispost|resposta|antwoord",
+            re.IGNORECASE,
+        ),
+    ),
     ("label", re.compile(r"label|expected|gold|truth|reference|target|intent|class", re.IGNORECASE)),
     ("model", re.compile(r"model|engine|deployment", re.IGNORECASE)),
     ("created", re.compile(r"time|date|created|_at$|^ts$", re.IGNORECASE)),
@@ -81,8 +98,18 @@ def of_bytes(packed_head: bytes, head: bytes) -> Hint:
     )
 
 
+def of_unreadable(line: BadLine, *, of: int) -> Hint:
+    """For a file of so many lines, of which none can be read, and the first of them."""
+    if line.excerpt.lstrip().startswith(("{'", "[{'")):
+        what, step = "records in Python's notation, which is not JSON", "Write each record with json.dumps."
+    else:
+        what, step = f"lines that can't be read (line {line.line_number}: {line.reason})", _EXPORT
+    return Hint(seen=f"holds {of:,} {what}", next_step=step)
+
+
 def of_records(records: Sequence[JsonObject], known: Iterable[Known]) -> Hint:
     """For records that no format recognises."""
+    records = [_within(record) for record in records]
     keys = list(dict.fromkeys(key for record in records for key in record))
     shown = ", ".join(key[:40] for key in keys[:_MOST_SHOWN]) + (", …" if len(keys) > _MOST_SHOWN else "")
     nearest = max(known, key=lambda reader: _overlap(reader, keys), default=None)
@@ -93,10 +120,17 @@ def of_records(records: Sequence[JsonObject], known: Iterable[Known]) -> Hint:
     guess = guessed(records)
     if "prompt" in guess or "messages" in guess:
         pairs = ",".join(f"{name}={path}" for name, path in guess.items())
-        step = f"Try: --map {pairs}"
+        step = f"Try: --map {shlex.quote(pairs)}"
     else:
         step = "Say which fields hold the texts: --map prompt=FIELD,answer=FIELD"
     return Hint(seen=f"holds records with the fields {shown or '(none)'}{near}", next_step=step)
+
+
+def _within(record: JsonObject) -> JsonObject:
+    """The first object of a page's list, where the page itself says nothing."""
+    listed = next((held for held in record.values() if isinstance(held, list) and held), None)
+    said = any(isinstance(held, str) and " " in held for held in record.values())
+    return cast("JsonObject", listed[0]) if listed and isinstance(listed[0], dict) and not said else record
 
 
 def _overlap(reader: Known, keys: Sequence[str]) -> float:
@@ -135,7 +169,10 @@ def guessed(records: Sequence[JsonObject]) -> Mapping[str, str]:
 def _dull(values: list[Any]) -> bool:
     """Times, numbers and ids are no texts that anybody said."""
     return all(
-        moment(value) is not None or number(value) is not None or (len(value) > _LONG_WORD and " " not in value)
+        moment(value) is not None
+        or number(value) is not None
+        or (len(value) > _LONG_WORD and " " not in value)
+        or 2 * sum(map(str.isalpha, value)) < len(value)
         for value in values
     )
 

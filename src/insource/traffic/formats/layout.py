@@ -16,6 +16,7 @@ from insource.core.values import JsonObject
 from insource.traffic.formats.bodies import as_request, as_response
 from insource.traffic.formats.fields import count, get, moment, number, obj, seconds_between, structure, text
 from insource.traffic.formats.recorded import Lacking, Recorded
+from insource.traffic.formats.streams import streamed
 
 Paths = tuple[str, ...]
 _FAILURES = frozenset({"failure", "failed", "error", "false", "0"})
@@ -115,7 +116,7 @@ def read(layout: Layout, record: JsonObject, *, keep_rest: bool = False, next_st
     """The call that a record tells of, where the layout says."""
     model = text(get(record, *layout.model))
     status, error = get(record, *layout.status), get(record, *layout.error)
-    response = _first(as_response(get(record, path), model=model, parsed=layout.parsed) for path in layout.response)
+    response, flaw = _answer(layout, record, model=model)
     answer = obj(get(record, *layout.response)) if response is None else None
     latency = number(get(record, *layout.latency_seconds))
     milliseconds = number(get(record, *layout.latency_ms))
@@ -137,11 +138,23 @@ def read(layout: Layout, record: JsonObject, *, keep_rest: bool = False, next_st
         input_tokens=count(get(record, *layout.input_tokens)),
         output_tokens=count(get(record, *layout.output_tokens)),
         status=_status(status, error),
+        incomplete=flaw,
         reference=text(_label(get(record, *layout.label))),
         reference_correct=correct if isinstance(correct, bool) else None,
         metadata={**_metadata(layout, record, error=error, keep_rest=keep_rest), "response": answer},
         next_step=next_step,
     )
+
+
+def _answer(layout: Layout, record: JsonObject, *, model: str | None) -> tuple[JsonObject | None, str | None]:
+    """(the answer, why it is not whole)."""
+    for path in layout.response:
+        value = get(record, path)
+        if (stream := streamed(value)) is not None:
+            return stream
+        if (response := as_response(value, model=model, parsed=layout.parsed)) is not None:
+            return response, None
+    return None, None
 
 
 def _first(found: Iterable[JsonObject | None]) -> JsonObject | None:

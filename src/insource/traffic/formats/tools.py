@@ -246,9 +246,52 @@ EVALS = LayoutReader(
     ),
 )
 
+CLOUDFLARE = LayoutReader(
+    name="cloudflare",
+    has=(("tokens_in",), ("tokens_out",), ("request", "request_head", "request_type", "provider")),
+    layout=Layout(
+        parsed=False,
+        request=("request", "request_body"),
+        response=("response", "response_body"),
+        endpoint=("path",),
+        model=("model",),
+        id=("id",),
+        created=("created_at",),
+        latency_ms=("duration",),
+        cost_usd=("cost",),
+        input_tokens=("tokens_in",),
+        output_tokens=("tokens_out",),
+        status=("status_code", "success"),
+        metadata=("metadata",),
+    ),
+    next_step="Let the gateway store payloads, and fetch the request and the response of each log with it.",
+)
+
+BRAINTRUST = LayoutReader(
+    name="braintrust",
+    has=(("span_attributes",), ("input",), ("root_span_id", "metrics")),
+    only=("span_attributes.type", frozenset({"llm"})),
+    layout=Layout(
+        request=("input",),
+        response=("output",),
+        label=("expected",),
+        model=("metadata.model",),
+        id=("id", "span_id"),
+        created=("metrics.start", "created"),
+        ended=("metrics.end",),
+        input_tokens=("metrics.prompt_tokens",),
+        output_tokens=("metrics.completion_tokens",),
+        cost_usd=("metrics.estimated_cost",),
+        error=("error",),
+        trace_id=("root_span_id",),
+        metadata=("metadata", "tags"),
+    ),
+    next_step="Export the spans of the type llm with their input and output.",
+)
+
 _CREATED = (
     *("created", "created_at", "createdAt", "timestamp", "time", "datetime", "date", "ts"),
-    *("start_time", "startTime", "started_at", "request_time"),
+    *("start_time", "startTime", "started_at", "request_time", "processed_time"),
 )
 _BESIDE = Layout(
     label=(
@@ -295,26 +338,33 @@ PAIRS = LayoutReader(
     next_step='Write one JSON object a line: {"request": {"model": …, "messages": […]}, "response": {…}}.',
 )
 
+_ASKED = (
+    *("messages", "prompt", "input", "inputs", "question", "query", "user_message", "instruction"),
+    *("user_input", "user_prompt", "user_query", "user_question"),
+)
+_ANSWER = (
+    *("response", "output", "outputs", "answer", "completion", "reply", "output_text", "generated_text"),
+    *("assistant_message", "result", "generated_answer", "prediction", "bot_response", "ai_response"),
+    *(f"{who}_{what}" for who in ("llm", "model") for what in ("answer", "response", "output")),
+)
+
 TEXTS = LayoutReader(
     name="texts",
     rank=2,
     has=(
-        ("messages", "prompt", "input", "inputs", "question", "query", "user_message", "instruction"),
+        _ASKED,
         (
-            *("response", "output", "outputs", "answer", "completion", "reply", "output_text", "generated_text"),
-            *("assistant_message", "result", *_BESIDE.label),
+            *_ANSWER,
+            *_BESIDE.label,
         ),
     ),
     lacks=("observations", "spans", "conversations", "custom_id"),
     keep_rest=True,
     layout=replace(
         _BESIDE,
-        request=("messages", "prompt", "input", "inputs", "question", "query", "user_message", "instruction"),
+        request=_ASKED,
         system=("system", "system_prompt", "instructions"),
-        response=(
-            *("response", "output", "outputs", "answer", "completion", "reply", "output_text", "generated_text"),
-            *("assistant_message", "result"),
-        ),
+        response=_ANSWER,
     ),
 )
 """A text or messages, and what was said to them, under the names that people give them."""

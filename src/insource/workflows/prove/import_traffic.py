@@ -25,7 +25,7 @@ from insource.providers.prices import estimated_tokens, price_usd
 from insource.traffic.containers import BadLine
 from insource.traffic.formats import batch, hints
 from insource.traffic.formats.layout import mapped
-from insource.traffic.formats.recorded import CUT, is_answered
+from insource.traffic.formats.recorded import is_answered
 from insource.traffic.readers import FileReader, Halves, Reader
 from insource.traffic.request_scan import UNSCANNED
 from insource.wire import chat, json_text
@@ -66,7 +66,7 @@ class ImportReport:
     without_answer: int = 0
     """Requests with neither an answer nor a label nor a failure; the metadata says why, under `no_answer`."""
     truncated: int = 0
-    """The tool that recorded them cut their texts: they are no evidence."""
+    """The tool that recorded them cut their texts, or their stream has no end: they are no evidence."""
     conflicting: int = 0
     """Their ids are those of other exchanges: they are kept under ids of their own."""
     bad_lines: int = 0
@@ -152,6 +152,7 @@ class _Import:
         """Takes what a file holds, or says why it is refused."""
         answered = kept = taken = met = 0
         waiting = len(self._halves)
+        unreadable: BadLine | None = None
         found = reader.read(source.records)
         self.report.files += 1
         while some := list(islice(found, _BATCH)):
@@ -159,6 +160,8 @@ class _Import:
             kept += sum(isinstance(one, Exchange) for one in some)
             taken = kept if self._without_answers else min(kept, answered + reader.exported)
             met += len(some)
+            broken_lines = (one for one in some if isinstance(one, BadLine) and one.what == "unreadable")
+            unreadable = unreadable or next(broken_lines, None)
             if met == len(some) and taken * 2 < met:
                 break  # the first records: most of them are nothing, so the file is something else
             self._take(some)
@@ -169,7 +172,7 @@ class _Import:
         self.formats.update(reader.formats)
         broken = source.file.broken
         if taken * 2 < met or (broken and not taken) or (met == 0 and not reader.formats):
-            self.refused.append(_refusal(source, reader, readers, met=_Met(taken=taken, of=met)))
+            self.refused.append(_refusal(source, reader, readers, met=_Met(taken=taken, of=met, unreadable=unreadable)))
         elif broken is not None:  # said first: the report may not show the twenty-first line
             self.report.bad_lines += 1
             bad = BadLine(line_number=source.file.line_number + 1, reason=broken, excerpt="")
@@ -204,7 +207,7 @@ class _Import:
         report.unscanned += sum(UNSCANNED in (exchange.private_kinds or ()) for exchange in finished)
         report.cost_estimated += sum(exchange.cost_source == "estimate" for exchange in finished)
         report.without_answer += sum(not is_answered(exchange) for exchange in finished)
-        report.truncated += sum(exchange.incomplete == CUT for exchange in finished)
+        report.truncated += sum(exchange.incomplete is not None for exchange in finished)
         bad = [one for one in some if isinstance(one, BadLine)]
         report.bad_lines += len(bad)
         report.without_messages += sum(line.what == "messages" for line in bad)
@@ -216,6 +219,8 @@ class _Import:
 class _Met:
     taken: int
     of: int
+    unreadable: BadLine | None
+    """The first line that is not even JSON."""
 
 
 def _refusal(source: LogSource, reader: FileReader, readers: Sequence[Reader], *, met: _Met) -> Refused:
@@ -226,6 +231,8 @@ def _refusal(source: LogSource, reader: FileReader, readers: Sequence[Reader], *
         hint = hints.Hint(seen="is empty", next_step="Name a file that holds requests and their answers.")
     elif hint is None and reader.unknown:
         hint = hints.of_records(reader.unknown, readers)
+    elif hint is None and met.unreadable is not None and not reader.formats:
+        hint = hints.of_unreadable(met.unreadable, of=met.of)
     elif hint is None:
         advice = reader.advice.most_common(1)
         step = advice[0][0] if advice else "Correct the file, or name its format with --format."
