@@ -33,7 +33,7 @@ promises: .venv/dev
 
 # Writes docs/faults.md, the table of what a faulty upstream does.
 faults: .venv/dev
-	INSOURCE_WRITE_FAULTS=1 $(BIN)/pytest tests/faults/test_faults.py
+	INSOURCE_TEST_WRITE_FAULTS=1 $(BIN)/pytest tests/faults/test_faults.py
 
 # Other people's clients with and without the gateway, from PyPI and npm; writes docs/clients.md. `ARGS=llm`: only that.
 differential: .venv/dev
@@ -46,7 +46,7 @@ browser: .venv/dev
 # Pictures of every page at 390 and 1,440 px, light and dark, in build/screenshots.
 screenshots: .venv/dev
 	mkdir -p build/screenshots
-	INSOURCE_SCREENSHOTS=build/screenshots $(MAKE) browser ARGS="-k every_page"
+	INSOURCE_TEST_SCREENSHOTS=build/screenshots $(MAKE) browser ARGS="-k every_page"
 
 check: .venv/dev
 	$(BIN)/ruff check .

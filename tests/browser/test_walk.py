@@ -20,7 +20,7 @@ from tests.browser.conftest import Dashboard
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-PICTURES = os.environ.get("INSOURCE_SCREENSHOTS", "")  # read before the isolating fixture clears it
+PICTURES = os.environ.get("INSOURCE_TEST_SCREENSHOTS", "")  # read before the isolating fixture clears it
 WIDTHS = (360, 390, 1440, 2000)
 _OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 

@@ -80,8 +80,9 @@ class Output:
         sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
 
     def line(self, value: Any) -> None:
-        """One JSON value on one line of stdout."""
+        """One JSON value on one line of stdout, at once: whoever reads it may wait for it."""
         sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.flush()
 
     def text(self, text: str) -> None:
         """Plain text on stdout: untouched in a pipe, its lines ended between words on a terminal."""
