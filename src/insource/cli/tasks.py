@@ -23,6 +23,7 @@ def tasks(
     assignments: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Also write exchange_id,task_id of every exchange.")
     ] = None,
+    *,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
