@@ -46,8 +46,8 @@ class TaskUse:
     """Mean of the exchanges that have one."""
     private: int
     escalated: int
-    first: datetime
-    last: datetime
+    last_day: date
+    """The newest day (UTC) that has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class LogPage:
 
 
 class LogFigures(Protocol):
-    def days(self, *, since: datetime | None = None, task_id: str | None = None) -> list[DayFigures]:
+    def days(self, *, since: date | None = None, task_id: str | None = None) -> list[DayFigures]:
         """In the order of days, then upstreams."""
         ...
 

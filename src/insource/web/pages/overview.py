@@ -33,7 +33,7 @@ def show(desk: Desk, ask: Ask) -> Response:
     registry, log = desk.services.registry, desk.services.exchanges.figures
     window = ask.whole("days", 30, most=3650)
     newest = log.newest()
-    since = None if newest is None else newest - timedelta(days=window)
+    since = None if newest is None else newest.date() - timedelta(days=window - 1)
     figures = desk.kept.get(("days", window), lambda: log.days(since=since))
     requests = sum(each.exchanges for each in figures)
     plan = read_plan(desk.services.settings)
