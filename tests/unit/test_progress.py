@@ -55,10 +55,14 @@ def test_the_last_report_is_the_innermost_open_step_or_has_ended(reports: list[t
 @given(st.floats(2, 1e6), st.integers(1, 10**9), st.integers(1, 10**9))
 def test_time_left_is_by_the_rate_so_far(elapsed: float, done: int, total: int) -> None:
     left = seconds_left(elapsed, done, total)
-    assert left is not None
-    assert left == pytest.approx(elapsed * max(total - done, 0) / done)
+    assert left == (pytest.approx(elapsed * (total - done) / done) if total > done else None)
     assert seconds_left(elapsed, done, None) is None
     assert seconds_left(elapsed, 0, total) is None
+
+
+def test_time_left_counts_down_between_two_advances_and_then_says_nothing() -> None:
+    found = [seconds_left(10 + since, 1, 3, since_seconds=since) for since in (0, 5, 19, 25)]
+    assert found == [20, 15, 1, None]
 
 
 def test_amounts_are_said_as_people_say_them() -> None:

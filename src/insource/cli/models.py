@@ -118,7 +118,7 @@ def import_file(
 
     out = Output(as_json=as_json, quiet=quiet)
     with out.progress() as progress:
-        progress(f"import {ref}", 0, None)
+        progress(f"Importing {ref}", 0, None)
         done = asyncio.run(import_model(ref, open_models(load_settings()), name=name))
     if not done.linked:
         out.say(

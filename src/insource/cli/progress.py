@@ -57,11 +57,13 @@ class Steps:
             self.open.pop()
 
 
-def seconds_left(elapsed_seconds: float, done: int, total: int | None) -> float | None:
-    """At the rate so far; None: it can't be known yet. Pure."""
-    if total is None or done <= 0 or elapsed_seconds < _TOO_EARLY_SECONDS:
+def seconds_left(elapsed_seconds: float, done: int, total: int | None, *, since_seconds: float = 0) -> float | None:
+    """At the rate up to the last advance, which was `since_seconds` ago; None: it can't be known. Pure."""
+    took_seconds = elapsed_seconds - since_seconds
+    if total is None or done <= 0 or took_seconds < _TOO_EARLY_SECONDS:
         return None
-    return elapsed_seconds * max(total - done, 0) / done
+    left = took_seconds * max(total - done, 0) / done - since_seconds
+    return left if left > 0 else None
 
 
 def duration(seconds: float) -> str:
@@ -86,7 +88,9 @@ class _HowFar(ProgressColumn):
 class _TimeLeft(ProgressColumn):
     def render(self, task: Task) -> Text:
         elapsed = task.elapsed or 0.0
-        left = seconds_left(elapsed, int(task.completed), None if task.total is None else int(task.total))
+        total = None if task.total is None else int(task.total)
+        since = elapsed - task.fields.get("advanced_seconds", 0.0)
+        left = seconds_left(elapsed, int(task.completed), total, since_seconds=since)
         return Text(f"{duration(elapsed)} so far" if left is None else f"{duration(left)} left")
 
 
@@ -129,4 +133,8 @@ class ProgressReport:
         for step in self._steps.open:
             if step.what not in self._ids:
                 self._ids[step.what] = self.bars.add_task(escape(step.what), total=step.total)
-            self.bars.update(self._ids[step.what], completed=step.done, total=step.total)
+            id = self._ids[step.what]
+            task = next(each for each in self.bars.tasks if each.id == id)
+            if step.done != task.completed:
+                self.bars.update(id, advanced_seconds=task.elapsed or 0.0)
+            self.bars.update(id, completed=step.done, total=step.total)

@@ -147,7 +147,7 @@ async def _ask(contest: Contest, attempt: Attempt, pool: Sequence[tuple[Stratum,
             if answer is None:  # the time was over; what comes after it counts when this one does
                 break
             seen.outcomes.append(outcome(contest, attempt, example, asked=answer, stratum=stratum))
-        contest.progress(f"{contest.log.task.name}: measuring {attempt.recipe.name}", len(seen.outcomes), len(pool))
+        contest.progress(f"Measuring {attempt.recipe.name}: {contest.log.task.name}", len(seen.outcomes), len(pool))
         found = seen.look(attempt)
         if attempt.answerer.unable:
             seen.end = "unmeasured"

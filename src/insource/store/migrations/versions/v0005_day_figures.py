@@ -3,6 +3,8 @@
 Filled from the log once: about ten seconds for a million exchanges.
 """
 
+from collections.abc import Mapping
+
 from alembic import op
 from sqlalchemy import BigInteger, Column, Float, PrimaryKeyConstraint, Text
 
@@ -10,7 +12,10 @@ revision = "0005"
 down_revision = "0004"
 
 Key = Text().with_variant(Text(collation="C"), "postgresql")  # ordered by code point everywhere
-_UPSTREAM = {"sqlite": "json_extract(e.route, '$.upstream')", "postgresql": "e.route::json ->> 'upstream'"}
+_UPSTREAM: Mapping[str, str] = {
+    "sqlite": "json_extract(e.route, '$.upstream')",
+    "postgresql": "e.route::json ->> 'upstream'",
+}
 
 
 def upgrade() -> None:
