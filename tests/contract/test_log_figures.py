@@ -109,6 +109,22 @@ def test_sums_stay_right_whatever_is_written(store: SqlExchangeStore, seed: int)
     assert store.figures.tasks() == {}
 
 
+def test_ways_are_what_counting_gives(store: SqlExchangeStore) -> None:
+    made = _exchanges(200)
+    store.append(made)
+    store.assign({e.id: f"t{number % 3}" for number, e in enumerate(made[:150])})
+    task_of = store.assignments()
+    since = (START + timedelta(hours=50)).date()
+    by_hand = Counter(
+        (task_of.get(e.id, ""), _upstream(e)) for e in made if e.marks.shadow_of is None and e.created.date() >= since
+    )
+    ways = store.figures.ways(since=since)
+    assert {(way.task_id, way.upstream): way.exchanges for way in ways} == by_hand
+    assert sum(way.private for way in store.figures.ways()) == sum(
+        bool(e.private_kinds) for e in made if e.marks.shadow_of is None
+    )
+
+
 def test_a_broken_cost_does_not_swallow_the_others(store: SqlExchangeStore) -> None:
     plain = _exchanges(2)
     costs = (float("inf"), 1e300, 0.25)

@@ -50,6 +50,18 @@ class TaskUse:
     """The newest day (UTC) that has one."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How many requests of one task went to one upstream."""
+
+    task_id: str
+    """"" for requests without a task."""
+    upstream: str
+    """IMPORTED for what was imported; `none` for what nothing answered, as by a policy that refuses."""
+    exchanges: int
+    private: int
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """Of an exchange in the order of the log."""
@@ -90,6 +102,10 @@ class LogFigures(Protocol):
 
     def tasks(self) -> dict[str, TaskUse]:
         """By task id."""
+        ...
+
+    def ways(self, *, since: date | None = None) -> list[Way]:
+        """In the order of tasks, then upstreams."""
         ...
 
     def page(self, search: LogSearch, *, before: Position | None = None, most: int = 50) -> LogPage:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Boolean, ColumnElement, Select, Text, and_, case, func, or_, select, true, tuple_, type_coerce
 
-from insource.core.log_figures import DayFigures, LogPage, LogSearch, Position, TaskUse, Where
+from insource.core.log_figures import DayFigures, LogPage, LogSearch, Position, TaskUse, Way, Where
 from insource.core.values import Exchange
 from insource.store import tables
 from insource.store.database import Database
@@ -69,6 +69,15 @@ class SqlLogFigures:
         with self._database.reading() as connection:
             rows = connection.execute(statement).all()
         return {row[0]: _use(tuple(row)) for row in rows}
+
+    def ways(self, *, since: date | None = None) -> list[Way]:
+        by = (_SUMS.task_id, _SUMS.upstream)
+        statement = select(*by, func.sum(_SUMS.exchanges), func.sum(_SUMS.private))
+        if since is not None:
+            statement = statement.where(_SUMS.day >= (since - _FIRST_DAY).days)
+        with self._database.reading() as connection:
+            rows = connection.execute(statement.group_by(*by).order_by(*by)).all()
+        return [Way(task_id=row[0], upstream=row[1], exchanges=int(row[2]), private=int(row[3])) for row in rows]
 
     def page(self, search: LogSearch, *, before: Position | None = None, most: int = 50) -> LogPage:
         order = (_TABLE.created_us.desc(), _TABLE.id.desc())
