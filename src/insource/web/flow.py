@@ -97,7 +97,7 @@ def _draw(counts: Mapping[str, Counter[str]], width: int) -> Flow:
             if not each[end]:
                 continue
             thick = each[end] * scale
-            path = _band(x + 8, reached_left[row], to - 8, reached_right[column], thick)
+            path = _band((x + 8, reached_left[row]), (to - 8, reached_right[column]), thick)
             title = f"{name}: {each[end]:,} {end}"
             bands.append(Band(path=path, colour=_COLOURS[ENDS.index(end)], title=title))
             reached_left[row] += thick
@@ -108,9 +108,9 @@ def _draw(counts: Mapping[str, Counter[str]], width: int) -> Flow:
         for (y, h), end in zip(right, ends, strict=True)
     ]
     most = int((side_px - 10) / _LETTER_PX)
-    labels = _labels(left, list(counts), x - 6, "end", most)
+    labels = _labels(left, list(counts), x - 6, anchor="end", most=most)
     said = [f"{end} {_share(each, total)}" for end, each in _by_end(counts, ends).items()]
-    labels += _labels(right, said if width == _WIDE_PX else ends, to + 6, "start", most)
+    labels += _labels(right, said if width == _WIDE_PX else ends, to + 6, anchor="start", most=most)
     bottom = max([height, *(label.y + 8 for label in labels)])
     return Flow(
         width=width,
@@ -142,7 +142,7 @@ def _stacked(values: Sequence[int], scale: float, height: float) -> list[tuple[f
 
 
 def _labels(
-    places: Sequence[tuple[float, float]], texts: Sequence[str], x: float, anchor: str, most: int
+    places: Sequence[tuple[float, float]], texts: Sequence[str], x: float, *, anchor: str, most: int
 ) -> list[Label]:
     """Beside the middle of each block, and never closer than a line to the one above."""
     labels: list[Label] = []
@@ -155,7 +155,8 @@ def _labels(
     return labels
 
 
-def _band(x: float, y: float, to_x: float, to_y: float, thick: float) -> str:
+def _band(start: tuple[float, float], end: tuple[float, float], thick: float) -> str:
+    (x, y), (to_x, to_y) = start, end
     middle = (x + to_x) / 2
     return (
         f"M{x:.1f} {y:.1f}C{middle:.1f} {y:.1f} {middle:.1f} {to_y:.1f} {to_x:.1f} {to_y:.1f}"
