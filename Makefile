@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
+AXE := 4.14.1
+
 BENCHES := discovery privacy_detect privacy_policy gateway machine scout fit_peers fit_memory fit_speed fit_speed_peers fit_coverage fit_peak_memory fit_capacity fit_speed_here hub_scale hub_lineage scout_hub
 
 .PHONY: demo test promises faults differential browser screenshots check bench docs build clean
@@ -33,20 +35,25 @@ promises: .venv/dev
 
 # Writes docs/faults.md, the table of what a faulty upstream does.
 faults: .venv/dev
-	INSOURCE_WRITE_FAULTS=1 $(BIN)/pytest tests/faults/test_faults.py
+	INSOURCE_TEST_WRITE_FAULTS=1 $(BIN)/pytest tests/faults/test_faults.py
 
 # Other people's clients with and without the gateway, from PyPI and npm; writes docs/clients.md. `ARGS=llm`: only that.
 differential: .venv/dev
 	$(BIN)/python -m tests.differential.run $(ARGS)
 
 # A walk over the dashboard in the system's Chromium; INSOURCE_TEST_CHROMIUM names another, INSOURCE_TEST_STORE a store.
-browser: .venv/dev
-	INSOURCE_TEST_CHROMIUM=$${INSOURCE_TEST_CHROMIUM:-chromium} $(BIN)/pytest tests/browser $(ARGS)
+browser: .venv/dev build/axe/package/axe.min.js
+	INSOURCE_TEST_AXE=build/axe/package/axe.min.js INSOURCE_TEST_CHROMIUM=$${INSOURCE_TEST_CHROMIUM:-chromium} $(BIN)/pytest tests/browser $(ARGS)
+
+# The accessibility checker that the walk runs over every page (MPL-2.0): fetched by npm, never part of insource.
+build/axe/package/axe.min.js:
+	mkdir -p build/axe
+	cd build/axe && npm pack --silent axe-core@$(AXE) && tar -xzf axe-core-$(AXE).tgz package/axe.min.js
 
 # Pictures of every page at 390 and 1,440 px, light and dark, in build/screenshots.
 screenshots: .venv/dev
 	mkdir -p build/screenshots
-	INSOURCE_SCREENSHOTS=build/screenshots $(MAKE) browser ARGS="-k every_page"
+	INSOURCE_TEST_SCREENSHOTS=build/screenshots $(MAKE) browser ARGS="-k every_page"
 
 check: .venv/dev
 	$(BIN)/ruff check .

@@ -4,15 +4,18 @@ INSOURCE_CONFIG) under INSOURCE_* variables; every field states its unit in its 
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from platformdirs import user_data_path
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from insource.core.errors import UsageError
 
 
 def _data_folder() -> Path:
@@ -29,6 +32,11 @@ RETIRED: Mapping[str, str] = {
     "privacy_pin_share": "only you pin a task now: insource move TASK --pin",
 }
 """Settings of older versions that a file may still hold, and what became of them. They change nothing."""
+
+
+PREFIX = "INSOURCE_"
+PROJECT_FAMILIES = ("BENCH", "CI", "DATA", "DIFFERENTIAL", "PROMISE", "TEST")
+"""First words of variables that the project's own tests, benches and CI read; the program passes them over."""
 
 
 class _File(TomlConfigSettingsSource):
@@ -151,10 +159,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        named = os.environ.get("INSOURCE_CONFIG")
-        home = os.environ.get("INSOURCE_HOME")
-        file = Path(named) if named else (Path(home) if home else _data_folder()) / "insource.toml"
-        return init_settings, env_settings, _File(settings_cls, toml_file=file)
+        return init_settings, env_settings, _File(settings_cls, toml_file=config_file())
 
     @property
     def ollama_folders(self) -> tuple[Path, ...]:
@@ -186,6 +191,61 @@ class Settings(BaseSettings):
     @property
     def _store_file(self) -> Path:
         return self.home / "insource.db"
+
+
+def config_file() -> Path:
+    """Where the settings file is, or would be. Raises UsageError where one is named or there and can't be read."""
+    named = os.environ.get("INSOURCE_CONFIG")
+    home = os.environ.get("INSOURCE_HOME")
+    file = Path(named) if named else (Path(home) if home else _data_folder()) / "insource.toml"
+    if not named and not file.exists():
+        return file
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        why = "INSOURCE_CONFIG names it" if named else "it is in the data folder"
+        raise UsageError(
+            f"The settings file {str(file)!r} can't be read: {error.strerror} ({why}).",
+            next_step="Correct the path, or unset INSOURCE_CONFIG." if named else "Make it a file that you may read.",
+        ) from error
+    return file
+
+
+def unknown_variables(environment: Iterable[str], *, named: Iterable[str] = ()) -> list[str]:
+    """The variables of an environment that look like settings and are none. `named`: variables that a setting names,
+    such as that of a key. Pure."""
+    known = {PREFIX + name.upper() for name in (*Settings.model_fields, *RETIRED)} | {"INSOURCE_CONFIG"} | set(named)
+    return sorted(
+        name
+        for name in environment
+        if name.upper().startswith(PREFIX)
+        and name.upper() not in known
+        and name not in known
+        and name.upper().removeprefix(PREFIX).split("_")[0] not in PROJECT_FAMILIES
+    )
+
+
+def closest_setting(name: str) -> str | None:
+    """The setting that a wrong name most likely means. Pure."""
+    wanted = name.lower().removeprefix(PREFIX.lower())
+    close = difflib.get_close_matches(wanted, [*Settings.model_fields, "config"], n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
+def check_environment(settings: Settings) -> None:
+    """Raises UsageError where a variable looks like a setting and is none: it would change nothing, unnoticed."""
+    unknown = unknown_variables(os.environ, named=[settings.provider_key_env])
+    if not unknown:
+        return
+    meant = [(name, closest_setting(name)) for name in unknown]
+    hints = ", ".join(f"{PREFIX}{close.upper()} for {name}" for name, close in meant if close)
+    one = len(unknown) == 1
+    raise UsageError(
+        f"{', '.join(unknown)} {'is not a setting' if one else 'are not settings'}.",
+        next_step=f"Did you mean {hints}? Otherwise unset {'it' if one else 'them'}; docs/settings.md lists all."
+        if hints
+        else f"Unset {'it' if one else 'them'}; docs/settings.md lists the settings.",
+    )
 
 
 def user_home() -> Path:

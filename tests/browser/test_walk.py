@@ -20,7 +20,9 @@ from tests.browser.conftest import Dashboard
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-PICTURES = os.environ.get("INSOURCE_SCREENSHOTS", "")  # read before the isolating fixture clears it
+AXE = os.environ.get("INSOURCE_TEST_AXE", "")
+PICTURES = os.environ.get("INSOURCE_TEST_SCREENSHOTS", "")  # read before the isolating fixture clears it
+MODEL = "Qwen/Qwen2.5-7B-Instruct"
 WIDTHS = (360, 390, 1440, 2000)
 _OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
@@ -45,7 +47,8 @@ def _paths(dashboard: Dashboard) -> list[str]:
     exchange = next(iter(dashboard.services.exchanges.read())).id
     return [
         "", "tasks", f"tasks/{measured}", f"tasks/{measured}/move?stage=live", "review", f"review/{measured}",
-        "requests",        f"requests/{exchange}", "privacy", "models?text=qwen", "machine", "playground", "plan",
+        "requests", f"requests/{exchange}", "privacy", "models?text=qwen", f"models/{MODEL}", "ecosystem", "machine",
+        "playground", "plan",
     ]  # fmt: skip
 
 
@@ -145,3 +148,20 @@ def test_everything_is_read_without_scripts(chromium: Browser, dashboard: Dashbo
     page.get_by_role("link", name="Tasks", exact=True).click()
     assert page.locator("h1").inner_text() == "Tasks"
     context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_axe_finds_no_serious_violation(chromium: Browser, dashboard: Dashboard, width: int, scheme: str) -> None:
+    if not AXE:
+        pytest.skip("skipped: INSOURCE_TEST_AXE names no axe.min.js (`make browser` does)")
+    source, found = Path(AXE).read_text(), list[str]()
+    with _opened(chromium, dashboard, width=width, scheme=scheme) as page:
+        for path in _paths(dashboard):
+            page.goto(dashboard.page(path))
+            page.evaluate(source)
+            for violation in page.evaluate("axe.run()")["violations"]:
+                if violation["impact"] in ("serious", "critical"):
+                    first = violation["nodes"][0]
+                    found.append(f"{path}: {violation['id']}, {len(violation['nodes'])} x, {first['html'][:200]}")
+    assert not found, "\n".join(found)

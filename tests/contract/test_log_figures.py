@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -56,8 +57,82 @@ def test_days_are_what_counting_gives(store: SqlExchangeStore) -> None:
     assert sum(d.escalated for d in days) == sum(e.marks.escalated for e in counted)
     assert sum(d.failed for d in days) == sum(e.status >= 400 for e in counted)
     assert [(d.day, d.upstream) for d in days] == sorted((d.day, d.upstream) for d in days)
-    since = START + timedelta(hours=100)
-    assert sum(d.exchanges for d in store.figures.days(since=since)) == sum(e.created >= since for e in counted)
+    since = (START + timedelta(hours=100)).date()
+    assert sum(d.exchanges for d in store.figures.days(since=since)) == sum(e.created.date() >= since for e in counted)
+
+
+def _counted(store: SqlExchangeStore) -> tuple[Counter[tuple[object, ...]], Counter[tuple[object, ...]]]:
+    """By hand from what is in the log now: (by day and upstream, by task), each with what matters of an exchange."""
+    days, tasks, task_of = Counter[tuple[object, ...]](), Counter[tuple[object, ...]](), store.assignments()
+    for each in store.read():
+        if each.marks.shadow_of is None:
+            days[each.created.date(), _upstream(each), "exchanges"] += 1
+            days[each.created.date(), _upstream(each), "private"] += bool(each.private_kinds)
+            if each.id in task_of:
+                tasks[task_of[each.id], "exchanges"] += 1
+                tasks[task_of[each.id], "here"] += _upstream(each).startswith("engine:")
+    return +days, +tasks
+
+
+def _summed(store: SqlExchangeStore) -> tuple[Counter[tuple[object, ...]], Counter[tuple[object, ...]]]:
+    days, tasks = Counter[tuple[object, ...]](), Counter[tuple[object, ...]]()
+    for day in store.figures.days():
+        days[day.day, day.upstream, "exchanges"] = day.exchanges
+        days[day.day, day.upstream, "private"] = day.private
+    for id, use in store.figures.tasks().items():
+        tasks[id, "exchanges"], tasks[id, "here"] = use.exchanges, use.here
+    return +days, +tasks
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sums_stay_right_whatever_is_written(store: SqlExchangeStore, seed: int) -> None:
+    drawn, made = random.Random(seed), _exchanges(150)
+    for _ in range(25):
+        some = drawn.sample(made, drawn.randrange(1, 60))
+        held = {each.id for each in store.read()}
+        tasks = {each.id: drawn.choice("abc") for each in some if each.id in held}
+        kinds = {each.id: drawn.choice(((), ("email",), ("name", "email"))) for each in some}
+        match drawn.choice(("append", "append", "assign", "assign more", "scan", "prune")):
+            case "append":
+                store.append(some)
+            case "assign":
+                store.assign(tasks)
+            case "assign more":
+                store.assign_more(tasks)
+            case "scan":
+                store.set_private_kinds(kinds)
+            case _:
+                store.prune(START + timedelta(hours=drawn.randrange(80)))
+        assert _summed(store) == _counted(store)
+    store.prune(START + timedelta(days=100))
+    assert store.figures.days() == []
+    assert store.figures.tasks() == {}
+
+
+def test_ways_are_what_counting_gives(store: SqlExchangeStore) -> None:
+    made = _exchanges(200)
+    store.append(made)
+    store.assign({e.id: f"t{number % 3}" for number, e in enumerate(made[:150])})
+    task_of = store.assignments()
+    since = (START + timedelta(hours=50)).date()
+    by_hand = Counter(
+        (task_of.get(e.id, ""), _upstream(e)) for e in made if e.marks.shadow_of is None and e.created.date() >= since
+    )
+    ways = store.figures.ways(since=since)
+    assert {(way.task_id, way.upstream): way.exchanges for way in ways} == by_hand
+    assert sum(way.private for way in store.figures.ways()) == sum(
+        bool(e.private_kinds) for e in made if e.marks.shadow_of is None
+    )
+
+
+def test_a_broken_cost_does_not_swallow_the_others(store: SqlExchangeStore) -> None:
+    plain = _exchanges(2)
+    costs = (float("inf"), 1e300, 0.25)
+    store.append(
+        replace(plain[0], id=f"c{number}", cost_usd=cost, route=None, marks=Marks())
+        for number, cost in enumerate(costs)
+    )
+    assert [day.cost_usd for day in store.figures.days()] == [0.25]
 
 
 def test_tasks_are_what_counting_gives(store: SqlExchangeStore) -> None:
@@ -68,7 +143,7 @@ def test_tasks_are_what_counting_gives(store: SqlExchangeStore) -> None:
     use = store.figures.tasks()["t1"]
     assert use.exchanges == len(counted) == sum(d.exchanges for d in store.figures.days(task_id="t1"))
     assert use.here == sum(_upstream(e).startswith("engine:") for e in counted)
-    assert (use.first, use.last) == (min(e.created for e in counted), max(e.created for e in counted))
+    assert use.last_day == max(e.created for e in counted).date()
     times = [e.latency_seconds for e in counted if e.latency_seconds is not None]
     assert use.latency_seconds is not None
     assert abs(use.latency_seconds - sum(times) / len(times)) < 1e-9

@@ -112,7 +112,7 @@ def rows() -> Generator[dict[str, str]]:
     """The table's rows; written where the run asks for it, else compared with what is written."""
     found: dict[str, str] = {}
     yield found
-    if os.environ.get("INSOURCE_WRITE_FAULTS"):
+    if os.environ.get("INSOURCE_TEST_WRITE_FAULTS"):
         TABLE.write_text(_table(found), "utf-8")
 
 

@@ -24,7 +24,7 @@ from tests.fakes.evidence import START, candidate, evaluation
 from tests.fakes.serving import completion, request
 from tests.fakes.traffic import exchanges, message
 
-PAGES = ("", "tasks", "review", "requests", "privacy", "models", "machine", "playground", "plan")
+PAGES = ("", "tasks", "review", "requests", "privacy", "models", "ecosystem", "machine", "playground", "plan")
 HOSTILE = (
     "<script>alert(1)</script><img src=x onerror=alert(1)>\x1b[31mred\x1b]0;title\x07\u202eevil\u2066\x00 "
     "[a](javascript:x)"
@@ -105,7 +105,7 @@ async def test_a_page_needs_nothing_from_elsewhere_and_no_inline_code(browser: B
     _fill(services)
     for path in (*PAGES, "tasks/t1", "requests/here"):
         html = await browser.get(path)
-        assert not re.findall(r"(?:src|href|action)=\"(?!/insource/ui/|\?|#main)", html)
+        assert not re.findall(r"(?:src|href|action)=\"(?!/insource/ui/|\?|#)", html)
         assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?! src=)", html)
 
 
@@ -269,3 +269,13 @@ async def test_strangers_text_is_text(browser: Browser, services: Services, text
         assert "<img src=x" not in html
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]", html) or "playground" in path
         assert len(html) < 400_000 or "playground" in path, "what is asked again is asked whole"
+
+
+async def test_each_figure_of_the_ecosystem_has_its_definition_and_its_numbers(browser: Browser) -> None:
+    page = await browser.get("ecosystem")
+    figures = re.findall(r'href="[^"]*ecosystem/(\w+)\.csv"', page)
+    assert len(figures) > 5
+    assert page.count("<summary>Definition") == len(figures)
+    lines = (await browser.get(f"ecosystem/{figures[0]}.csv")).splitlines()
+    assert len(lines) > 2
+    assert "no figure" in await browser.get("ecosystem/nothing.csv", status=404)

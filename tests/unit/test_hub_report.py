@@ -24,7 +24,7 @@ from insource.hub.report.prepare import read_organisations
 from insource.hub.report.reports import REPORTS
 from insource.hub.schema import MODEL_COLUMNS
 from insource.web import hub_figures
-from insource.workflows.ecosystem.report import compared, report_json
+from insource.workflows.ecosystem.report import compared, csv_text, report_json
 
 HOSTILE = "</text><script>alert('x')</script><img src=http://evil.example/x.png onerror=alert(1)>"
 _SCALARS = {"VARCHAR", "BIGINT", "TIMESTAMP", "DOUBLE"}
@@ -161,14 +161,14 @@ def test_the_page_fetches_nothing_and_shows_hostile_names_as_text(report: Taken,
 def test_csv_and_json_hold_the_same_values(report: Taken) -> None:
     told = {figure["id"]: figure["rows"] for figure in json.loads(json.dumps(report_json(report)))["figures"]}
     for found in report.drawn:
-        read = list(csv.DictReader(io.StringIO(hub_figures.csv_text(found.rows))))
+        read = list(csv.DictReader(io.StringIO(csv_text(found.rows))))
         assert len(read) == len(told[found.figure.id])
         for row, other in zip(read, told[found.figure.id], strict=True):
             assert {name: "" if value is None else str(value) for name, value in other.items()} == row
 
 
 def test_a_name_that_a_spreadsheet_would_run_is_written_as_text() -> None:
-    assert hub_figures.csv_text(({"account": "=HYPERLINK(1)", "n": -3},)).splitlines()[1] == "'=HYPERLINK(1),-3"
+    assert csv_text(({"account": "=HYPERLINK(1)", "n": -3},)).splitlines()[1] == "'=HYPERLINK(1),-3"
 
 
 def test_every_published_number_stands_beside_ours(report: Taken) -> None:

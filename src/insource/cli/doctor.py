@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from insource.cli.options import JsonOption
+from insource.cli.options import JsonOption, QuietOption
 from insource.cli.output import Output
 from insource.cli.session import load_settings
 from insource.core.errors import InsourceError
@@ -20,47 +20,90 @@ if TYPE_CHECKING:
     from insource.workflows.services import Services
 
 
-def doctor(as_json: JsonOption = False) -> None:
-    """Check this installation: store, model, engine, provider, port and disk; and print the settings in force."""
-    from insource.wiring import open_services
+_Checked = tuple[str, bool, str]
+"""Its name, whether it is well, and what was found."""
 
-    settings = load_settings()
-    with open_services(settings) as services:
-        checks = [_check(name, probe) for name, probe in _probes(services)]
-    out = Output(as_json=as_json)
-    if as_json:
-        shown = {name: str(value) for name, value in settings.model_dump().items()}
-        plugins = [{"group": p.group, "name": p.name, "package": p.package} for p in installed()]
-        listed = [{"name": n, "ok": ok, "detail": detail} for n, ok, detail in checks]
-        out.data({"checks": listed, "plugins": plugins, "settings": shown})
-    else:
-        out.table(
-            "Checks", ["check", "", "detail"], [(n, "ok" if ok else "missing", detail) for n, ok, detail in checks]
-        )
-        out.table("Plugins", ["group", "name", "package"], [(p.group, p.name, p.package) for p in installed()])
-        out.table("Settings", ["setting", "value"], [(n, str(v)) for n, v in settings.model_dump().items()])
+
+def doctor(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
+    """Check settings, store, model, privacy policy, provider, port and disk; print the settings in force."""
+    out = Output(as_json=as_json, quiet=quiet)
+    settings, checks = None, list[_Checked]()
+    try:
+        settings = load_settings()
+    except InsourceError as error:
+        # What else is wrong depends on them: this has to be mended first.
+        checks.append(_failed("settings", error))
+    if settings is not None:
+        checks = [("settings", True, _read_from()), *_checks(settings)]
+    _show(settings, checks, out)
     if not all(ok for _, ok, _ in checks):
         raise typer.Exit(1)
 
 
-def _check(name: str, probe: Callable[[], str]) -> tuple[str, bool, str]:
+def _read_from() -> str:
+    from insource.config import config_file
+
+    file = config_file()
+    return f"{file} and the environment" if file.exists() else f"the environment; there is no {file}"
+
+
+def _show(settings: Settings | None, checks: list[_Checked], out: Output) -> None:
+    values = {} if settings is None else {name: str(value) for name, value in settings.model_dump().items()}
+    if out.as_json:
+        plugins = [{"group": p.group, "name": p.name, "package": p.package} for p in installed()]
+        listed = [{"name": n, "ok": ok, "detail": detail} for n, ok, detail in checks]
+        out.data({"checks": listed, "plugins": plugins, "settings": values})
+        return
+    out.table("Checks", ["check", "", "detail"], [(n, "ok" if ok else "wrong", detail) for n, ok, detail in checks])
+    out.table("Plugins", ["group", "name", "package"], [(p.group, p.name, p.package) for p in installed()])
+    if values:
+        out.table("Settings", ["setting", "value"], list(values.items()))
+
+
+def _checks(settings: Settings) -> list[_Checked]:
+    """A store that can't be opened is one wrong line; the others are checked all the same."""
+    from insource.wiring import open_services
+
+    checks: list[_Checked] = []
+    try:
+        with open_services(settings) as services:
+            checks += [_check("store", lambda: _store(services)), _check("model", lambda: _model(services))]
+            checks.append(_check("privacy policy", lambda: _policy(services)))
+    except (InsourceError, OSError) as error:
+        checks.append(_failed("store", error))
+    return checks + [_check(name, probe) for name, probe in _probes(settings)]
+
+
+def _failed(name: str, error: InsourceError | OSError) -> _Checked:
+    detail = f"{error.message} Next: {error.next_step}" if isinstance(error, InsourceError) else f"{error}."
+    return name, False, detail
+
+
+def _check(name: str, probe: Callable[[], str]) -> _Checked:
     try:
         return name, True, probe()
-    except InsourceError as error:
-        return name, False, str(error)
-    except OSError as error:
-        return name, False, f"{error}."
+    except (InsourceError, OSError) as error:
+        return _failed(name, error)
 
 
-def _probes(services: Services) -> list[tuple[str, Callable[[], str]]]:
-    settings = services.settings
+def _probes(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
     return [
-        ("store", lambda: f"exchanges: {services.exchanges.count():,}; tasks: {len(services.registry.tasks())}"),
-        ("model", lambda: _model(services)),
         ("provider", lambda: _provider(settings)),
         ("port", lambda: _port(settings)),
         ("disk", lambda: f"{shutil.disk_usage(_existing(settings)).free / 1e9:,.1f} GB free for models"),
     ]
+
+
+def _store(services: Services) -> str:
+    return f"exchanges: {services.exchanges.count():,}; tasks: {len(services.registry.tasks())}"
+
+
+def _policy(services: Services) -> str:
+    from insource.workflows.services import policy_in_force
+
+    found = policy_in_force(services.settings, services.registry)
+    acts = "acts" if found.policy.acts else "only watches"
+    return f"{acts} (from the {found.source})" if found.source != "default" else f"none: insource {acts}"
 
 
 def _model(services: Services) -> str:

@@ -34,7 +34,7 @@ def evaluate(  # noqa: PLR0913 - a command's parameters are its options
 ) -> None:
     """Measure local candidates for a task against its reference, and certify what is proven."""
     if verify is not None:
-        _verify(verify, as_json=as_json)
+        _verify(verify, as_json=as_json, quiet=quiet)
         return
     if task is None:
         raise UsageError("No task was named.", next_step="`insource tasks` lists them.")
@@ -83,7 +83,7 @@ def _show(found: TaskEvaluation, name: str, out: Output) -> None:
         out.say(f"Warning: {warning}")
 
 
-def _verify(certificate_id: str, *, as_json: bool) -> None:
+def _verify(certificate_id: str, *, as_json: bool, quiet: bool) -> None:
     from insource.workflows.prove.verify import verify
 
     with session(as_json=as_json) as (services, out):

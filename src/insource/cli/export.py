@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from insource.cli.options import JsonOption
+from insource.cli.options import JsonOption, QuietOption
 from insource.cli.session import load_settings, session
 
 if TYPE_CHECKING:
@@ -20,11 +20,12 @@ def export(
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder.")],
     copy: Annotated[bool, typer.Option("--copy", help="Copy the model file where the disk takes no link.")] = False,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Write a candidate's model, adapter, certificate, licences and model card to a folder."""
     from insource.workflows.files.export_candidate import export_candidate
 
-    with session(as_json=as_json) as (services, shown):
+    with session(as_json=as_json, quiet=quiet) as (services, shown):
         done = asyncio.run(export_candidate(services, candidate, out, licence_of=_licence_of, copy=copy))
         if as_json:
             shown.data({"folder": str(done.folder), "files": list(done.files), "certificate": done.certificate_id})

@@ -80,12 +80,12 @@ def sync(  # noqa: PLR0913 - a command's parameters are its options
 
 
 @app.command("snapshots")
-def snapshots(as_json: JsonOption = False) -> None:
+def snapshots(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
     """List the snapshots that are here."""
     from insource.wiring_choose import ecosystem_store
 
     found = ecosystem_store(load_settings()).snapshots()
-    out = Output(as_json=as_json)
+    out = Output(as_json=as_json, quiet=quiet)
     if as_json:
         out.data([_json(one) for one in found])
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from insource.cli.options import EvidenceOption, JsonOption
+from insource.cli.options import EvidenceOption, JsonOption, QuietOption
 from insource.cli.output import Output
 from insource.cli.session import load_settings
 
@@ -24,7 +24,11 @@ _SHOWN_SPACES = 3
 
 
 def show(
-    model: HubModelArgument, bom: BomOption = None, evidence: EvidenceOption = None, as_json: JsonOption = False
+    model: HubModelArgument,
+    bom: BomOption = None,
+    evidence: EvidenceOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Show a model's facts, its family, the licence in force over its whole chain, and what was built on it."""
     from insource.hub.published import published_json, published_sentence, read_published
@@ -36,7 +40,7 @@ def show(
     scores = published.of(page.facts.id, copied_from=copied_from)
     if bom is not None:
         _write_bom(page, bom)
-    out = Output(as_json=as_json)
+    out = Output(as_json=as_json, quiet=quiet)
     if as_json:
         out.data(page_json(page) | {"published": published_json(scores)})
     else:

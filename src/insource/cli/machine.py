@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from insource.cli.options import JsonOption
+from insource.cli.options import JsonOption, QuietOption
 from insource.cli.output import Output
 from insource.cli.session import load_settings
 from insource.core.errors import UsageError
@@ -33,12 +33,13 @@ def machine(
     ] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Print the untouched answers of ggml and the system.")] = False,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Show what this computer has for models: devices, memory, speed; or what a computer has that you don't."""
     from insource.wiring import SystemClock
     from insource.workflows.choose.machine import HERE, MachineFolders, describe, find_machine
 
-    settings, clock, out = load_settings(), SystemClock(), Output(as_json=as_json)
+    settings, clock, out = load_settings(), SystemClock(), Output(as_json=as_json, quiet=quiet)
     folders = MachineFolders(home=settings.home, models=settings.model_cache)
     if name != HERE:
         if measure or raw:

@@ -35,7 +35,6 @@ app = typer.Typer(
     name="insource",
     help="Move AI work from hosted closed models to open models that you run, one task at a time, on evidence.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

@@ -59,6 +59,7 @@ def list_files(
         bool, typer.Option("--try", help="Load what our engine has not tried yet, and remember whether it runs.")
     ] = False,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """List the model files on this machine: ours, llama.cpp's, Ollama's and LM Studio's."""
     from insource.wiring import open_models
@@ -67,7 +68,7 @@ def list_files(
 
     settings = load_settings()
     models = open_models(settings)
-    out = Output(as_json=as_json)
+    out = Output(as_json=as_json, quiet=quiet)
     if try_them:
         with out.progress() as progress:
             undecided = asyncio.run(model_stores.try_models(models, progress=progress))
@@ -93,11 +94,11 @@ def list_files(
 
 
 @app.command("servers")
-def servers(as_json: JsonOption = False) -> None:
+def servers(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
     """Find the model servers that run on this machine: Ollama, LM Studio, llama-server, vLLM."""
     from insource.engines.servers import USUAL_PORTS, find_servers
 
-    out = Output(as_json=as_json)
+    out = Output(as_json=as_json, quiet=quiet)
     if as_json:
         out.data([_server_json(server) for server in asyncio.run(find_servers())])
     elif not _show_servers(out):
@@ -109,14 +110,15 @@ def import_file(
     ref: Annotated[str, typer.Argument(metavar="MODEL", help="ollama:..., lmstudio:..., llamacpp:..., or a path.")],
     name: Annotated[str, typer.Option("--as", metavar="NAME", help="Its name here; default: from its own.")] = "",
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Give a model file of another tool a lasting name here, without copying it."""
     from insource.wiring import open_models
     from insource.workflows.files.import_model import import_model
 
-    out = Output(as_json=as_json)
+    out = Output(as_json=as_json, quiet=quiet)
     with out.progress() as progress:
-        progress(f"import {ref}", 0, None)
+        progress(f"Importing {ref}", 0, None)
         done = asyncio.run(import_model(ref, open_models(load_settings()), name=name))
     if not done.linked:
         out.say(
@@ -129,7 +131,7 @@ def import_file(
 
 
 @app.command("export")
-def export(
+def export(  # noqa: PLR0913 - a command's parameters are its options
     ref: RefArgument,
     to: Annotated[Target, typer.Option("--to", help="Which tool shall run it, or a plain folder.")],
     out_path: Annotated[
@@ -138,6 +140,7 @@ def export(
     copy: Annotated[bool, typer.Option("--copy", help="Copy the file where no link is possible.")] = False,
     run: Annotated[bool, typer.Option("--run", help="Run `ollama create` too.")] = False,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Hand a model to another tool: a Modelfile for Ollama, a linked file for LM Studio or in a folder."""
     from insource.wiring import lmstudio_folders, open_models
@@ -154,7 +157,7 @@ def export(
         done = export_model.to_lmstudio(file, folder, copy=copy)
     else:
         done = export_model.to_folder(file, out_path or Path.cwd(), copy=copy)
-    out = Output(as_json=as_json)
+    out = Output(as_json=as_json, quiet=quiet)
     if as_json:
         out.data({**_json(file), "exported": str(done.path), "how": done.how, "command": list(done.command)})
     else:
@@ -170,6 +173,7 @@ def show(
     ref: RefArgument = "",
     verify: Annotated[bool, typer.Option("--verify", help="Hash the file again and compare.")] = False,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Show what a model file is, from its own header."""
     from insource.wiring import open_models
@@ -186,7 +190,7 @@ def show(
         "context_tokens": header.context_tokens,
         "verified": details.verified,
     }
-    out = Output(as_json=as_json)
+    out = Output(as_json=as_json, quiet=quiet)
     if as_json:
         out.data(facts)
     else:
@@ -196,13 +200,13 @@ def show(
 
 
 @app.command("remove")
-def remove(ref: RefArgument, as_json: JsonOption = False) -> None:
+def remove(ref: RefArgument, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
     """Remove a model file from the cache. A `file:` of your own is only forgotten."""
     from insource.wiring import open_models
     from insource.workflows.files import models
 
     gone = models.remove(ref, cache=open_models(load_settings()).cache)
-    out = Output(as_json=as_json)
+    out = Output(as_json=as_json, quiet=quiet)
     if as_json:
         out.data({"ref": gone.ref, "path": str(gone.path), "freed_bytes": gone.freed_bytes})
     else:

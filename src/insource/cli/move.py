@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from insource.cli.options import JsonOption, TaskArgument
+from insource.cli.options import JsonOption, QuietOption, TaskArgument
 from insource.cli.session import session
 from insource.core.errors import UsageError
 from insource.core.values import Move, Stage
@@ -38,6 +38,7 @@ def move(  # noqa: PLR0913 - a command's parameters are its options
         bool, typer.Option("--without-certificate", help="Let a candidate answer that nothing vouches for.")
     ] = False,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Move a task to a local candidate. A running gateway follows within a second."""
     from insource.workflows.prove.move import move_task, pin_task
@@ -46,7 +47,7 @@ def move(  # noqa: PLR0913 - a command's parameters are its options
         raise UsageError(
             f"A task can't be moved to stage {stage.value!r}.", next_step=f"`insource rollback {task}` does."
         )
-    with session(as_json=as_json) as (services, out):
+    with session(as_json=as_json, quiet=quiet) as (services, out):
         if pin:
             pinned = pin_task(services, task)
             if as_json:
@@ -78,11 +79,11 @@ async def _ask_stand_in(services: Services, task_name: str, *, to: str | None, e
         await check_stand_in(services, task, target.candidate, ref=engine)
 
 
-def rollback(task: TaskArgument, as_json: JsonOption = False) -> None:
+def rollback(task: TaskArgument, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
     """Send a task's requests to the provider again, and remove its pin. Takes effect within a second."""
     from insource.workflows.prove.move import rollback_task
 
-    with session(as_json=as_json) as (services, out):
+    with session(as_json=as_json, quiet=quiet) as (services, out):
         done = rollback_task(services, task)
         if as_json:
             out.data(
@@ -99,9 +100,10 @@ def moves(
     events: Annotated[bool, typer.Option("--events", help="Show what happened to the moves, and why.")] = False,
     days: Annotated[float, typer.Option(min=0.0, help="Show the events of so many days.")] = 14.0,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """List the moves in force and the pins, or what happened to them."""
-    with session(as_json=as_json) as (services, out):
+    with session(as_json=as_json, quiet=quiet) as (services, out):
         if events:
             _show_events(services, out, days=days)
             return

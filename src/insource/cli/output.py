@@ -8,15 +8,16 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+
+from insource.cli.progress import ProgressReport
 
 _ID = re.compile(r"[a-z]+-[0-9a-f]{8,16}")
 """Of a task, a candidate, a certificate."""
@@ -80,8 +81,9 @@ class Output:
         sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
 
     def line(self, value: Any) -> None:
-        """One JSON value on one line of stdout."""
+        """One JSON value on one line of stdout, at once: whoever reads it may wait for it."""
         sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.flush()
 
     def text(self, text: str) -> None:
         """Plain text on stdout: untouched in a pipe, its lines ended between words on a terminal."""
@@ -131,31 +133,7 @@ class Output:
 
     @contextmanager
     def progress(self) -> Generator[ProgressReport]:
-        """Bars on stderr for as long as the block runs; one line for each thing where nobody looks at a terminal."""
-        bars = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=self._talk,
-            disable=self._quiet or not self._talk.is_terminal,
-        )
-        with bars:
-            yield ProgressReport(bars, say=self.say if bars.disable else None)
-
-
-class ProgressReport:
-    """A `workflows.services.Progress`: one bar, or one line, for each thing that is being done."""
-
-    def __init__(self, bars: Progress, *, say: Callable[[str], None] | None) -> None:
-        self._bars = bars
-        self._say = say
-        self._ids: dict[str, TaskID] = {}
-
-    def __call__(self, what: str, done: int, total: int | None) -> None:
-        if what not in self._ids:
-            self._ids[what] = self._bars.add_task(escape(what), total=total)
-            if self._say is not None:
-                self._say(what + " …")
-        self._bars.update(self._ids[what], completed=done, total=total)
+        """Shows on stderr what runs for as long as the block does."""
+        report = ProgressReport(self._talk, silent=self._quiet, say=self.say)
+        with report.bars:
+            yield report

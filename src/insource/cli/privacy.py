@@ -45,11 +45,11 @@ ExceptionOption = Annotated[
 
 
 @app.command("show")
-def show(as_json: JsonOption = False) -> None:
+def show(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
     """Show the policy in force and where it comes from."""
     from insource.workflows.services import policy_file, policy_in_force
 
-    with session(as_json=as_json) as (services, out):
+    with session(as_json=as_json, quiet=quiet) as (services, out):
         found = policy_in_force(services.settings, services.registry)
         path = policy_file(services.settings)
         if as_json:
@@ -75,13 +75,14 @@ def set_(  # noqa: PLR0913 - its options
     role: RoleOption = None,
     task: ExceptionOption = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Change the policy; a running gateway takes it up. Actions: watch, mask, local, refuse."""
     from insource.routing.policy_edit import Changes
     from insource.workflows.serve.save_policy import save_policy
     from insource.workflows.services import policy_file
 
-    with session(as_json=as_json) as (services, out):
+    with session(as_json=as_json, quiet=quiet) as (services, out):
         policy = _changed(services, Changes(**_given(actions, confidence, words, allow, pattern, role)), task)
         path = policy_file(services.settings)
         save_policy(path, policy)
@@ -137,9 +138,10 @@ def try_(  # noqa: PLR0913 - its options
 def log(
     days: Annotated[int, typer.Option(metavar="N", min=1, help="Only the last N days.")] = 30,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """List what the policy did: refused, answered here, masked. Kinds and counts, never values."""
-    with session(as_json=as_json) as (services, out):
+    with session(as_json=as_json, quiet=quiet) as (services, out):
         events = services.registry.events(kind="privacy", since=services.clock.now() - timedelta(days=days))
         if as_json:
             shown = [{"created": e.created.isoformat(), "task": e.task_id, **e.figures} for e in events]
@@ -156,11 +158,12 @@ def log(
 def scan(
     file: Annotated[Path, typer.Argument(metavar="FILE", help='JSON lines of {"id", "text"}, gzipped or not.')],
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Find personal data and secrets in texts, with their places."""
     from insource.traffic.request_scan import scan_file
 
-    with session(as_json=as_json) as (services, out):
+    with session(as_json=as_json, quiet=quiet) as (services, out):
         bad = 0
         for found in scan_file(file, services.detector):
             bad += "error" in found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from insource.cli.options import JsonOption
+from insource.cli.options import JsonOption, QuietOption
 from insource.cli.output import Output
 from insource.cli.session import session
 
@@ -16,20 +16,21 @@ if TYPE_CHECKING:
     from insource.workflows.prove.quantize import Quants
 
 
-def quantize(
+def quantize(  # noqa: PLR0913 - a command's parameters are its options
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model file's reference; '' is the default model.")],
     task: Annotated[str, typer.Option(help="The task whose requests it is compared on: its id or name.")],
     type_: Annotated[list[str] | None, typer.Option("--type", help="As Q4_K_M; may be given again.")] = None,
     requests: Annotated[int, typer.Option(min=20, help="Compare on at most so many requests.")] = 200,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where files go; the default is the home.")] = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Write a model in fewer bits and recommend the smallest file whose loss on a task is bounded."""
     from insource.traffic.resolve import resolve_task
     from insource.workflows.prove.quantize import TYPES, Smaller, quantize_model, quants_json
     from insource.workflows.services import model_file
 
-    with session(as_json=as_json) as (services, shown):
+    with session(as_json=as_json, quiet=quiet) as (services, shown):
         named = resolve_task(services.registry.tasks(), task)
         folder = out or services.settings.home / "quantized"
         wanted = Smaller(folder=folder, types=type_ or TYPES, requests=requests)

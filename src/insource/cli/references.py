@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from insource.cli.options import JsonOption, TaskArgument
+from insource.cli.options import JsonOption, QuietOption, TaskArgument
 from insource.cli.output import Output, counted
 from insource.cli.session import session
 from insource.cli.side_by_side import side_by_side
@@ -18,6 +18,7 @@ from insource.core.errors import UsageError
 
 if TYPE_CHECKING:
     from insource.workflows.prove.criterion import CriterionReport
+    from insource.workflows.prove.label import LabelReport
     from insource.workflows.prove.review import Choice, Disagreement, Review
     from insource.workflows.services import Services
 
@@ -45,6 +46,7 @@ def criterion(  # noqa: PLR0913 - a command's parameters are its options
     scorer: Annotated[str | None, typer.Option(metavar="NAME", help="A scorer of a plugin.")] = None,
     infer: Annotated[bool, typer.Option("--infer", help="Forget the choice; go by what the answers show.")] = False,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Show or choose what counts as right in a task."""
     from insource.workflows.prove.criterion import checker_arguments, choose_criterion, infer_again, show_criterion
@@ -56,7 +58,7 @@ def criterion(  # noqa: PLR0913 - a command's parameters are its options
     chosen += [] if checker is None or judge is not None else ["checker"]  # beside a judge it is a verifier
     if len(chosen) + infer > 1:
         raise UsageError("Only one criterion can be chosen.", next_step="Name one of them.")
-    with session(as_json=as_json) as (services, out):
+    with session(as_json=as_json, quiet=quiet) as (services, out):
         if infer:
             report = infer_again(services, task)
         elif chosen:
@@ -97,24 +99,35 @@ def label(
     file: Annotated[
         Path | None, typer.Option("--from", metavar="FILE.csv", help="Many at once: exchange_id,reference.")
     ] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Say what the right answer is: of one exchange, or of many from a CSV file."""
     from insource.workflows.prove.label import label_exchange, label_file
 
-    with session() as (services, out):
+    with session(as_json=as_json, quiet=quiet) as (services, out):
         if file is not None:
-            report = label_file(services, task, file)
-            out.text(f"{counted(report.labelled, 'exchange')} of {report.task.name} labelled.")
-            if report.unknown:
-                more = " …" if len(report.unknown) > 10 else ""
-                out.say(f"Not in this task: {', '.join(report.unknown[:10])}{more}")
+            _show_labelled(label_file(services, task, file), out)
         elif exchange is not None and answer is not None:
             label_exchange(services, task, exchange, reference=answer)
-            out.text(f"{exchange} labelled.")
+            if as_json:
+                out.data({"labelled": 1, "unknown": []})
+            else:
+                out.text(f"{exchange} labelled.")
         else:
             raise UsageError(
                 "Nothing was labelled.", next_step="`insource label TASK EXCHANGE ANSWER`, or `--from FILE.csv`."
             )
+
+
+def _show_labelled(report: LabelReport, out: Output) -> None:
+    if out.as_json:
+        out.data({"labelled": report.labelled, "unknown": list(report.unknown)})
+        return
+    out.text(f"{counted(report.labelled, 'exchange')} of {report.task.name} labelled.")
+    if report.unknown:
+        more = " …" if len(report.unknown) > 10 else ""
+        out.say(f"Not in this task: {', '.join(report.unknown[:10])}{more}")
 
 
 def review(  # noqa: PLR0913 - a command's parameters are its options
@@ -129,11 +142,12 @@ def review(  # noqa: PLR0913 - a command's parameters are its options
         Path | None, typer.Option("--in", metavar="FILE.csv", help="Take up a file with its verdicts filled in.")
     ] = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Decide, one key each, which side is right where a candidate and the reference disagree."""
     from insource.workflows.prove.review import open_review, read_csv, write_csv
 
-    with session(as_json=as_json) as (services, out):
+    with session(as_json=as_json, quiet=quiet) as (services, out):
         if suspects:
             _show_suspects(services, task, out)
             return

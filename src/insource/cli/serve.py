@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from insource.cli.options import QuietOption
 from insource.cli.output import Output
 from insource.cli.session import session
 
@@ -22,10 +23,19 @@ AllowNetworkOption = Annotated[
 ]
 
 
-def serve(host: HostOption = None, port: PortOption = None, allow_network: AllowNetworkOption = False) -> None:
+def serve(
+    host: HostOption = None,
+    port: PortOption = None,
+    allow_network: AllowNetworkOption = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the addresses as one line of JSON.")] = False,
+    quiet: QuietOption = False,
+) -> None:
     """Serve the gateway and the dashboard; point your application's base URL at it."""
-    with session(host=host, port=port, allow_network=allow_network or None) as (services, out):
-        run(services, out)
+    with session(as_json=as_json, quiet=quiet, host=host, port=port, allow_network=allow_network or None) as (
+        services,
+        out,
+    ):
+        run(services, out, addresses=as_json)
 
 
 def _example(services: Services) -> JsonObject:
@@ -37,8 +47,8 @@ def _example(services: Services) -> JsonObject:
     return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Say hello."}]}
 
 
-def run(services: Services, out: Output) -> None:
-    """Serves until interrupted."""
+def run(services: Services, out: Output, *, addresses: bool = False) -> None:
+    """Serves until interrupted. `addresses`: also as one line of JSON on stdout."""
     from insource.gateway.server import serve_until_stopped
     from insource.web.access import ROOT, TOKEN, new_token
     from insource.web.dashboard import dashboard_app
@@ -46,8 +56,11 @@ def run(services: Services, out: Output) -> None:
     token = new_token()
 
     def ready(url: str) -> None:
+        page = f"{url}{ROOT}?{TOKEN}={token}"
+        if addresses:
+            out.line({"gateway": f"{url}/v1", "metrics": f"{url}/metrics", "dashboard": page})
         out.say(f"Gateway: {url}/v1   Metrics: {url}/metrics   (Ctrl-C ends)")
-        out.say(f"Dashboard: {url}{ROOT}?{TOKEN}={token}")
+        out.say(f"Dashboard: {page}")
         out.say(_mode_line(services))
         if services.settings.allow_network:
             out.say("Other machines may reach it, and only the dashboard asks who they are (docs/operate.md).")

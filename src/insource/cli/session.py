@@ -19,19 +19,32 @@ def load_settings(**overrides: Any) -> Settings:
     from pydantic import ValidationError
     from pydantic_settings.exceptions import SettingsError
 
-    from insource.config import Settings
+    from insource.config import Settings, check_environment
 
     try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+        settings = Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        problems = "; ".join(_problem(each["type"], each["loc"], each["msg"]) for each in error.errors())
         raise UsageError(
-            f"A setting is wrong: {problems}.", next_step="`insource doctor` lists every setting; docs/settings.md too."
+            f"A setting is wrong: {problems}.", next_step="docs/settings.md lists every setting with its default."
         ) from error
     except (SettingsError, ValueError, OSError) as error:
         raise UsageError(
-            f"The settings can't be read: {error}.", next_step="Correct insource.toml or the INSOURCE_* variable."
+            f"The settings can't be read: {str(error).rstrip('.')}.",
+            next_step="Correct insource.toml or the INSOURCE_* variable.",
         ) from error
+    check_environment(settings)
+    return settings
+
+
+def _problem(kind: str, where: tuple[int | str, ...], message: str) -> str:
+    from insource.config import closest_setting
+
+    name = ".".join(map(str, where))
+    if kind != "extra_forbidden":
+        return f"{name}: {message}"
+    close = closest_setting(name)
+    return f"{name} in insource.toml is not a setting" + (f" (did you mean {close}?)" if close else "")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from insource.cli.options import JsonOption, TaskArgument
+from insource.cli.options import JsonOption, QuietOption, TaskArgument
 from insource.cli.output import Output, counted
 from insource.cli.session import session
 
@@ -23,14 +23,16 @@ def tasks(
     assignments: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Also write exchange_id,task_id of every exchange.")
     ] = None,
+    *,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Find the recurring kinds of work in the log. The same log gives the same tasks."""
     if context.invoked_subcommand is not None:
         return
     from insource.workflows.prove.find_tasks import find_tasks, task_json, write_assignments
 
-    with session(as_json=as_json) as (services, out):
+    with session(as_json=as_json, quiet=quiet) as (services, out):
         with out.progress() as progress:
             reports = find_tasks(services, progress=progress)
         if assignments is not None:
@@ -63,23 +65,34 @@ def show_tasks(reports: list[TaskReport], out: Output) -> None:
 
 
 @app.command("rename")
-def rename(task: TaskArgument, name: Annotated[str, typer.Argument(help="The new name.")]) -> None:
+def rename(
+    task: TaskArgument,
+    name: Annotated[str, typer.Argument(help="The new name.")],
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
     """Give a task another name."""
     from insource.workflows.prove.edit_tasks import rename_task
 
-    with session() as (services, out):
+    with session(as_json=as_json, quiet=quiet) as (services, out):
         renamed = rename_task(services, task, name)
-        out.text(f"{renamed.id}: {renamed.name}")
+        if as_json:
+            out.data({"id": renamed.id, "name": renamed.name})
+        else:
+            out.text(f"{renamed.id}: {renamed.name}")
 
 
 @app.command("merge")
-def merge(tasks: Annotated[list[str], typer.Argument(metavar="TASK TASK [TASK …]", help="The first stays.")]) -> None:
+def merge(
+    tasks: Annotated[list[str], typer.Argument(metavar="TASK TASK [TASK …]", help="The first stays.")],
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
     """Make one task of several that are the same kind of work."""
     from insource.workflows.prove.edit_tasks import merge_tasks
 
-    with session() as (services, out):
-        report = merge_tasks(services, tasks)
-        out.text(f"{report.task.id}: {report.task.name}, {counted(report.figures.exchanges, 'exchange')}")
+    with session(as_json=as_json, quiet=quiet) as (services, out):
+        _show_edited(merge_tasks(services, tasks), out)
 
 
 @app.command("split")
@@ -87,10 +100,20 @@ def split(
     task: TaskArgument,
     contains: Annotated[str, typer.Option(help="A text that the new task's requests contain.")],
     name: Annotated[str | None, typer.Option(help="Name of the new task.")] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Take the requests that contain a text out of a task, as a task of their own."""
     from insource.workflows.prove.edit_tasks import split_task
 
-    with session() as (services, out):
-        report = split_task(services, task, contains=contains, name=name)
+    with session(as_json=as_json, quiet=quiet) as (services, out):
+        _show_edited(split_task(services, task, contains=contains, name=name), out)
+
+
+def _show_edited(report: TaskReport, out: Output) -> None:
+    if out.as_json:
+        from insource.workflows.prove.find_tasks import task_json
+
+        out.data(task_json(report))
+    else:
         out.text(f"{report.task.id}: {report.task.name}, {counted(report.figures.exchanges, 'exchange')}")

@@ -46,8 +46,20 @@ class TaskUse:
     """Mean of the exchanges that have one."""
     private: int
     escalated: int
-    first: datetime
-    last: datetime
+    last_day: date
+    """The newest day (UTC) that has one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How many requests of one task went to one upstream."""
+
+    task_id: str
+    """"" for requests without a task."""
+    upstream: str
+    """IMPORTED for what was imported; `none` for what nothing answered, as by a policy that refuses."""
+    exchanges: int
+    private: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +96,16 @@ class LogPage:
 
 
 class LogFigures(Protocol):
-    def days(self, *, since: datetime | None = None, task_id: str | None = None) -> list[DayFigures]:
+    def days(self, *, since: date | None = None, task_id: str | None = None) -> list[DayFigures]:
         """In the order of days, then upstreams."""
         ...
 
     def tasks(self) -> dict[str, TaskUse]:
         """By task id."""
+        ...
+
+    def ways(self, *, since: date | None = None) -> list[Way]:
+        """In the order of tasks, then upstreams."""
         ...
 
     def page(self, search: LogSearch, *, before: Position | None = None, most: int = 50) -> LogPage:

@@ -42,7 +42,7 @@ def _ask(place: HubPlace, log: FilesLog, wanted: Sequence[str], *, progress: Pro
     kept = refused = 0
     with log:
         for done, id in enumerate(wanted):
-            progress("Ask for files", done, len(wanted))
+            progress("Asking for files", done, len(wanted))
             now = datetime.now(UTC)
             try:
                 answer = ask_files(id, hub_url=place.hub_url, now=now, begun=kept > 0)

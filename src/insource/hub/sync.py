@@ -44,7 +44,7 @@ def sync(place: HubPlace, request: SyncRequest, *, progress: Progress) -> SyncRe
     repo_type = _repo_type(request.repo_type)
     report = _take_snapshot(place, request, repo_type=repo_type, progress=progress)
     if place.archive.snapshots():
-        progress("Work out lineage and sizes", 0, None)
+        progress("Working out lineage and sizes", 0, None)
         prepare(place.archive)
     return report
 
@@ -65,7 +65,7 @@ def _take_snapshot(
         if not source:
             return _from_api(connection, place, limit=limit, progress=progress, repo_type=repo_type or MODELS)
         path, is_download = _fetched(place, source, progress)
-        progress(f"Read {Path(urlsplit(source).path).name}", 0, None)
+        progress(f"Reading {Path(urlsplit(source).path).name}", 0, None)
         chosen = parse_map(request.fields)
         read = read_file(connection, path, scratch=_scratch(place.archive), repo_type=repo_type, chosen=chosen)
         with damage_is_said(path):
@@ -139,7 +139,7 @@ def _from_api(
         repo_type=repo_type,
         limit=limit,
         today=place.today,
-        progress=lambda count: progress(f"List {repo_type.name}", count, limit),
+        progress=lambda count: progress(f"Listing {repo_type.name}", count, limit),
     )
     read: Read = take_lines(
         connection, lines, repo_type=repo_type, source="api", day=listing.started, refused=listing.refused

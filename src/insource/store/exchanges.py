@@ -27,7 +27,7 @@ from sqlalchemy.exc import IntegrityError
 from insource.core.errors import StorageError, UsageError
 from insource.core.stores import ExchangeFilter
 from insource.core.values import Exchange
-from insource.store import tables
+from insource.store import day_figures, tables
 from insource.store.database import Database
 from insource.store.log_figures import SqlLogFigures
 from insource.store.rows import NO_MARKS, exchange_of
@@ -62,12 +62,9 @@ class SqlExchangeStore:
         if not rows:
             return 0
         with self._database.writing() as connection:
-            if connection.dialect.name == "sqlite":
-                return sum(_insert_at_once(connection, rows[at : at + _PAGE]) for at in range(0, len(rows), _PAGE))
-            from sqlalchemy.dialects import postgresql  # late: most stores are SQLite files
-
-            statement = postgresql.insert(tables.exchanges).on_conflict_do_nothing(index_elements=["id"])
-            return connection.execute(statement, rows, execution_options={"preserve_rowcount": True}).rowcount
+            new = _inserted(connection, rows)
+            day_figures.appended(connection, new)
+        return len(new)
 
     def read(self, where: ExchangeFilter = _EVERYTHING) -> Iterator[Exchange]:
         """What is appended while reading may or may not appear; nothing appears twice."""
@@ -107,7 +104,8 @@ class SqlExchangeStore:
             with self._database.writing() as connection:
                 ids = connection.execute(oldest).scalars().all()
                 if ids:
-                    connection.execute(delete(table).where(table.c.id.in_(ids)))
+                    with day_figures.changing(connection, ids):
+                        connection.execute(delete(table).where(table.c.id.in_(ids)))
             deleted += len(ids)
             if len(ids) < _PRUNED_AT_ONCE:
                 break
@@ -116,12 +114,19 @@ class SqlExchangeStore:
         return deleted
 
     def assign(self, task_of: Mapping[str, str]) -> None:
-        rows = [{"exchange_id": exchange_id, "task_id": task_id} for exchange_id, task_id in task_of.items()]
+        table = tables.assignments
         try:
             with self._database.writing() as connection:
-                connection.execute(delete(tables.assignments))
-                if rows:
-                    connection.execute(insert(tables.assignments), rows)
+                held = {row.exchange_id: row.task_id for row in connection.execute(select(table))}
+                # The same log gives the same tasks: what stays as it is is not written again.
+                gone = [id for id, task_id in held.items() if task_of.get(id) != task_id]
+                new = {id: task_id for id, task_id in task_of.items() if held.get(id) != task_id}
+                with day_figures.changing(connection, sorted({*gone, *new})):
+                    for at in range(0, len(gone), _MAX_LISTED):
+                        connection.execute(delete(table).where(table.c.exchange_id.in_(gone[at : at + _MAX_LISTED])))
+                    if new:
+                        rows = [{"exchange_id": id, "task_id": task_id} for id, task_id in new.items()]
+                        connection.execute(insert(table), rows)
         except StorageError as error:
             if not isinstance(error.__cause__, IntegrityError):
                 raise
@@ -141,7 +146,8 @@ class SqlExchangeStore:
                 known = set(connection.execute(has).scalars())
                 new = [id for id in connection.execute(here).scalars() if id not in known]
                 if new:
-                    connection.execute(insert(table), [{"exchange_id": id, "task_id": task_of[id]} for id in new])
+                    with day_figures.changing(connection, new):
+                        connection.execute(insert(table), [{"exchange_id": id, "task_id": task_of[id]} for id in new])
 
     def assignments(self) -> dict[str, str]:
         statement = select(tables.assignments.c.exchange_id, tables.assignments.c.task_id).order_by(
@@ -156,7 +162,7 @@ class SqlExchangeStore:
         statement = update(table).where(table.c.id == bindparam("exchange")).values(private_kinds=bindparam("kinds"))
         rows = [{"exchange": exchange_id, "kinds": kinds} for exchange_id, kinds in kinds_of.items()]
         if rows:
-            with self._database.writing() as connection:
+            with self._database.writing() as connection, day_figures.changing(connection, list(kinds_of)):
                 connection.execute(statement, rows)
 
     def set_reference(self, exchange_id: str, *, reference: str, kind: str) -> None:
@@ -205,8 +211,20 @@ def _select(where: ExchangeFilter) -> Select[Any]:
     return statement
 
 
-def _insert_at_once(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
-    """One statement for many rows; how many were new.
+def _inserted(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The ids of those that were new."""
+    if connection.dialect.name == "sqlite":
+        pages = (rows[at : at + _PAGE] for at in range(0, len(rows), _PAGE))
+        return [id for page in pages for id in _insert_at_once(connection, page)]
+    from sqlalchemy.dialects import postgresql  # late: most stores are SQLite files
+
+    table = tables.exchanges
+    statement = postgresql.insert(table).on_conflict_do_nothing(index_elements=["id"]).returning(table.c.id)
+    return list(connection.execute(statement, rows).scalars())
+
+
+def _insert_at_once(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One statement for many rows; the ids of those that were new.
 
     The driver gives Python's global lock away at every statement, and in a busy gateway each return waits for it: a
     statement a row kept a batch of the log from its commit for 100 ms and more (promise 5 says 50).
@@ -220,8 +238,8 @@ def _insert_at_once(connection: Connection, rows: Sequence[Mapping[str, Any]]) -
     ]
     names = ", ".join(f'"{column.name}"' for column in columns)
     marks = ", ".join([f"({', '.join('?' * len(columns))})"] * len(rows))
-    statement = f"INSERT INTO exchanges ({names}) VALUES {marks} ON CONFLICT (id) DO NOTHING"
-    return connection.exec_driver_sql(statement, tuple(values)).rowcount
+    statement = f"INSERT INTO exchanges ({names}) VALUES {marks} ON CONFLICT (id) DO NOTHING RETURNING id"
+    return [row[0] for row in connection.exec_driver_sql(statement, tuple(values))]
 
 
 def _row(exchange: Exchange) -> dict[str, Any]:

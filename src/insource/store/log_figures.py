@@ -1,50 +1,29 @@
-"""Sums over the exchange log and pages of it, made by the database: no body is read for a figure."""
+"""Sums over the exchange log and pages of it, made by the database: no body is read for a figure, and the
+sums are added up from those of each day (day_figures.py)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import (
-    Boolean,
-    ColumnElement,
-    Connection,
-    Select,
-    Text,
-    and_,
-    case,
-    cast,
-    func,
-    literal_column,
-    or_,
-    select,
-    true,
-    tuple_,
-    type_coerce,
-)
-from sqlalchemy.dialects.postgresql import JSON
+from sqlalchemy import Boolean, ColumnElement, Select, Text, and_, case, func, or_, select, true, tuple_, type_coerce
 
-from insource.core.log_figures import IMPORTED, DayFigures, LogPage, LogSearch, Position, TaskUse, Where
+from insource.core.log_figures import DayFigures, LogPage, LogSearch, Position, TaskUse, Way, Where
 from insource.core.values import Exchange
 from insource.store import tables
 from insource.store.database import Database
+from insource.store.day_figures import ESCALATED, FAILED, HERE, NO_TASK, PRIVATE, SHADOW
 from insource.store.rows import exchange_of
 from insource.store.tables import from_microseconds, to_microseconds
 
-_DAY_US = 86_400_000_000
 _SEARCHED = 20_000
 """Exchanges that a text is looked for in: each of them has to be read whole."""
 _OFTEN = 10_000
 """Exchanges from which a task comes often."""
 _TABLE = tables.exchanges.c
-# The texts as `documents.encode` writes them; no other writer of these columns exists.
-_ROUTE, _MARKS, _KINDS = (type_coerce(column, Text) for column in (_TABLE.route, _TABLE.marks, _TABLE.private_kinds))
-_SHADOW = func.coalesce(_MARKS.contains('"shadow_of":"'), False)
-_ESCALATED = func.coalesce(_MARKS.contains('"escalated":true'), False)
-_PRIVATE = and_(_KINDS.is_not(None), _KINDS != "[]")
-_HERE = func.coalesce(_ROUTE.contains('"upstream":"engine:'), False)
-_FAILED = _TABLE.status >= 400
+_SUMS = tables.day_figures.c
+_FIRST_DAY = date(1970, 1, 1)
 
 
 class SqlLogFigures:
@@ -53,61 +32,52 @@ class SqlLogFigures:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def days(self, *, since: datetime | None = None, task_id: str | None = None) -> list[DayFigures]:
+    def days(self, *, since: date | None = None, task_id: str | None = None) -> list[DayFigures]:
+        sums = [func.sum(each) for each in (_SUMS.exchanges, _SUMS.cost_usd, _SUMS.private, _SUMS.escalated)]
+        columns: tuple[ColumnElement[Any], ...] = (_SUMS.day, _SUMS.upstream, *sums, func.sum(_SUMS.failed))
+        statement: Select[*tuple[Any, ...]] = select(*columns)
+        if since is not None:
+            statement = statement.where(_SUMS.day >= (since - _FIRST_DAY).days)
+        if task_id is not None:
+            statement = statement.where(_SUMS.task_id == task_id)
+        by = (_SUMS.day, _SUMS.upstream)
         with self._database.reading() as connection:
-            day = (_TABLE.created_us // _DAY_US).label("day")
-            upstream = func.coalesce(_upstream(connection), IMPORTED).label("upstream")
-            statement: Select[*tuple[Any, ...]] = select(
-                day,
-                upstream,
-                func.count(),
-                func.coalesce(func.sum(_TABLE.cost_usd), 0.0),
-                _count(_PRIVATE),
-                _count(_ESCALATED),
-                _count(_FAILED),
-            ).where(~_SHADOW)
-            if since is not None:
-                statement = statement.where(_TABLE.created_us >= to_microseconds(since))
-            if task_id is not None:
-                statement = _of_task(statement, task_id)
-            # By position: a database may take an expression with a parameter in it for another one when it groups.
-            by = (literal_column("1"), literal_column("2"))
             rows = connection.execute(statement.group_by(*by).order_by(*by)).all()
         return [
             DayFigures(
-                day=(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=row[0])).date(),
+                day=_FIRST_DAY + timedelta(days=row[0]),
                 upstream=row[1],
-                exchanges=row[2],
-                cost_usd=row[3],
-                private=row[4],
-                escalated=row[5],
-                failed=row[6],
+                exchanges=int(row[2]),
+                cost_usd=_rest(row[3]),
+                private=int(row[4]),
+                escalated=int(row[5]),
+                failed=int(row[6]),
             )
             for row in rows
         ]
 
     def tasks(self) -> dict[str, TaskUse]:
-        assigned = tables.assignments.c
+        newest = func.max(_SUMS.day)
+        here = func.sum(case((_SUMS.upstream.startswith("engine:"), _SUMS.exchanges), else_=0))
+        sums = [func.sum(each) for each in (_SUMS.cost_usd, _SUMS.latency_seconds, _SUMS.timed, _SUMS.private)]
         statement = (
-            select(
-                assigned.task_id,
-                func.count(),
-                _count(_HERE),
-                func.coalesce(func.sum(_TABLE.cost_usd), 0.0),
-                func.avg(_TABLE.latency_seconds),
-                _count(_PRIVATE),
-                _count(_ESCALATED),
-                func.min(_TABLE.created_us),
-                func.max(_TABLE.created_us),
-            )
-            .join(tables.assignments, assigned.exchange_id == _TABLE.id)
-            .where(~_SHADOW)
-            .group_by(assigned.task_id)
-            .order_by(assigned.task_id)
+            select(_SUMS.task_id, func.sum(_SUMS.exchanges), here, *sums, func.sum(_SUMS.escalated), newest)
+            .where(_SUMS.task_id != NO_TASK)
+            .group_by(_SUMS.task_id)
+            .order_by(_SUMS.task_id)
         )
         with self._database.reading() as connection:
             rows = connection.execute(statement).all()
         return {row[0]: _use(tuple(row)) for row in rows}
+
+    def ways(self, *, since: date | None = None) -> list[Way]:
+        by = (_SUMS.task_id, _SUMS.upstream)
+        statement = select(*by, func.sum(_SUMS.exchanges), func.sum(_SUMS.private))
+        if since is not None:
+            statement = statement.where(_SUMS.day >= (since - _FIRST_DAY).days)
+        with self._database.reading() as connection:
+            rows = connection.execute(statement.group_by(*by).order_by(*by)).all()
+        return [Way(task_id=row[0], upstream=row[1], exchanges=int(row[2]), private=int(row[3])) for row in rows]
 
     def page(self, search: LogSearch, *, before: Position | None = None, most: int = 50) -> LogPage:
         order = (_TABLE.created_us.desc(), _TABLE.id.desc())
@@ -163,30 +133,20 @@ class SqlLogFigures:
         return None if last is None else from_microseconds(last)
 
 
-def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
-
-
-def _upstream(connection: Connection) -> ColumnElement[str]:
-    if connection.dialect.name == "sqlite":
-        return func.json_extract(_ROUTE, "$.upstream")
-    return cast(_ROUTE, JSON)["upstream"].as_string()
-
-
-def _of_task(statement: Select[*tuple[Any, ...]], task_id: str) -> Select[*tuple[Any, ...]]:
-    assigned = tables.assignments.c
-    return statement.join(tables.assignments, assigned.exchange_id == _TABLE.id).where(assigned.task_id == task_id)
+def _rest(usd: float) -> float:
+    """A sum of amounts that came and went, without what rounding left of them."""
+    return round(usd, 9)
 
 
 def _condition(where: Where) -> ColumnElement[bool]:
     conditions: dict[Where, ColumnElement[bool]] = {
         "": true(),
-        "here": and_(_HERE, ~_SHADOW),
-        "hosted": and_(~_HERE, ~_SHADOW),
-        "private": _PRIVATE,
-        "escalated": _ESCALATED,
-        "failed": _FAILED,
-        "shadow": _SHADOW,
+        "here": and_(HERE, ~SHADOW),
+        "hosted": and_(~HERE, ~SHADOW),
+        "private": PRIVATE,
+        "escalated": ESCALATED,
+        "failed": FAILED,
+        "shadow": SHADOW,
     }
     return type_coerce(conditions[where], Boolean)
 
@@ -201,12 +161,11 @@ def _holds(text: str) -> ColumnElement[bool]:
 def _use(row: Sequence[Any]) -> TaskUse:
     return TaskUse(
         task_id=row[0],
-        exchanges=row[1],
-        here=row[2],
-        cost_usd=row[3],
-        latency_seconds=row[4],
-        private=row[5],
-        escalated=row[6],
-        first=from_microseconds(row[7]),
-        last=from_microseconds(row[8]),
+        exchanges=int(row[1]),
+        here=int(row[2]),
+        cost_usd=_rest(row[3]),
+        latency_seconds=row[4] / int(row[5]) if row[5] else None,
+        private=int(row[6]),
+        escalated=int(row[7]),
+        last_day=_FIRST_DAY + timedelta(days=row[8]),
     )

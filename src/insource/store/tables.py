@@ -89,6 +89,21 @@ assignments = Table(
     Index("ix_assignments_task", "task_id"),
 )
 
+day_figures = Table(
+    "day_figures",
+    metadata,
+    Column("day", BigInteger, primary_key=True, autoincrement=False),
+    Column("task_id", Key, primary_key=True),
+    Column("upstream", Key, primary_key=True),
+    Column("exchanges", BigInteger, nullable=False),
+    Column("cost_usd", Float, nullable=False),
+    Column("latency_seconds", Float, nullable=False),
+    Column("timed", BigInteger, nullable=False),
+    Column("private", BigInteger, nullable=False),
+    Column("escalated", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
+)
+
 tasks = Table(
     "tasks",
     metadata,

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from insource.core.errors import InsourceError, UsageError
 from insource.web.access import ROOT, SECURITY_HEADERS, TOKEN, Access
 from insource.web.desk import Ask, Desk, Page
-from insource.web.pages import boss, machine, models, overview, playground, privacy, requests, review, tasks
+from insource.web.pages import boss, ecosystem, machine, models, overview, playground, privacy, requests, review, tasks
 from insource.workflows.services import Services
 
 _LOG = logging.getLogger(__name__)
@@ -47,6 +47,8 @@ _PAGES: tuple[tuple[str, Page], ...] = (
     ("privacy", privacy.show),
     ("models", models.listed),
     ("models/{model:path}", models.show),
+    ("ecosystem", ecosystem.show),
+    ("ecosystem/{figure}", ecosystem.download),
     ("machine", machine.show),
     ("playground", playground.show),
     ("plan", boss.show),

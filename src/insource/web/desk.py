@@ -24,6 +24,7 @@ NAVIGATION = (
     ("requests", "Requests"),
     ("privacy", "Privacy"),
     ("models", "Models"),
+    ("ecosystem", "Ecosystem"),
     ("machine", "Machine"),
     ("playground", "Playground"),
     ("plan", "Plan to print"),

@@ -6,8 +6,6 @@ are strangers' text: the template escapes them, and vl-convert escapes them insi
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping
 from importlib.resources import files
@@ -20,7 +18,7 @@ from markupsafe import Markup
 
 from insource.core.ecosystem_report import Cell, Drawn, Row, Scale, Taken
 from insource.hub.report.prepare import BAND_NAMES
-from insource.workflows.ecosystem.report import compared, counted, reasons, report_json
+from insource.workflows.ecosystem.report import compared, counted, csv_text, reasons, report_json
 
 Made = alt.Chart | alt.LayerChart | alt.FacetChart
 
@@ -204,19 +202,6 @@ def svg(definition: str) -> str:
 
 def png(definition: str) -> bytes:
     return vl_convert.vegalite_to_png(definition, scale=1.0)
-
-
-def csv_text(rows: tuple[Row, ...]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows([{name: _unformula(value) for name, value in row.items()} for row in rows])
-    return text.getvalue()
-
-
-def _unformula(value: Cell) -> Cell:
-    """A spreadsheet takes a text that begins so for a formula."""
-    return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
 
 
 def render(report: Taken, pictures: Mapping[str, str]) -> str:

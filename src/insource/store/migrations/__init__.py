@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-HEAD = "0004"
+HEAD = "0005"
 """The schema that this insource writes: known without loading Alembic, which takes longer than opening the file."""
 
 VERSION_TABLE = "insource_schema"

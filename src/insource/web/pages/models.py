@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import get_args
 
 from starlette.responses import Response
@@ -9,12 +10,15 @@ from starlette.responses import Response
 from insource.core.ecosystem import LicenceClass, Page
 from insource.core.ecosystem_search import Search
 from insource.core.errors import InsourceError
+from insource.web import lineage
 from insource.web.desk import Ask, Desk
 from insource.wiring import open_models
 from insource.wiring_choose import open_ecosystem, open_fits
 from insource.workflows.files.model_stores import list_models
 
 _ROWS = 40
+_REACH: Mapping[int, tuple[int, int]] = {lineage.FEW: (4, 12), lineage.MANY: (12, 400)}
+"""Steps down, and children of each model, for so many models drawn."""
 
 
 def listed(desk: Desk, ask: Ask) -> Response:
@@ -70,4 +74,19 @@ def show(desk: Desk, ask: Ask) -> Response:
         with open_ecosystem(settings) as ecosystem:
             return ecosystem.page(id)
 
-    return desk.page("model", here="models", page=desk.kept.get(("model", id), read))
+    most = lineage.MANY if "all" in ask.query else lineage.FEW
+
+    depth, children = _REACH[most]
+
+    def draw() -> lineage.Lineage | InsourceError:
+        try:
+            with open_ecosystem(settings) as ecosystem:
+                return lineage.draw(ecosystem.tree(id, depth=depth, most=children), most=most)
+        except InsourceError as error:
+            return error
+
+    page = desk.kept.get(("model", id), read)
+    drawn = desk.kept.get(("lineage", id, most), draw)
+    if isinstance(drawn, InsourceError):
+        return desk.page("model", here="models", page=page, drawn=None, problem=drawn, most=most)
+    return desk.page("model", here="models", page=page, drawn=drawn, problem=None, most=most)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from insource.core.evidence import Event
 from insource.core.log_figures import DayFigures, TaskUse
 from insource.core.values import JsonObject, Move, Stage, Task
-from insource.web import plots, shown
+from insource.web import flow, plots, shown
 from insource.web.desk import Ask, Desk
 from insource.workflows.saved_plan import read_plan, rows_of
 
@@ -33,8 +33,10 @@ def show(desk: Desk, ask: Ask) -> Response:
     registry, log = desk.services.registry, desk.services.exchanges.figures
     window = ask.whole("days", 30, most=3650)
     newest = log.newest()
-    since = None if newest is None else newest - timedelta(days=window)
+    since = None if newest is None else newest.date() - timedelta(days=window - 1)
     figures = desk.kept.get(("days", window), lambda: log.days(since=since))
+    ways = desk.kept.get(("ways", window), lambda: log.ways(since=since))
+    names = {task.id: task.name for task in registry.tasks()}
     requests = sum(each.exchanges for each in figures)
     plan = read_plan(desk.services.settings)
     rows = task_rows(desk, plan)
@@ -55,6 +57,7 @@ def show(desk: Desk, ask: Ask) -> Response:
         failed=sum(each.failed for each in figures),
         request_chart=plots.bars_by_day(figures, lambda f: f.exchanges, shown.number) if figures else None,
         dollar_chart=plots.bars_by_day(figures, lambda f: f.cost_usd, shown.usd) if figures else None,
+        flows=flow.flows(ways, names),
         tasks=rows,
         planned=None if plan is None else plan.get("created"),
         next_move=None if following is None else following.plan,

@@ -75,7 +75,7 @@ def show(desk: Desk, ask: Ask) -> Response:
         None if best is None or not best.certificate_id else services.evidence.certificate(best.certificate_id)
     )
     log = services.exchanges.figures
-    since = None if row.use is None else row.use.last - timedelta(days=_DAYS)
+    since = None if row.use is None else row.use.last_day - timedelta(days=_DAYS - 1)
     days = desk.kept.get(("days", task.id), lambda: log.days(since=since, task_id=task.id))
     return desk.page(
         "task",

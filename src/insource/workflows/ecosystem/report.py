@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import dataclass
 
-from insource.core.ecosystem_report import Cell, Drawn, Figure, Measure, Taken
+from insource.core.ecosystem_report import Cell, Drawn, Figure, Measure, Row, Taken
 from insource.core.values import JsonObject
 from insource.hub.report.reports import REPORTS
 
@@ -96,3 +98,16 @@ def _figure_json(report: Taken, found: Drawn) -> JsonObject:
         "of": found.listed,
         "rows": [dict(row) for row in found.rows],
     }
+
+
+def csv_text(rows: tuple[Row, ...]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([{name: _unformula(value) for name, value in row.items()} for row in rows])
+    return text.getvalue()
+
+
+def _unformula(value: Cell) -> Cell:
+    """A spreadsheet takes a text that begins so for a formula."""
+    return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value

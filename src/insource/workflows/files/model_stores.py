@@ -78,12 +78,12 @@ async def try_models(models: Models, *, progress: Progress = quiet) -> tuple[str
     ]
     undecided: list[str] = []
     for number, model in enumerate(waiting):
-        progress("try models", number, len(waiting))
+        progress("Trying models", number, len(waiting))
         try:
             await try_model(find(model.ref, cache=models.cache, sources=models.sources), models)
         except InsourceError as error:
             undecided.append(f"{model.ref}: {error.message}")
-    progress("try models", len(waiting), len(waiting))
+    progress("Trying models", len(waiting), len(waiting))
     return tuple(undecided)
 
 

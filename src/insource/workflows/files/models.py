@@ -60,7 +60,7 @@ def pull(
         raise UsageError(
             f"There is no source {parsed.scheme!r} for {ref!r} (known: {known}).", next_step="Use another source."
         )
-    what = f"pull {ref}"
+    what = f"Pulling {ref}"
     file = sources[parsed.scheme].fetch(ref, progress=lambda done, total: progress(what, done, total))
     return _whole(file)
 

@@ -110,7 +110,7 @@ async def make_attempt(contest: Contest, recipe: Recipe, running: Running | None
     )
     if standing is not None:
         return resume(contest, recipe, standing, running=running)
-    contest.progress(f"{contest.log.task.name}: fitting {recipe.name}", 0, None)
+    contest.progress(f"Fitting {recipe.name}: {contest.log.task.name}", 0, None)
     try:
         learnt = recipe.fit(contest.log.task.output, taught(contest), seed=contest.services.settings.seed)
     except BadInput as error:
@@ -244,7 +244,7 @@ async def _held_out(
             answer = asked[example.exchange_id].answer if example.exchange_id in asked else None
             if answer is not None and not contest.scoring.undecided(answer.text, example):
                 screen.add(confidence=answer.confidence, difference=_difference(contest, answer, example))
-        contest.progress(f"{contest.log.task.name}: trying {recipe.name}", start + len(batch), len(pool))
+        contest.progress(f"Trying {recipe.name}: {contest.log.task.name}", start + len(batch), len(pool))
         if answerer.unable:
             return None
         if screen.futile:

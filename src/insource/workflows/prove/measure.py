@@ -163,7 +163,8 @@ async def _ask(contest: Contest, attempt: Attempt, pool: Sequence[tuple[Stratum,
                 seen.waiting += 1
             if not seen.waiting:
                 seen.outcomes.append(outcome(contest, attempt, example, asked=answer, stratum=stratum))
-        contest.progress(f"{contest.log.task.name}: measuring {attempt.recipe.name}", len(seen.outcomes), len(pool))
+        done = len(seen.outcomes) + seen.waiting
+        contest.progress(f"Measuring {attempt.recipe.name}: {contest.log.task.name}", done, len(pool))
         found = seen.look(attempt)
         if attempt.answerer.unable:
             seen.end = "unmeasured"

@@ -175,7 +175,7 @@ async def _asked(
         found = await answerer.answers(examples, progress=lambda done: progress(what, done, len(examples)))
         if places is None:
             places = await positions(engine, [e.request for e in examples[:_DIVERGENCE_REQUESTS]])
-        progress(f"{log.task.name}: comparing {file.path.name}", 0, None)
+        progress(f"Comparing {file.path.name}: {log.task.name}", 0, None)
         told = [None if each is None else dict(each) for each in await asked(engine, places)]
     finally:
         await engine.stop()

@@ -100,7 +100,7 @@ async def _refusal(
     contest: Contest, trained: Trained, engines: Engines, *, adapter_sha256: str, folder: Path
 ) -> str | None:
     """Why the adapter, served over the model in 16 bit, is not what was trained."""
-    contest.progress(f"{contest.log.task.name}: comparing what is served with what was trained", 0, None)
+    contest.progress(f"Comparing the served with the trained model: {contest.log.task.name}", 0, None)
     wide = widen(engines.file.path, folder / "f16.gguf")
     file = ModelFile(
         ref=f"{engines.file.ref} in 16 bit",
