@@ -123,7 +123,7 @@ def test_safetensors_give_their_configuration_and_every_tensor(hub: FakeHub) -> 
     }
     assert [file.name for file in found.files] == ["m-1.safetensors", "m-2.safetensors"]
     assert found.parameters == 288, "the sum by type, where the record's own total is wrong"
-    with pytest.raises(UnknownModel, match="not a GGUF file"):
+    with pytest.raises(UnknownModel, match="no GGUF file"):
         read_remote("org/st:Q8_0", hub_url=hub.url)
 
 
