@@ -71,5 +71,5 @@ def test_a_strange_sentence_is_found(code: str) -> None:
 
 
 def test_a_plain_sentence_is_left_alone() -> None:
-    code = 'raise UsageError(f"There is no task {id!r}: the file is no longer there.", next_step="Look at `insource tasks`.")'
+    code = 'raise UsageError(f"There is no task {id!r}; it is no longer there.", next_step="Look.")'
     assert not [text for _, text in _messages(ast.parse(code)) if any(pattern.search(text) for pattern in STRANGE)]
