@@ -104,5 +104,5 @@ def test_wrong_calls_are_told_what_to_do(tmp_path: Path) -> None:
         run("rtx-4091")
     binary = tmp_path / "binary.toml"
     binary.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(BadInput, match="no text"):
+    with pytest.raises(BadInput, match="not text"):
         run(str(binary))

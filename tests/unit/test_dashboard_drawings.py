@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from insource.core.ecosystem import TreeNode
 from insource.core.log_figures import Way
+from insource.web.differences import differences
 from insource.web.flow import ENDS, flows, sums
 from insource.web.lineage import count, draw, limited
 
@@ -77,3 +78,16 @@ def test_a_deep_chain_is_drawn_and_a_name_stays_text() -> None:
     drawn = draw(_tree(list(range(3_000))), most=5_000)
     assert drawn.shown == 3_001
     assert "<o>" not in drawn.svg
+
+
+_TEXTS = st.lists(st.sampled_from(["the ", "cat", " sat", ".", "\n", "<b>", "é"]), max_size=20).map("".join)
+
+
+@given(_TEXTS, _TEXTS)
+def test_differences_keep_both_texts_and_mark_what_is_not_common(one: str, other: str) -> None:
+    left, right = differences(one, other)
+    assert "".join(piece.text for piece in left) == one
+    assert "".join(piece.text for piece in right) == other
+    common = ["".join(piece.text for piece in side if not piece.differs) for side in (left, right)]
+    assert common[0] == common[1]
+    assert any(piece.differs for piece in [*left, *right]) == (one != other)

@@ -279,3 +279,20 @@ async def test_each_figure_of_the_ecosystem_has_its_definition_and_its_numbers(b
     lines = (await browser.get(f"ecosystem/{figures[0]}.csv")).splitlines()
     assert len(lines) > 2
     assert "no figure" in await browser.get("ecosystem/nothing.csv", status=404)
+
+
+async def test_a_request_is_asked_of_a_candidate_again_and_nothing_is_recorded(tmp_path: Path) -> None:
+    with evaluating(tmp_path / "home", recipes=("head",)) as (services, _):
+        services.exchanges.append(exchanges(400))
+        await evaluate(services)
+        before = services.exchanges.count()
+        id, task_id = next(iter(services.exchanges.assignments().items()))
+        candidate_id = services.registry.candidates(task_id)[0].id
+        async with client_of(services) as client:
+            browser = Browser(client)
+            assert candidate_id in await browser.get(f"requests/{id}")
+            page = (await browser.send(f"replay/{id}", candidate=candidate_id)).text
+            assert "<h1>Two answers to one request</h1>" in page
+            assert "confidence" in page
+            assert (await browser.send(f"replay/{id}", candidate="<none>")).status_code == 400
+        assert services.exchanges.count() == before

@@ -139,7 +139,7 @@ def test_edits_that_make_no_sense_are_refused(services: Services) -> None:
     sort, translate = find_tasks(services)
     with pytest.raises(UsageError, match="Another task"):
         rename_task(services, sort.task.id, translate.task.name.upper())
-    with pytest.raises(UsageError, match="no name"):
+    with pytest.raises(UsageError, match="not a name"):
         rename_task(services, sort.task.id, "\x1b <>")
     with pytest.raises(UsageError, match="two different"):
         merge_tasks(services, [sort.task.id, sort.task.name])

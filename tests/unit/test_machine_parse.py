@@ -180,7 +180,7 @@ def test_a_files_apple_chip_brings_its_own_system() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("][", "no TOML"),
+        ("][", "not valid TOML"),
         ("memory = 3", "'memory' is not known"),
         ("cores = 1.5", "whole number"),
         ("cores = true", "above 0"),
@@ -193,7 +193,7 @@ def test_a_files_apple_chip_brings_its_own_system() -> None:
         ("[[device]]", "'memory_gb' is needed"),
         ("[[device]]\nmemory_gb = 8\ncount = 100000000", "16 at most"),
         ("[[device]]\nmemory_gb = 8\nbackend = 'abacus'", "'backend' is one of"),
-        ("[[device]]\nname = 'epyc 9004'", "no accelerator"),
+        ("[[device]]\nname = 'epyc 9004'", "not an accelerator"),
         ("[[device]]\nname = 'rtx 4090'\nmemory_free_gb = 40", "more than its 23.6"),
         ("[[device]]\nname = 'm4 max'\n[[device]]\nname = 'rtx 4090'", "unified"),
     ],

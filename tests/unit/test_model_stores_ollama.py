@@ -121,8 +121,8 @@ def test_newer_versions_manifests_are_blobs_and_may_be_lists(fake: FakeOllama) -
         (b"{}", "names no weights"),
         (b'{"layers": null}', "names no weights"),
         (b'{"mediaType": "' + LIST.encode() + b'", "manifests": null}', "other runners only"),
-        (json.dumps({"layers": [layer("model", "sha256:../../../etc/passwd", 1)]}).encode(), "no sha256 digest"),
-        (json.dumps({"layers": [layer("model", "/etc/passwd", 1)]}).encode(), "no sha256 digest"),
+        (json.dumps({"layers": [layer("model", "sha256:../../../etc/passwd", 1)]}).encode(), "not a sha256 digest"),
+        (json.dumps({"layers": [layer("model", "/etc/passwd", 1)]}).encode(), "not a sha256 digest"),
     ],
     ids=["empty", "text", "deep", "type", "huge", "nothing", "null", "list", "up", "absolute"],
 )

@@ -78,7 +78,7 @@ def test_an_artifact_is_the_same_recipe_and_holds_no_code() -> None:
         assert loaded.find(text) == fitted.find(text)
     with pytest.raises(BadInput, match="damaged"):
         load(fitted.artifact()[:-1])
-    with pytest.raises(BadInput, match="no artifact"):
+    with pytest.raises(BadInput, match="not an artifact"):
         load(b'{"recipe":"head","version":1}\n')
 
 

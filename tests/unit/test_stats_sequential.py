@@ -85,5 +85,5 @@ def test_values_outside_the_range_are_refused() -> None:
         FutilityTest(MARGIN, ALPHA).update(float("nan"))
     with pytest.raises(BadInput, match="margin"):
         FutilityTest(1.0, ALPHA)
-    with pytest.raises(BadInput, match="no range"):
+    with pytest.raises(BadInput, match="not a range"):
         FutilityTest(MARGIN, ALPHA, low=1.0, high=1.0)

@@ -63,7 +63,7 @@ def read_header(artifact: bytes, recipe: str) -> JsonObject:
         header = None
     if not isinstance(header, dict) or header.get("recipe") != recipe or header.get("version") != 1:
         raise BadInput(
-            f"These {len(artifact)} bytes are no artifact of the recipe {recipe!r}.",
+            f"These {len(artifact)} bytes are not an artifact of the recipe {recipe!r}.",
             next_step="Make the candidate again with `insource evaluate`.",
         )
     return header

@@ -74,7 +74,7 @@ def _show(found: TaskEvaluation, name: str, out: Output) -> None:
                 evaluation.certificate_id or "none",
             )
         )
-    columns = ["candidate", ">covers", ">quality", ">reference", "difference (interval)", ">n / clusters"]
+    columns = ["candidate", ">share moved", ">quality", ">reference", "difference (interval)", ">n / clusters"]
     out.table(name, [*columns, ">worse / better", ">McNemar p", ">detectable", "certificate"], rows)
     out.text(f"{found.verdict.value}: {found.reason}")
     if found.n_needed:

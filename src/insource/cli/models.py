@@ -133,7 +133,7 @@ def import_file(
 @app.command("export")
 def export(  # noqa: PLR0913 - a command's parameters are its options
     ref: RefArgument,
-    to: Annotated[Target, typer.Option("--to", help="Which tool shall run it, or a plain folder.")],
+    to: Annotated[Target, typer.Option("--to", help="Tool to export for, or a plain folder.")],
     out_path: Annotated[
         Path | None, typer.Option("--out", metavar="PATH", help="Modelfile, LM Studio's folder, or the folder.")
     ] = None,

@@ -35,7 +35,7 @@ def move(  # noqa: PLR0913 - a command's parameters are its options
     ] = None,
     pin: Annotated[bool, typer.Option("--pin", help="Keep all of the task's requests on this machine.")] = False,
     without_certificate: Annotated[
-        bool, typer.Option("--without-certificate", help="Let a candidate answer that nothing vouches for.")
+        bool, typer.Option("--without-certificate", help="Route to a candidate that has no certificate.")
     ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,

@@ -11,7 +11,7 @@ import typer
 from insource.core.errors import UsageError
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No talk and no progress bars; data only.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print data only: no messages, no progress.")]
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="A task's id or name, as `insource tasks` shows it.")]
 MachineOption = Annotated[
     str, typer.Option(metavar="NAME", help="`here`, devices by name as `rtx-4090` or `2x h100`, or a file.toml.")
@@ -30,4 +30,4 @@ def parse_day(text: str) -> date | None:
     try:
         return date.fromisoformat(text) if text else None
     except ValueError as error:
-        raise UsageError(f"{text!r} is no day.", next_step="Write it as 2026-05-20.") from error
+        raise UsageError(f"{text!r} is not a day.", next_step="Write it as 2026-05-20.") from error

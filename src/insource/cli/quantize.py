@@ -44,7 +44,7 @@ def quantize(  # noqa: PLR0913 - a command's parameters are its options
 
 
 def _show(found: Quants, name: str, *, margin: float, out: Output) -> None:
-    columns = ["type", ">MB", ">same answer", ">worse / better", ">McNemar p", ">loses at most", ">KL", ">same top"]
+    columns = ["type", ">MB", ">same answer", ">worse / better", ">McNemar p", ">loss at most", ">KL", ">same top"]
     out.table(
         name,
         columns,

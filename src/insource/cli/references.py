@@ -139,7 +139,7 @@ def review(  # noqa: PLR0913 - a command's parameters are its options
         Path | None, typer.Option("--out", metavar="FILE.csv", help="Write the disagreements, to fill in elsewhere.")
     ] = None,
     in_file: Annotated[
-        Path | None, typer.Option("--in", metavar="FILE.csv", help="Take up a file with its verdicts filled in.")
+        Path | None, typer.Option("--in", metavar="FILE.csv", help="Read the file with its verdicts filled in.")
     ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -155,7 +155,7 @@ def review(  # noqa: PLR0913 - a command's parameters are its options
         if out_file is not None:
             out.text(f"{write_csv(found, out_file):,} disagreements written to {out_file}.")
         elif in_file is not None:
-            out.text(f"{read_csv(services, found, in_file):,} verdicts taken up.")
+            out.text(f"{read_csv(services, found, in_file):,} verdicts recorded.")
             out.say(f"Next: insource evaluate {found.task.id}")
         elif as_json:
             out.data(_review_json(found))

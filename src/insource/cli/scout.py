@@ -192,7 +192,8 @@ def _intro(report: ScoutReport, out: Output) -> None:
     what = f"Task {report.task.name!r} ({report.purpose})" if report.task is not None else report.purpose.capitalize()
     out.text(
         f"{what} on {report.machine.name}: {', '.join(asks)}. {report.listed:,} repositories as of {report.as_of}, "
-        f"{report.models:,} models; {len(report.ranked):,} could do it, of {report.cannot_say:,} nothing can be said."
+        f"{report.models:,} models; {len(report.ranked):,} qualify; {report.cannot_say:,} could not be "
+        "judged (missing metadata)."
     )
     prompt, answer = long_request(report.fit)
     out.text(f"A long request: {prompt:,} + {answer:,} tokens, at the slow end of the speed's interval.")
@@ -218,7 +219,7 @@ def _intro(report: ScoutReport, out: Output) -> None:
 def _models(chosen: tuple[Ranked, ...], out: Output) -> None:
     columns = ["#", "size", "model", "family", ">parameters (active)", "licence", "bits", ">GiB", ">context"]
     rows = [_model_row(item) for item in chosen]
-    out.table("What could do it", [*columns, ">tokens/s (80 %)", ">long request"], rows)
+    out.table("Models that qualify", [*columns, ">tokens/s (80 %)", ">long request"], rows)
 
 
 def _model_row(item: Ranked) -> tuple[str, ...]:

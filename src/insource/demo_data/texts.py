@@ -126,7 +126,7 @@ def _slot_json(line: str, message: str | None) -> str:
     for field in fields:
         name, colon, value = field.partition(": ")
         if not colon or name in found or (message is not None and value not in message):
-            raise BadText(f"slots: {field!r} is no slot of {message or line!r}")
+            raise BadText(f"slots: {field!r} is not a slot of {message or line!r}")
         found[name] = value
     return json.dumps(found, ensure_ascii=False)
 

@@ -137,7 +137,7 @@ def parse_policy(text: str) -> LicencePolicy:
     strangers = sorted(id for id in ids if id not in _CLASS_OF and not _is_id(id))
     if strangers or not words:
         raise UsageError(
-            f"The licence policy {text!r} names {'nothing' if not words else repr(strangers[0]) + ', which is no id'}.",
+            f"The licence policy {text!r} names {repr(strangers[0]) + ', which is not an id' if words else 'nothing'}.",
             next_step=f"Name classes ({', '.join(CLASSES)}) or the Hub's licence ids, separated by commas.",
         )
     return LicencePolicy(classes=classes, ids=ids)

@@ -127,7 +127,7 @@ class FilesLog:
             connection.execute(_ANSWERS.format(answers=lines))
         except duckdb.IOException as error:
             raise StorageError(
-                f"What the Hub told can't be read in {str(self.path)!r}: {str(error).splitlines()[0][:200]}.",
+                f"The Hub's answers can't be read in {str(self.path)!r}: {str(error).splitlines()[0][:200]}.",
                 next_step="Make it readable, or move it away and ask again with `insource hub files`.",
             ) from error
         connection.execute(_WEIGHTS)
@@ -147,6 +147,6 @@ class FilesLog:
 
     def _failed(self, error: OSError) -> StorageError:
         return StorageError(
-            f"What the Hub told can't be kept in {str(self.path)!r}: {error.strerror or error}.",
+            f"The Hub's answers can't be saved in {str(self.path)!r}: {error.strerror or error}.",
             next_step="Make room there, or set `home` to another folder. What was kept before is untouched.",
         )

@@ -93,7 +93,7 @@ def _day_of(read: Read, request: SyncRequest, place: HubPlace) -> date:
     """A date from the future is a stranger's, not the file's."""
     if request.day is None and read.day is None:
         raise UsageError(
-            f"The source {request.source!r} does not say of which day it is: no date is in it.",
+            f"The source {request.source!r} has no date.",
             next_step="Give the day of its counts: --day YYYY-MM-DD.",
         )
     return request.day or min(read.day or place.today, place.today)

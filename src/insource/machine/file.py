@@ -62,7 +62,7 @@ def machine_from_toml(text: str, *, name: str) -> Machine:
     try:
         given = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"The machine file {name!r} is no TOML: {error}.", next_step="Correct it.") from error
+        raise BadInput(f"The machine file {name!r} is not valid TOML: {error}.", next_step="Correct it.") from error
     top = _Section(given, where=f"the machine file {name!r}", known=_SYSTEM_KEYS)
     listed = given.get("device", [])
     if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
@@ -129,7 +129,7 @@ def _devices(section: _Section) -> tuple[list[Device], Machine | None]:
         size = f"-{memory:g}gb" if memory else ""
         machine = parse_machine(f"{count}x {name}{size}" if count > 1 else name + size)
         if not machine.accelerators:
-            raise section.error("name", "is no accelerator; state the system's figures at the top instead", name)
+            raise section.error("name", "is not an accelerator; state the system's figures at the top instead", name)
         return [_stated(section, device) for device in machine.accelerators], machine
     if not memory:
         raise section.error("memory_gb", "is needed where no name of the table is given", memory)

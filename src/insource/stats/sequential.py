@@ -47,7 +47,7 @@ class _Tally:
 
     def __init__(self, low: float, high: float) -> None:
         if not low < high:
-            raise BadInput(f"[{low!r}, {high!r}] is no range.", next_step="Pass low < high.")
+            raise BadInput(f"[{low!r}, {high!r}] is not a range.", next_step="Pass low < high.")
         self.low, self.high = low, high
         self.n = 0
         self.total = 0.0

@@ -58,6 +58,7 @@ _FORMS: tuple[tuple[str, Page], ...] = (
     ("tasks/{task}/rollback", tasks.rollback),
     ("tasks/{task}/criterion", tasks.set_criterion),
     ("review/{task}", review.decide),
+    ("replay/{exchange:path}", requests.replayed),
     ("privacy/test", privacy.try_it),
     ("privacy", privacy.set_it),
 )

@@ -20,7 +20,7 @@ _LETTER_PX = 7.4
 _LABEL_PX = 18
 """Least distance of two labels."""
 _GAP_PX = 10
-_HEIGHT_PX = 200
+_HEIGHT_PX = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ def _draw(counts: Mapping[str, Counter[str]], width: int) -> Flow:
     ends = [end for end in ENDS if any(each[end] for each in counts.values())]
     total = sum(each.total() for each in counts.values())
     side_px = 300 if width == _WIDE_PX else 118
-    height = _HEIGHT_PX + (_GAP_PX + _LABEL_PX) * max(len(counts), len(ends))
+    height = _HEIGHT_PX + (_GAP_PX + 2 * _LABEL_PX) * max(len(counts), len(ends))
     scale = (height - _GAP_PX * (max(len(counts), len(ends)) - 1)) / total
     left = _stacked([each.total() for each in counts.values()], scale, height)
     right = _stacked([sum(each[end] for each in counts.values()) for end in ends], scale, height)

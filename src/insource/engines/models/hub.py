@@ -136,7 +136,7 @@ class HubSource:
             self._cache.tidy(self._cache.repo_folder(remote.ref))
             raise BadModelFile(
                 f"What the Hub sent for {remote.text!r} has the sha256 {found}, not {remote.sha256} as it says.",
-                next_step=f"It was removed; start afresh with `insource models pull {remote.text}`.",
+                next_step=f"It was removed; start again with `insource models pull {remote.text}`.",
             )
         try:
             check_gguf(partial)

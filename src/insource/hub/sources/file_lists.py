@@ -71,7 +71,7 @@ def ask_files(id: str, *, hub_url: str, now: datetime, begun: bool) -> RepoFiles
 def _record(endpoint: str, id: str, *, begun: bool) -> dict[str, Any]:
     record: Any = get(f"{endpoint}/api/models/{quote(id)}?blobs=true", begun=begun).json()
     if not isinstance(record, dict):
-        raise ValueError("the answer is no object")
+        raise ValueError("the answer is not an object")
     return cast("dict[str, Any]", record)
 
 

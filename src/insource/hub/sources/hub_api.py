@@ -142,7 +142,7 @@ def _page(url: str, endpoint: str, *, begun: bool) -> tuple[list[Any], str | Non
     response = get(url, begun=begun)
     items: object = response.json()
     if not isinstance(items, list):
-        raise ValueError("a page of its list is no list")
+        raise ValueError("a page of its list is not a list")
     following = response.links.get("next", {}).get("url")
     if following is not None and (urlsplit(following)[:2] != urlsplit(endpoint)[:2] or following == url):
         raise ValueError(f"its next page is {following[:200]!r}, on another host or the same page again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,10 +12,13 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from insource.core.errors import UsageError
+from insource.core.evidence import Candidate
 from insource.core.log_figures import LogSearch, Position, Where
 from insource.core.values import Exchange, JsonObject
 from insource.web.desk import Ask, Desk
+from insource.web.differences import differences
 from insource.wire.chat import answer_or_calls, content_text, conversation_text, messages
+from insource.workflows.prove.replay import replay
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -66,20 +70,59 @@ def _position(text: str) -> Position | None:
     return Position(_EPOCH + int(moment) * _MICROSECOND, id)
 
 
-def show(desk: Desk, ask: Ask) -> Response:
-    found = desk.services.exchanges.figures.one(ask.path["exchange"])
+def _found(desk: Desk, id: str) -> tuple[Exchange, str | None]:
+    found = desk.services.exchanges.figures.one(id)
     if found is None:
         raise UsageError(
-            f"There is no exchange {ask.path['exchange'][:100]!r} in the log.",
+            f"There is no exchange {id[:100]!r} in the log.",
             next_step="It may have been pruned; the list shows what there is.",
         )
-    exchange, task_id = found
+    return found
+
+
+def _candidates(desk: Desk, exchange: Exchange, task_id: str | None) -> list[Candidate]:
+    """Those of its task that can be asked: an answer made elsewhere can't be asked for again."""
+    if task_id is None or not messages(exchange.request):
+        return []
+    return [each for each in desk.services.registry.candidates(task_id) if not each.made_elsewhere]
+
+
+def replayed(desk: Desk, ask: Ask) -> Response:
+    """The recorded answer beside that of a candidate, asked now."""
+    exchange, task_id = _found(desk, ask.path["exchange"])
+    wanted = ask.form.get("candidate", "")
+    candidate = next((each for each in _candidates(desk, exchange, task_id) if each.id == wanted), None)
+    if candidate is None:
+        raise UsageError(f"There is no candidate {wanted[:100]!r} for it.", next_step="Go back and choose another.")
+    monotonic = desk.services.clock.monotonic
+    started = monotonic()
+    answer = asyncio.run(replay(desk.services, exchange, candidate))
+    recorded = answer_or_calls(exchange.response) or ""
+    given = answer.text if answer.completion is None else answer_or_calls(answer.completion) or answer.text
+    left, right = differences(recorded, given)
+    return desk.page(
+        "replay",
+        here="requests",
+        exchange=exchange,
+        candidate=candidate,
+        left=left,
+        right=right,
+        same=recorded == given,
+        confidence=answer.confidence,
+        took=monotonic() - started,
+        turns=turns_of(exchange.request),
+    )
+
+
+def show(desk: Desk, ask: Ask) -> Response:
+    exchange, task_id = _found(desk, ask.path["exchange"])
     task = next((task for task in desk.services.registry.tasks() if task.id == task_id), None)
     return desk.page(
         "exchange",
         here="requests",
         exchange=exchange,
         task=task,
+        candidates=_candidates(desk, exchange, task_id),
         turns=turns_of(exchange.request),
         answer=answer_or_calls(exchange.response),
         route=route_words(exchange),

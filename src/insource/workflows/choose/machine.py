@@ -84,4 +84,4 @@ def _text(file: Path) -> str:
             f"The machine file {str(file)!r} can't be read: {reason}.", next_step="Check the path."
         ) from error
     except UnicodeDecodeError as error:
-        raise BadInput(f"The machine file {str(file)!r} is no text.", next_step="Give a TOML file.") from error
+        raise BadInput(f"The machine file {str(file)!r} is not text.", next_step="Give a TOML file.") from error

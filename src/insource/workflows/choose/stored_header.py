@@ -12,7 +12,7 @@ def stored_header(model: StoredModel) -> GgufHeader:
     """Of all shards together. Raises BadModelFile."""
     if model.kind in ("safetensors", "mlx") or not model.paths:
         raise BadModelFile(
-            f"{model.ref!r} is no GGUF file: {model.problem or model.kind}.",
+            f"{model.ref!r} is not a GGUF file: {model.problem or model.kind}.",
             next_step="Name its original on the Hub as `org/name`, or a GGUF of it.",
         )
     return joined([check_gguf(path) for path in model.paths])

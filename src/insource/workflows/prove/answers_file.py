@@ -125,7 +125,7 @@ def _check_stated(stated: Mapping[str, str]) -> None:
         as_moment(stated.get("trained_until", "2000-01-01"))
     except ValueError as error:
         raise BadInput(
-            f"trained_until is no date: {stated['trained_until']!r}.", next_step="Write it as 2026-11-30."
+            f"trained_until is not a date: {stated['trained_until']!r}.", next_step="Write it as 2026-11-30."
         ) from error
 
 
@@ -145,7 +145,7 @@ def _line(raw: bytes, where: str) -> _Line:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise BadInput(f"{where} is no JSON object.", next_step="One JSON object a line.")
+        raise BadInput(f"{where} is not a JSON object.", next_step="One JSON object a line.")
     id = next((str(found[key]) for key in _IDS if isinstance(found.get(key), str | int)), None)
     request = found.get("request") if isinstance(found.get("request"), dict) else None
     if id is None and request is None:

@@ -34,7 +34,7 @@ def rename_task(services: Services, task: str, name: str) -> Task:
 def _free_name(name: str, others: Sequence[Task]) -> str:
     short = shorten(clean(name))
     if not short:
-        raise UsageError(f"{name!r} is no name: nothing readable is left of it.", next_step="Use letters.")
+        raise UsageError(f"{name!r} is not a name: nothing readable is left of it.", next_step="Use letters.")
     if unique(short, [other.name for other in others]) != short:
         raise UsageError(f"Another task is named {short!r}.", next_step="Choose another name, or merge the two.")
     return short

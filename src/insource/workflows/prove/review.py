@@ -218,7 +218,7 @@ def read_csv(services: Services, review: Review, path: Path) -> int:
                 if verdict not in known:
                     raise BadInput(
                         f"Line {rows.line_num} of {path.name!r} says {verdict!r}.",
-                        next_step=f"Write one of: {', '.join(known)}. Nothing was taken up.",
+                        next_step=f"Write one of: {', '.join(known)}. Nothing was changed.",
                     )
                 each = waiting.get(row["exchange_id"])
                 if each is not None:

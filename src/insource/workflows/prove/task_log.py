@@ -144,7 +144,7 @@ def _examples(services: Services, task_id: str) -> tuple[dict[str, Example], Cou
     for exchange in exchanges:
         if exchange.marks.is_biased:
             # Only what a candidate can't do or was not sure of came back from the provider: not a sample of the task.
-            unusable["A move sent it to the provider for what it is, so it is no sample of the task."] += 1
+            unusable["A move sent it to the provider for what it is, so it is not a sample of the task."] += 1
             continue
         if exchange.id in shared:  # its share stands for it
             continue

@@ -41,7 +41,7 @@ class Webhook:
         await reply.read()
         if not 200 <= reply.status < 300:
             raise UpstreamError(
-                f"The webhook answered {reply.status}.", next_step="Check INSOURCE_WEBHOOK_URL; it is told again."
+                f"The webhook answered {reply.status}.", next_step="Check INSOURCE_WEBHOOK_URL; it is sent again."
             )
 
     async def close(self) -> None:

@@ -200,7 +200,7 @@ class Watcher:
                 await webhook.tell(event)
                 await asyncio.to_thread(self.services.registry.put_fact, TOLD, str(number))
         except InsourceError as error:
-            _LOG.warning("The webhook could not be told. %s", error)
+            _LOG.warning("An event could not be sent to the webhook. %s", error)
 
 
 def _all(read: Callable[[ExchangeFilter], Iterator[Exchange]], where: ExchangeFilter) -> list[Exchange]:

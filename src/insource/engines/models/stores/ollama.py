@@ -55,7 +55,7 @@ class OllamaStore:
                 continue
             name = ollama_name("/".join(parts[:3]) + f":{parts[3]}") if len(parts) == _DEPTH else None
             if name is None or "@" in name:
-                skipped.append(f"{str(path)!r} is no manifest: those are named host/namespace/model/tag.")
+                skipped.append(f"{str(path)!r} is not a manifest: those are named host/namespace/model/tag.")
             else:
                 yield name, path
 
@@ -84,7 +84,7 @@ class OllamaStore:
         if manifest is not None and manifest.layers is None and manifest.digest:
             sha256 = sha256_of(manifest.digest)
             if sha256 is None:
-                raise Refused(f"Its manifest names {manifest.digest[:80]!r}, which is no sha256 digest.")
+                raise Refused(f"Its manifest names {manifest.digest[:80]!r}, which is not a sha256 digest.")
             manifest = self._parsed(self._blob(sha256), "The manifest that its list names")
         if manifest is None:
             raise Refused("Its manifest lists versions for other runners only, none with a GGUF file.")
@@ -103,7 +103,7 @@ class OllamaStore:
     def _weights(self, name: str, layer: Layer) -> StoredModel:
         sha256 = layer.sha256
         if sha256 is None:
-            return _entry(name, problem=f"Its manifest names {layer.digest[:80]!r}, which is no sha256 digest.")
+            return _entry(name, problem=f"Its manifest names {layer.digest[:80]!r}, which is not a sha256 digest.")
         blob = self._blob(sha256)
         try:
             size_bytes = self._folder.size_bytes(blob)

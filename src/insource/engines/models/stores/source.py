@@ -49,7 +49,7 @@ class StoreSource:
         header = check_gguf(path)
         if kind_of(header) != "model":
             raise BadModelFile(
-                f"{model.ref!r} is no language model: its header says {header.kind!r} ({header.architecture}).",
+                f"{model.ref!r} is not a language model: its header says {header.kind!r} ({header.architecture}).",
                 next_step="Name the model that it belongs to.",
             )
         progress(0, model.size_bytes)
