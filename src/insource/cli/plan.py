@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,7 +91,14 @@ def plan(  # noqa: PLR0913 - a command's parameters are its options
             fit.find_machine(machine)  # a wrong name is told before anything is measured
         candidates = wanted(services, models=model, answers=answers, stated=stated)
         budget = budget_of(services, minutes)
-        planner = _Planner(services=services, out=out, fit=fit, scouting=scouting, machine=machine)
+        find_machine = cache(fit.find_machine)  # measured once
+        planner = _Planner(
+            services=services,
+            out=out,
+            fit=replace(fit, find_machine=find_machine),
+            scouting=replace(scouting, find_machine=find_machine),
+            machine=machine,
+        )
         made = planner.make(candidates, budget, prices=prices, pull=pull)
         report = write_report(made, services.settings.home / "plan.html")
         if html is not None:

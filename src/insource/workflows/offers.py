@@ -28,7 +28,6 @@ Pull = Callable[[str], ModelFile]
 
 def name_offers(plan: Plan, parts: ScoutParts, *, machine: str = HERE, progress: Progress = quiet) -> Plan:
     """For every task of which nothing moves yet."""
-    parts = replace(parts, find_machine=cache(parts.find_machine))  # measured once, not for every task
     rows: list[PlanRow] = []
     for done, row in enumerate(plan.rows):
         progress("Looking for open models", done, len(plan.rows))

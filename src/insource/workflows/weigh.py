@@ -7,6 +7,7 @@ small carries a part of it or nothing.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 from insource.config import Settings
 from insource.core.evidence import Candidate, Verdict
@@ -25,6 +26,7 @@ from insource.workflows.services import Services
 def weigh(plan: Plan, services: Services, fit: FitParts, *, machine: str = HERE) -> Plan:
     """Raises UsageError for a machine or a licence policy that is none."""
     policy = parse_policy(services.settings.licenses)
+    services = replace(services, find_licence=cache(services.find_licence))  # each reads a catalogue
     candidates = {candidate.id: candidate for candidate in services.registry.candidates()}
     rows = [_licensed(row, services, policy=policy, candidates=candidates) for row in plan.rows]
     moves = [move for row in rows if (move := _moving(row, candidates)) is not None]
