@@ -127,19 +127,19 @@ class _Planner:
             measured = asyncio.run(
                 make_plan(services, candidates=candidates, budget=budget, prices=prices, progress=progress)
             )
-            made = self._weighed(measured, progress)
+            made = self._weighed(measured, progress, online=pull)
         if not (pull or self._says_yes(made)):
             return made
         with self.out.progress() as progress:
             fetch, offered = _puller(services, progress), with_offers(measured, made)
             measuring = measure_offers(offered, services, pull=fetch, budget=budget, progress=progress)
-            return self._weighed(asyncio.run(measuring), progress)
+            return self._weighed(asyncio.run(measuring), progress, online=True)
 
-    def _weighed(self, made: Plan, progress: Progress) -> Plan:
+    def _weighed(self, made: Plan, progress: Progress, *, online: bool) -> Plan:
         from insource.workflows.offers import name_offers
         from insource.workflows.weigh import weigh
 
-        weighed = weigh(made, self.services, self.fit, machine=self.machine)
+        weighed = weigh(made, self.services, self.fit, machine=self.machine, online=online)
         return name_offers(weighed, self.scouting, machine=self.machine, progress=progress)
 
     def _says_yes(self, made: Plan) -> bool:
