@@ -62,8 +62,8 @@ def theirs(python: str, draws: Sequence[tuple[Sequence[Labelled], Sequence[Label
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for at, (log, fresh) in enumerate(draws):
-            vectors = {"train": embed([e.text for e in log]), "fresh": embed([e.text for e in fresh])}
-            np.savez(folder / f"{at}.npz", labels=np.array([each.label for each in log]), **vectors)
+            train, answers = embed([each.text for each in log]), np.array([each.label for each in log])
+            np.savez(folder / f"{at}.npz", train=train, labels=answers, fresh=embed([each.text for each in fresh]))
         subprocess.run([python, str(PEER), name], check=True, stdout=subprocess.DEVNULL)
         found = [json.loads((folder / f"{at}.json").read_text()) for at in range(len(draws))]
     drawn: list[Draw] = []
