@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from insource.workflows.choose.fit import FitParts
     from insource.workflows.choose.machine import MachineFolders
     from insource.workflows.choose.scout import ScoutParts
+    from insource.workflows.choose.understand_model import ModelFinder
     from insource.workflows.files.model_stores import Fits
 
 
@@ -94,34 +95,39 @@ def ecosystem_store(settings: Settings) -> EcosystemStore:
     return HubStore(HubPlace(home=settings.home, hub_url=settings.hub_url, today=SystemClock().now().date()))
 
 
-@contextmanager
-def open_fit(settings: Settings) -> Generator[FitParts]:
-    """What a fit reads. No store is made where there is none."""
+def model_finder(settings: Settings) -> ModelFinder:
     from insource.engines.allocation import measure_allocation
-    from insource.fit.values import RunSettings
     from insource.hub.snapshot import SnapshotCatalogue
-    from insource.workflows.choose.fit import FitParts
-    from insource.workflows.choose.machine import find_machine
     from insource.workflows.choose.stored_header import stored_header
     from insource.workflows.choose.understand_model import ModelFinder
     from insource.workflows.files.stored import find_stored
 
     models = open_models(settings)
-    folders = _machine_folders(settings)
 
     def read_remote(ref: str) -> RemoteModel:
         from insource.engines.models.remote import read_remote  # late, with the Hub's client
 
         return read_remote(ref, hub_url=settings.hub_url)
 
+    return ModelFinder(
+        find_stored=lambda ref: find_stored(ref, models),
+        read_header=stored_header,
+        read_remote=read_remote,
+        catalogue=SnapshotCatalogue(Path(settings.catalogue) if settings.catalogue else None),
+        measure=measure_allocation,
+    )
+
+
+@contextmanager
+def open_fit(settings: Settings) -> Generator[FitParts]:
+    """What a fit reads. No store is made where there is none."""
+    from insource.fit.values import RunSettings
+    from insource.workflows.choose.fit import FitParts
+    from insource.workflows.choose.machine import find_machine
+
+    folders = _machine_folders(settings)
     parts = FitParts(
-        finder=ModelFinder(
-            find_stored=lambda ref: find_stored(ref, models),
-            read_header=stored_header,
-            read_remote=read_remote,
-            catalogue=SnapshotCatalogue(Path(settings.catalogue) if settings.catalogue else None),
-            measure=measure_allocation,
-        ),
+        finder=model_finder(settings),
         find_machine=lambda text: find_machine(text, folders, clock=SystemClock(), brief=True),
         exchanges=None,
         registry=None,

@@ -18,8 +18,8 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         metavar="REF",
-        help="Ask this model, a file or server:URL#NAME; may be given again. Else the configured one and the "
-        "cheapest others on this machine.",
+        help="Ask this model, a file or server:URL#NAME; may be given again (cheapest first). Else the "
+        "configured one and the cheapest others on this machine.",
     ),
 ]
 AnswersOption = Annotated[
@@ -60,8 +60,15 @@ def wanted(
     said = parse_stated(stated or ())
     files = tuple(read_answers(services, path, said) for path in answers or ())
     # With a file of answers no model is asked unless it is named.
-    refs = tuple(models) if models else () if files else _models_here(services)
+    refs = _cheapest_first(services, models) if models else () if files else _models_here(services)
     return Wanted(recipes=recipes, models=refs, answers=files)
+
+
+def _cheapest_first(services: Services, refs: Sequence[str]) -> tuple[str, ...]:
+    from insource.wiring_choose import model_finder
+    from insource.workflows.choose.serving_cost import cheapest_first
+
+    return cheapest_first(refs, model_finder(services.settings)) if len(refs) > 1 else tuple(refs)
 
 
 def _models_here(services: Services) -> tuple[str, ...]:
@@ -69,10 +76,13 @@ def _models_here(services: Services) -> tuple[str, ...]:
     from insource.wiring import open_models
     from insource.wiring_choose import open_fits
     from insource.workflows.files.model_stores import list_models
-    from insource.workflows.files.usable_models import usable_models
+    from insource.workflows.files.usable_models import choose_models, usable_models
 
     settings = services.settings
     if settings.engine_url:
         return (settings.model,)
     listed = list_models(open_models(settings), fits=open_fits(settings))
-    return usable_models(listed, asyncio.run(find_servers()), configured=settings.model)
+    refs = usable_models(listed, asyncio.run(find_servers()), configured=settings.model)
+    standing = {certificate.candidate_id for certificate in services.evidence.certificates()}
+    certified = {each.model_ref for each in services.registry.candidates() if each.id in standing and each.model_ref}
+    return choose_models(_cheapest_first(services, refs), configured=settings.model, certified=certified)

@@ -71,6 +71,11 @@ class Output:
         width = None if sys.stdout.isatty() else 160
         self._data = Console(file=sys.stdout, highlight=False, width=width)
 
+    @property
+    def is_interactive(self) -> bool:
+        """Somebody sits at a terminal and can be asked."""
+        return not self.as_json and not self._quiet and sys.stdin.isatty() and self._talk.is_terminal
+
     def say(self, sentence: str) -> None:
         """A sentence for the person who waits; stderr. The text is shown as it is, never read as markup."""
         if not self._quiet:

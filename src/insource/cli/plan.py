@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,14 +15,42 @@ from insource.cli.candidates import AnswersOption, MinutesOption, ModelOption, S
 from insource.cli.options import JsonOption, MachineOption, QuietOption
 from insource.cli.output import Output, counted
 from insource.cli.session import session
-from insource.cli.show_plan import show_plan
+from insource.cli.show_plan import show_offers, show_plan
+from insource.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from insource.workflows.choose.fit import FitParts
+    from insource.workflows.choose.money import AssumedPrice
+    from insource.workflows.choose.scout import ScoutParts
+    from insource.workflows.offers import Pull
     from insource.workflows.plan import Plan
-    from insource.workflows.services import Services
+    from insource.workflows.prove.answers import Budget
+    from insource.workflows.prove.evaluate import Wanted
+    from insource.workflows.services import Progress, Services
 
 _NOTHING_MOVES = 3
 """Exit status of `--check`, for CI."""
+_HERE = "here"
+
+
+PriceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--price",
+        metavar="MODEL=IN/OUT",
+        help="Take a hosted model to cost this, in USD per million tokens; may be given again.",
+    ),
+]
+PullOption = Annotated[
+    bool, typer.Option("--pull", help="Download the open models named for tasks that stay, and measure them too.")
+]
+CheckOption = Annotated[
+    bool, typer.Option("--check", help="Exit with 0 if something can move, with 3 if nothing can yet.")
+]
+ExportOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Only write the requests, for a batch service or another machine.")
+]
+PrivateOption = Annotated[bool, typer.Option("--include-private", help="With --export-requests: private ones too.")]
 
 
 def plan(  # noqa: PLR0913 - a command's parameters are its options
@@ -29,58 +60,113 @@ def plan(  # noqa: PLR0913 - a command's parameters are its options
     stated: StatedOption = None,
     minutes: MinutesOption = None,
     machine: MachineOption = "here",
-    price: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--price",
-            metavar="MODEL=IN/OUT",
-            help="Take a hosted model to cost this, in USD per million tokens; may be given again.",
-        ),
-    ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Exit with 0 if something can move, with 3 if nothing can yet.")
-    ] = False,
-    export_requests: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Only write the requests, for a batch service or another machine."),
-    ] = None,
-    include_private: Annotated[
-        bool, typer.Option("--include-private", help="With --export-requests: private ones too.")
-    ] = False,
+    price: PriceOption = None,
+    pull: PullOption = False,
+    check: CheckOption = False,
+    export_requests: ExportOption = None,
+    include_private: PrivateOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Find the tasks, measure what can be measured, and say for each what to do with it, and why."""
-    from insource.wiring_choose import open_fit
+    from insource.wiring_choose import open_fit, open_scout
     from insource.workflows.choose.money import parse_price
-    from insource.workflows.plan import make_plan, plan_json
     from insource.workflows.prove.evaluate import budget_of
-    from insource.workflows.weigh import weigh
 
     prices = [parse_price(text) for text in price or ()]
-    with session(as_json=as_json, quiet=quiet) as (services, out), open_fit(services.settings) as fit:
+    if pull and machine != _HERE:
+        raise UsageError(
+            "Models are pulled to be measured on this machine, not on another.",
+            next_step="Leave out --pull or --machine; `--answers FILE` measures what another machine answered.",
+        )
+    with (
+        session(as_json=as_json, quiet=quiet) as (services, out),
+        open_fit(services.settings) as fit,
+        open_scout(services.settings) as scouting,
+    ):
         if export_requests is not None:
             _export(services, export_requests, out, include_private=include_private)
             return
-        if machine != "here":
+        if machine != _HERE:
             fit.find_machine(machine)  # a wrong name is told before anything is measured
         candidates = wanted(services, models=model, answers=answers, stated=stated)
-        with out.progress() as progress:
-            budget = budget_of(services, minutes)
-            made = asyncio.run(
-                make_plan(services, candidates=candidates, budget=budget, prices=prices, progress=progress)
-            )
-        made = weigh(made, services, fit, machine=machine)
+        budget = budget_of(services, minutes)
+        find_machine = cache(fit.find_machine)  # measured once
+        planner = _Planner(
+            services=services,
+            out=out,
+            fit=replace(fit, find_machine=find_machine),
+            scouting=replace(scouting, find_machine=find_machine),
+            machine=machine,
+        )
+        made = planner.make(candidates, budget, prices=prices, pull=pull)
         report = write_report(made, services.settings.home / "plan.html")
         if html is not None:
             write_report(made, html)
-        if as_json:
-            out.data(plan_json(made))
-        else:
-            show_plan(made, out)
-            out.say(f"Report: {html or report}")
+        planner.show(made, html or report)
     if check and not made.can_move:
         raise typer.Exit(_NOTHING_MOVES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Planner:
+    """One run of the command."""
+
+    services: Services
+    out: Output
+    fit: FitParts
+    scouting: ScoutParts
+    machine: str
+
+    def make(self, candidates: Wanted, budget: Budget, *, prices: Sequence[AssumedPrice], pull: bool) -> Plan:
+        from insource.workflows.offers import measure_offers, with_offers
+        from insource.workflows.plan import make_plan
+
+        services = self.services
+        with self.out.progress() as progress:
+            measured = asyncio.run(
+                make_plan(services, candidates=candidates, budget=budget, prices=prices, progress=progress)
+            )
+            made = self._weighed(measured, progress, online=pull)
+        if not (pull or self._says_yes(made)):
+            return made
+        with self.out.progress() as progress:
+            fetch, offered = _puller(services, progress), with_offers(measured, made)
+            measuring = measure_offers(offered, services, pull=fetch, budget=budget, progress=progress)
+            return self._weighed(asyncio.run(measuring), progress, online=True)
+
+    def _weighed(self, made: Plan, progress: Progress, *, online: bool) -> Plan:
+        from insource.workflows.offers import name_offers
+        from insource.workflows.weigh import weigh
+
+        weighed = weigh(made, self.services, self.fit, machine=self.machine, online=online)
+        return name_offers(weighed, self.scouting, machine=self.machine, progress=progress)
+
+    def _says_yes(self, made: Plan) -> bool:
+        """What a person at a terminal says when asked to download; nobody else is asked."""
+        count = len({offer.ref for row in made.rows for offer in row.offers})
+        if not count or self.machine != _HERE or not self.out.is_interactive:
+            return False
+        show_offers(made, self.out)
+        question = f"Download {counted(count, 'model')} as needed and measure them now?"
+        return typer.confirm(question, default=False, err=True)
+
+    def show(self, made: Plan, report: Path) -> None:
+        from insource.workflows.plan import plan_json
+
+        if self.out.as_json:
+            self.out.data(plan_json(made))
+        else:
+            show_plan(made, self.out)
+            self.out.say(f"Report: {report}")
+
+
+def _puller(services: Services, progress: Progress) -> Pull:
+    from insource.wiring import open_models
+    from insource.workflows.files.models import pull
+
+    models = open_models(services.settings)
+    return lambda ref: pull(ref, models.sources, cache=models.cache, progress=progress)
 
 
 def _export(services: Services, path: Path, out: Output, *, include_private: bool) -> None:

@@ -21,6 +21,8 @@ def show_plan(made: Plan, out: Output) -> None:
     for row in made.rows:
         out.text(f"{row.report.task.name} ({row.report.task.id}): {row.verdict.value}")
         out.text(_indented(_why(row)))
+        for line in _offer_lines(row, made):
+            out.text(line)
     out.text("")
     for line in money_lines(made):
         out.text(line)
@@ -32,6 +34,30 @@ def show_plan(made: Plan, out: Output) -> None:
     for row in made.rows:
         if row.coverage > 0:
             out.say(f"Next: insource move {row.report.task.id}")
+    if made.machine == "here" and any(row.offers for row in made.rows):
+        out.say("Next: insource plan --pull downloads and measures the open models that are named above.")
+
+
+def show_offers(made: Plan, out: Output) -> None:
+    """The open models named for tasks that stay, before a question about them."""
+    for row in made.rows:
+        if row.offers:
+            out.say(f"{row.report.task.name} ({row.report.task.id}): {row.verdict.value}")
+            for line in _offer_lines(row, made):
+                out.say(line)
+
+
+def _offer_lines(row: PlanRow, made: Plan) -> Iterator[str]:
+    from insource.workflows.choose.offer import offer_line  # late, with the scout
+
+    if not row.offers:
+        if row.no_offer:
+            yield _indented(row.no_offer)
+        return
+    where = "here" if made.machine == "here" else f"on {made.machine}"
+    yield f"  Open models that might carry it {where}, not measured yet:"
+    for offer in row.offers:
+        yield _indented(f"  {offer_line(offer)}")
 
 
 def _saves(made: Plan) -> str:

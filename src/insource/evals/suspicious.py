@@ -21,6 +21,10 @@ _SURPRISE = 0.001
 _SORTED_RUN = 0.25
 """A log has about n * P(neighbours differ) changes of label when mixed; with a quarter of that it is sorted."""
 _LEAST = 20
+_SURE = 0.5
+_SURE_SHARE = 0.5
+"""Of the texts, those of which a classifier must find one label likelier than all others together, or its doubts are of
+its own making."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +43,14 @@ def label_noise(probabilities: Floats, given: Integers) -> LabelNoise:
     Confident learning (Northcutt, Jiang & Chuang, "Confident learning: estimating uncertainty in dataset labels", JAIR
     2021): a text counts as another label's when its probability of that one is at least what is usual among texts given
     it, and no less than that of its own. How many a label has in truth is the share of texts that count as its.
+
+    That presumes a classifier that can tell the labels. Of one that can't, as where the words of a text say nothing
+    of its label, what is usual is a guess and every second text passes it: it suspects nothing.
     """
     n, labels = probabilities.shape
     if not n:
+        return LabelNoise(share=0.0, suspects=())
+    if (probabilities.max(axis=1) >= _SURE).mean() < _SURE_SHARE:
         return LabelNoise(share=0.0, suspects=())
     usual = np.array([probabilities[given == y, y].mean() if (given == y).any() else np.inf for y in range(labels)])
     passing = probabilities >= usual[None, :]

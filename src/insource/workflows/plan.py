@@ -13,6 +13,7 @@ from datetime import datetime
 
 from insource.core.evidence import Criterion, Evaluation, Verdict
 from insource.core.values import Exchange, JsonObject
+from insource.evals.comparison import Trial
 from insource.evals.documents import plain
 from insource.workflows.choose.machine import HERE
 from insource.workflows.choose.money import (
@@ -26,6 +27,7 @@ from insource.workflows.choose.money import (
     busiest_per_minute,
     period_of,
 )
+from insource.workflows.choose.offer import Offer, offers_json
 from insource.workflows.choose.serving import Serving, licence_json, machine_json
 from insource.workflows.prove.answers import Budget
 from insource.workflows.prove.engines import Engines
@@ -56,6 +58,12 @@ class PlanRow:
     n_needed: int | None = None
     serving: Serving | None = None
     """What the certified model asks of the machine and of the licence policy; None: nothing was weighed."""
+    found: TaskEvaluation
+    """All that was tried for it."""
+    offers: tuple[Offer, ...] = ()
+    """Open models that nobody measured on it yet, the cheapest to serve first; of a task that stays."""
+    no_offer: str = ""
+    """Why there is none, as a sentence."""
 
     @property
     def exchanges(self) -> int:
@@ -170,8 +178,7 @@ async def make_plan(
                 services, report.task, candidates=candidates, engines=engines, budget=budget, progress=progress
             )
             row = _row(report, found, sums=sums.of(task_id))
-            private_model = services.settings.private_model
-            rows.append(_pinned(row, private_model) if task_id in pins else row)
+            rows.append(pinned(row, services.settings.private_model) if task_id in pins else row)
     progress("Evaluating tasks", len(reports), len(reports))
     return Plan(
         created=services.clock.now(), models=tuple(candidates.models), rows=tuple(rows), period=period_of(sums.times)
@@ -190,10 +197,11 @@ def _row(report: TaskReport, found: TaskEvaluation, *, sums: TaskSums) -> PlanRo
         recipe=found.decision.recipe,
         evaluation=nearest(found),
         n_needed=found.n_needed,
+        found=found,
     )
 
 
-def _pinned(row: PlanRow, private_model: str) -> PlanRow:
+def pinned(row: PlanRow, private_model: str) -> PlanRow:
     """Of a task that the user pinned: what answers it here, and how well."""
     rest = f"{private_model} answers" if private_model else "nothing answers"
     if row.coverage > 0:
@@ -205,6 +213,21 @@ def _pinned(row: PlanRow, private_model: str) -> PlanRow:
     else:
         reason = f"You pinned it, and nothing certified answers it here: its requests are refused. {row.reason}"
     return replace(row, verdict=Verdict.PIN, reason=reason)
+
+
+def with_found(row: PlanRow, found: TaskEvaluation, *, private_model: str) -> PlanRow:
+    """The row after more was tried for its task."""
+    fresh = replace(
+        row,
+        verdict=found.verdict,
+        reason=found.reason,
+        recipe=found.decision.recipe,
+        evaluation=nearest(found),
+        n_needed=found.n_needed,
+        found=found,
+        offers=(),
+    )
+    return pinned(fresh, private_model) if row.verdict is Verdict.PIN else fresh
 
 
 def nearest(found: TaskEvaluation) -> Evaluation | None:
@@ -332,6 +355,22 @@ def _row_json(row: PlanRow, plan: Plan) -> JsonObject:
             "usd_per_month": plan.machine_cost.total_usd_per_month,
             **machine_json(row.serving),
         },
+        "candidates": [_trial_json(trial) for trial in row.found.trials],
+        "open_models": offers_json(row.offers),
+        "no_open_model": row.no_offer or None,
         "warnings": list(evaluation.warnings) if evaluation else [],
         "examples": list(row.report.figures.examples),
+    }
+
+
+def _trial_json(trial: Trial) -> JsonObject:
+    """One candidate beside the others, in the order in which they were tried."""
+    return {
+        "id": trial.candidate_id,
+        "model": trial.model,
+        "recipe": trial.recipe,
+        "end": trial.end,
+        "reason": trial.reason,
+        "coverage": trial.coverage,
+        "n": trial.n,
     }

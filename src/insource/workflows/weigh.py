@@ -7,6 +7,7 @@ small carries a part of it or nothing.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 from insource.config import Settings
 from insource.core.evidence import Candidate, Verdict
@@ -22,13 +23,15 @@ from insource.workflows.prove.move import choose_target, licence_advice, refused
 from insource.workflows.services import Services
 
 
-def weigh(plan: Plan, services: Services, fit: FitParts, *, machine: str = HERE) -> Plan:
-    """Raises UsageError for a machine or a licence policy that is none."""
+def weigh(plan: Plan, services: Services, fit: FitParts, *, machine: str = HERE, online: bool = False) -> Plan:
+    """`online` as in `carried`. Raises UsageError for a machine or a licence policy that is none."""
     policy = parse_policy(services.settings.licenses)
+    services = replace(services, find_licence=cache(services.find_licence))  # each reads a catalogue
     candidates = {candidate.id: candidate for candidate in services.registry.candidates()}
     rows = [_licensed(row, services, policy=policy, candidates=candidates) for row in plan.rows]
     moves = [move for row in rows if (move := _moving(row, candidates)) is not None]
-    loads = carried(moves, fit, machine=machine, latency_seconds=services.settings.latency_seconds)
+    latency_seconds = services.settings.latency_seconds
+    loads = carried(moves, fit, machine=machine, latency_seconds=latency_seconds, online=online)
     return replace(
         plan,
         rows=tuple(_loaded(row, loads.get(row.report.task.id)) for row in rows),

@@ -19,6 +19,7 @@ def show(desk: Desk, ask: Ask) -> Response:
         plan=plan,
         moving=[row for row in tasks if row.get("coverage")],
         staying=[row for row in tasks if not row.get("coverage")],
+        naming=any(row.get("open_models") for row in tasks),
         monthly=monthly(plan or {}),
         break_even=break_even_words(plan or {}),
     )

@@ -19,7 +19,7 @@ from insource.core.evidence import Candidate, Evaluation
 from insource.core.hardware import Machine
 from insource.core.ports import Catalogue
 from insource.core.stores import EvidenceStore, ExchangeStore, Registry
-from insource.core.values import Task
+from insource.core.values import SERVER_PREFIX, Task
 from insource.engines.models.catalogue import DEFAULT_MODEL
 from insource.hub.activity import group_copies, measure
 from insource.hub.arena import ArenaScore, read_arena
@@ -27,6 +27,7 @@ from insource.hub.licences import parse_policy
 from insource.hub.names import model_key
 from insource.hub.published import read_published
 from insource.hub.purpose import EMBEDDING_PIPELINES, TEXT_PIPELINES, Purposes
+from insource.workflows.choose.licence import hub_name
 from insource.workflows.choose.purposes import PurposeName, purpose_of_task
 from insource.workflows.choose.shortlist import Evidence, Measurement, Ranked, rank, shortlist
 from insource.workflows.choose.sift import FitSummary, Found, Needs, Removed, sift
@@ -295,10 +296,18 @@ def key_of_candidate(candidate: Candidate) -> str | None:
     """The key of the model that a candidate runs; None for a recipe that runs none. Known bytes go by their hash,
     whatever they were called."""
     ref = candidate.model_ref
-    if ref is None:
-        return None
-    if candidate.model_sha256 == DEFAULT_MODEL.sha256 or ref in DEFAULT_MODEL.refs:
+    return None if ref is None else key_of_model(ref, sha256=candidate.model_sha256)
+
+
+def key_of_model(ref: str, *, sha256: str | None = None) -> str:
+    """Of the model of a reference; "" is the default one."""
+    if sha256 == DEFAULT_MODEL.sha256 or not ref or ref in DEFAULT_MODEL.refs:
         ref = DEFAULT_MODEL.refs[0]
+    named = hub_name(ref)
+    if named is not None:
+        return model_key(named)
+    if ref.startswith(SERVER_PREFIX):
+        return model_key(ref.partition("#")[2] or ref)
     scheme, _, place = ref.partition(":") if "/" not in ref.partition(":")[0] else ("", "", ref)
     if scheme:
         return model_key(Path(place).stem)

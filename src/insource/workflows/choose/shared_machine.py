@@ -95,8 +95,11 @@ def _part(wanted: float, left: float) -> float:
     return 1.0 if wanted <= left else left / wanted
 
 
-def carried(moves: Sequence[Moving], parts: FitParts, *, machine: str, latency_seconds: float) -> dict[str, Carried]:
-    """By task id. Asks no network. Raises UsageError and BadInput for a machine that is none."""
+def carried(
+    moves: Sequence[Moving], parts: FitParts, *, machine: str, latency_seconds: float, online: bool = False
+) -> dict[str, Carried]:
+    """By task id. `online`: of a model whose shape nothing here knows the Hub is asked for its header or config.json;
+    else no network. Raises UsageError and BadInput for a machine that is none."""
     find_machine = cache(parts.find_machine)  # measured once, not for every move
     parts = replace(parts, find_machine=find_machine)
     found = find_machine(machine) if moves else None
@@ -104,7 +107,7 @@ def carried(moves: Sequence[Moving], parts: FitParts, *, machine: str, latency_s
     loads: list[Load] = []
     for move in moves:
         assert found is not None
-        result, memory = _alone(move, parts, machine=machine, latency_seconds=latency_seconds)
+        result, memory = _alone(move, parts, machine=machine, latency_seconds=latency_seconds, online=online)
         results[move.task_id] = result
         if move.moves and memory is not None and result.requests_per_minute is not None:
             loads.append(_load(move, result, memory))
@@ -117,7 +120,7 @@ def carried(moves: Sequence[Moving], parts: FitParts, *, machine: str, latency_s
 
 
 def _alone(
-    move: Moving, parts: FitParts, *, machine: str, latency_seconds: float
+    move: Moving, parts: FitParts, *, machine: str, latency_seconds: float, online: bool
 ) -> tuple[Carried, MemoryPrediction | None]:
     nothing = Carried(machine=machine, model=move.model, needed_per_minute=move.per_minute)
     if machine == HERE and (move.elsewhere or _is_far(move.model)):
@@ -134,6 +137,8 @@ def _alone(
             offline=True,
         )
         report = answer(question, parts)
+        if online and report.memory.fits is None:
+            report = answer(replace(question, offline=False), parts)
     except InsourceError as error:
         return replace(nothing, reason=f"How much this machine can serve is unknown. {error.message}"), None
     capacity = report.load.capacity if report.load is not None else None
@@ -143,6 +148,8 @@ def _alone(
         return replace(nothing, requests_per_minute=0.0, share=0.0, reason=why), None
     if capacity is None:
         why = " ".join(report.unknown) or "Its speed could not be estimated."
+        if report.memory.fits is None and not online:
+            why += f" `insource fit {question.model}` reads them from the Hub; so does `insource plan --pull`."
         return replace(nothing, reason=f"How much this machine can serve is unknown. {why}"), None
     return (
         replace(nothing, requests_per_minute=capacity.requests_per_minute, seconds=capacity.seconds),

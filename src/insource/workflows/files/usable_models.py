@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from insource.core.stored_models import FoundServer, StoredModel
 from insource.core.values import ServedModel
 from insource.workflows.files.model_stores import ListedModel, ModelList
 
 MOST = 4
-"""Models that are asked unless others are named: each that is looked at on evidence makes the next proof harder."""
+"""Models that are asked unless others are named or already certified: each that is looked at on evidence makes the
+next proof harder."""
 _ENCODERS = ("bert", "nomic-bert", "jina-bert-v2", "t5encoder", "clip", "gemma-embedding", "whisper")
 """Beginnings of architectures that answer nothing."""
 
 
-def usable_models(
-    listed: ModelList, servers: Sequence[FoundServer], *, configured: str, most: int = MOST
+def choose_models(
+    refs: Sequence[str], *, configured: str, certified: Collection[str] = (), most: int = MOST
 ) -> tuple[str, ...]:
-    """References, the configured one first ("" is the default), then the cheapest to serve. Pure.
+    """Of references in the order in which they are tried: the configured one, those that a certificate stands on, and
+    the first of the others, `most` in all unless more are certified. Pure."""
+    kept = {configured, *certified}
+    room = most - sum(ref in kept for ref in refs)
+    kept.update([ref for ref in refs if ref not in kept][: max(0, room)])
+    return tuple(ref for ref in refs if ref in kept)
+
+
+def usable_models(listed: ModelList, servers: Sequence[FoundServer], *, configured: str) -> tuple[str, ...]:
+    """References, the configured one first ("" is the default), then files by size, then what servers run. Pure.
 
     A file that several stores hold counts once; a model of Ollama that lies on this disk is asked as a file.
     """
@@ -30,7 +40,7 @@ def usable_models(
     for server in servers:
         prefix = f"{server.kind}:"
         refs += [ServedModel(url=server.url, name=name).ref for name in server.models if prefix + name not in known]
-    return (configured, *refs)[:most]
+    return tuple(dict.fromkeys((configured, *refs)))
 
 
 def _usable(each: ListedModel) -> bool:

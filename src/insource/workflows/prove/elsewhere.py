@@ -36,6 +36,10 @@ async def attempt_elsewhere(contest: Contest, answers: AnswersFile) -> Attempt |
     """The standing candidate of these very answers, or a new one. Where each answer has a confidence its gates are set
     on the answers to the fit part; else all of the log is evidence, and it is all or none."""
     recipe, learnt = contest.services.recipes["answers"], Learnt(fitted=answers.fitted)
+    if all(answers.fitted.prepare(e.request) == MISSING for e in contest.log.examples.values()):
+        # It was made for other tasks. With one answer to this one, what it left out counts as lost.
+        reason = "The file answers none of its requests."
+        return Trial(recipe=recipe.name, model=answers.ref, end="refused", reason=reason)
     origin = Origin(ref=answers.ref, stated=answers.stated)
     standing = _standing(contest, contest.services.registry.put_artifact(answers.fitted.artifact()), origin)
     if standing is not None:

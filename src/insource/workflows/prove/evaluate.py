@@ -42,6 +42,8 @@ class Wanted:
     """References, the cheapest to serve first; "" is the configured one."""
     answers: Sequence[AnswersFile] = ()
     """Made elsewhere, by models that are not here."""
+    after: TaskEvaluation | None = None
+    """What was found before: these models come on top of it, and only they are tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,10 @@ class TaskEvaluation:
     warnings: tuple[str, ...]
     suspects: tuple[str, ...] = ()
     """Exchanges whose label looks wrong, the surest first."""
+    untried: tuple[str, ...] = ()
+    """Names of recipes that serve such a task but were left out."""
+    unjudged: int = 0
+    """The most answers of one candidate that a person could look at to change the verdict."""
 
     @property
     def verdict(self) -> Verdict:
@@ -89,9 +95,12 @@ async def evaluate_task(
     """Stores candidates, evaluations and certificates, and says what they come to. What it has when it is stopped is
     kept: the next one goes on there. A recipe that trains is measured where a candidate of it stands, never trained.
     `engines`: to share among tasks; without them its own are started and stopped."""
-    wish, begun, found = candidates or Wanted(), begin(services, task, budget=budget, progress=progress), Found()
+    wish, begun = candidates or Wanted(), begin(services, task, budget=budget, progress=progress)
+    found = Found() if wish.after is None else Found.of(wish.after)
     if begun.contest is not None:
-        applicable = sort_recipes(begun.contest, found, wanted=wish.recipes)
+        applicable = sort_recipes(begun.contest, found if wish.after is None else Found(), wanted=wish.recipes)
+        if wish.after is not None:
+            applicable = [recipe for recipe in applicable if recipe.asks_model]
         async with Engines(services) as own:
             await _try(begun.contest, applicable, wish, engines=engines or own, found=found)
     return conclude(services, begun, found)
@@ -115,9 +124,17 @@ class Found:
     trials: list[Trial] = field(default_factory=list[Trial])
     evaluations: list[Evaluation] = field(default_factory=list[Evaluation])
     untried: list[str] = field(default_factory=list[str])
-    """Names of recipes that serve such a task but were left out."""
+    """As a `TaskEvaluation` has them."""
     unjudged: int = 0
-    """The most answers of one candidate that a person could look at to change the verdict."""
+
+    @staticmethod
+    def of(before: TaskEvaluation) -> Found:
+        return Found(
+            trials=list(before.trials),
+            evaluations=list(before.evaluations),
+            untried=list(before.untried),
+            unjudged=before.unjudged,
+        )
 
     def add(self, measured: Measured) -> None:
         self.trials.append(measured.trial)
@@ -170,6 +187,8 @@ def conclude(services: Services, begun: Begun, found: Found) -> TaskEvaluation:
         unusable=sum(log.unusable.values()),
         warnings=begun.warnings,
         suspects=tuple(suspect.exchange_id for suspect in noise.suspects) if noise.sentence else (),
+        untried=tuple(found.untried),
+        unjudged=found.unjudged,
     )
 
 
