@@ -30,8 +30,9 @@ def demo(
     quiet: QuietOption = False,
 ) -> None:
     """Run the whole loop in a store of its own: import, find tasks, evaluate, plan, report; then serve."""
-    from insource.wiring_choose import open_fit
+    from insource.wiring_choose import open_fit, open_scout
     from insource.workflows.demo import DemoTraffic, prepare_traffic
+    from insource.workflows.offers import name_offers
     from insource.workflows.plan import make_plan, plan_json
     from insource.workflows.prove.import_traffic import import_traffic
     from insource.workflows.weigh import weigh
@@ -51,8 +52,8 @@ def demo(
             for file in prepared.files:
                 import_traffic(services, file, progress=progress)
             plan = asyncio.run(make_plan(services, progress=progress))
-        with open_fit(services.settings) as fit:
-            plan = weigh(plan, services, fit)
+        with open_fit(services.settings) as fit, open_scout(services.settings) as scouting:
+            plan = name_offers(weigh(plan, services, fit), scouting)
         report = write_report(plan, home / "plan.html")
         if prepared.missing is not None:
             out.say(prepared.missing)
