@@ -115,6 +115,10 @@ def tool_names(request: JsonObject) -> list[str]:
     return [name for name in names if isinstance(name, str)]
 
 
+_NO_COUNT = 10**12
+"""Tokens that no call has: such a number in a log, as a negative one, is no count."""
+
+
 def usage_tokens(completion: JsonObject | None) -> tuple[int, int] | None:
     """(prompt tokens with cached ones included, completion tokens), as the upstream counted them in its dialect.
 
@@ -129,7 +133,9 @@ def usage_tokens(completion: JsonObject | None) -> tuple[int, int] | None:
         cached = [usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens")]
         prompt = prompt + sum(n for n in cached if isinstance(n, int)) if isinstance(prompt, int) else None
     answer = 0 if answer is None and usage.get("total_tokens") == prompt else answer  # embeddings have none
-    return (prompt, answer) if isinstance(prompt, int) and isinstance(answer, int) else None
+    if not isinstance(prompt, int) or not isinstance(answer, int):
+        return None
+    return (prompt, answer) if 0 <= min(prompt, answer) and max(prompt, answer) < _NO_COUNT else None
 
 
 def completion(*, id: str, created: int, model: str, text: str, usage: JsonObject | None = None) -> JsonObject:
