@@ -310,8 +310,8 @@ def test_exports_that_can_not_be(make_services: MakeServices, tmp_path: Path) ->
 
 
 @given(
-    st.one_of(st.integers(-(10**30), 10**30), st.floats(), st.text(max_size=3), st.none()),
-    st.one_of(st.integers(-(10**30), 10**30), st.floats(), st.none()),
+    st.one_of(st.booleans(), st.integers(-(10**30), 10**30), st.floats(), st.text(max_size=3), st.none()),
+    st.one_of(st.booleans(), st.integers(-(10**30), 10**30), st.floats(), st.none()),
 )
 def test_no_count_of_tokens_brings_the_prices_down(asked: Any, answered: Any) -> None:
     usage = {"prompt_tokens": asked, "completion_tokens": answered, "total_tokens": asked}

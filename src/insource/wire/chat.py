@@ -133,9 +133,9 @@ def usage_tokens(completion: JsonObject | None) -> tuple[int, int] | None:
         cached = [usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens")]
         prompt = prompt + sum(n for n in cached if isinstance(n, int)) if isinstance(prompt, int) else None
     answer = 0 if answer is None and usage.get("total_tokens") == prompt else answer  # embeddings have none
-    if not isinstance(prompt, int) or not isinstance(answer, int):
+    if type(prompt) is not int or type(answer) is not int:  # true is no count
         return None
-    return (prompt, answer) if 0 <= min(prompt, answer) and max(prompt, answer) < _NO_COUNT else None
+    return (prompt, answer) if min(prompt, answer) >= 0 and max(prompt, answer) < _NO_COUNT else None
 
 
 def completion(*, id: str, created: int, model: str, text: str, usage: JsonObject | None = None) -> JsonObject:
