@@ -113,6 +113,11 @@ def _tool_samples() -> tuple[Sample, ...]:
     cloudflare = {"id": "c1", "created_at": ISO, "provider": "openai", "duration": 700, "success": True, "cost": 0.002}
     cloudflare |= {"tokens_in": 30, "tokens_out": 2, "request": json.dumps(chat_body()), "model": MODEL}
     cloudflare["response"] = json.dumps({"choices": chat_answer()["choices"]})
+    weave = {"id": "w1", "op_name": "weave:///a/b/op/chat:x", "trace_id": "t1", "attributes": {}, "started_at": ISO}
+    weave |= {"inputs": chat_body(), "output": chat_answer()}
+    asked = {"mlflow.spanType": '"CHAT_MODEL"', "mlflow.spanInputs": json.dumps(chat_body())}
+    mlflow: dict[str, Any] = {"trace_id": "x", "span_id": "m1", "start_time_unix_nano": SECONDS * 10**9}
+    mlflow["attributes"] = {**asked, "mlflow.spanOutputs": json.dumps(chat_answer())}
     recorded = Wanted(tokens=None, latency_seconds=None)
     return (
         Sample(
@@ -130,6 +135,13 @@ def _tool_samples() -> tuple[Sample, ...]:
             name="braintrust",
             files=(lines(span, task),),
             wanted=Wanted(label="late", latency_seconds=0.7, created=CREATED, metadata={"trace_id": "r1"}),
+        ),
+        Sample(name="weave", files=(lines(weave),), wanted=Wanted(metadata={"trace_id": "t1"})),
+        Sample(name="mlflow", files=(pretty([{"info": {}, "data": {"spans": [mlflow]}}]),), wanted=Wanted()),
+        Sample(
+            name="spans of no call",
+            files=(lines({"traceId": "t", "spanId": "s", "attributes": {"http.method": "GET"}}),),
+            wanted="none of them is a call to a model",
         ),
         Sample(
             name="cloudflare", files=(lines(cloudflare),), wanted=Wanted(cost_usd=0.002, latency_seconds=0.7)

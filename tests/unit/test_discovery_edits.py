@@ -90,6 +90,25 @@ def test_tasks_are_stored_with_figures_and_assignments(services: Services, tmp_p
     assert find_tasks(services) == reports
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"instructions": SYSTEMS[0], "input": "my card is lost"},
+        {
+            "contents": [{"parts": [{"text": "my card is lost"}]}],
+            "systemInstruction": {"parts": [{"text": SYSTEMS[0]}]},
+        },
+        {"model": "m", "prompt": "my card is lost"},
+        {"model": "embed", "input": [[17, 4]]},
+    ],
+    ids=["Responses", "Gemini", "completions", "token ids"],
+)
+def test_requests_of_every_api_get_a_task(tmp_path: Path, body: JsonObject) -> None:
+    services = make_services(tmp_path)
+    services.exchanges.append([exchange(n, {**body, "seed": n}) for n in range(12)])
+    assert [report.figures.exchanges for report in find_tasks(services)] == [12]
+
+
 def test_a_name_and_a_merge_survive_rediscovery(services: Services) -> None:
     reports = find_tasks(services)
     rename_task(services, "translate", "French letters")

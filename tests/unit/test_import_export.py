@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from insource.config import Settings
 from insource.core.errors import BadInput, StorageError, UsageError
@@ -22,6 +24,7 @@ from insource.providers.prices import price_usd
 from insource.store.database import open_database
 from insource.store.exchanges import SqlExchangeStore
 from insource.traffic.scan_client import ScanProcess
+from insource.wire import chat
 from insource.workflows.prove.export_log import export_log
 from insource.workflows.prove.import_traffic import import_traffic
 from insource.workflows.services import Services
@@ -304,3 +307,16 @@ def test_exports_that_can_not_be(make_services: MakeServices, tmp_path: Path) ->
         export_log(services, io.StringIO(), format="xml")
     with pytest.raises(StorageError, match="can't be written"):
         export_log(services, tmp_path / "no folder" / "out")
+
+
+@given(
+    st.one_of(st.booleans(), st.integers(-(10**30), 10**30), st.floats(), st.text(max_size=3), st.none()),
+    st.one_of(st.booleans(), st.integers(-(10**30), 10**30), st.floats(), st.none()),
+)
+def test_no_count_of_tokens_brings_the_prices_down(asked: Any, answered: Any) -> None:
+    usage = {"prompt_tokens": asked, "completion_tokens": answered, "total_tokens": asked}
+    counted = chat.usage_tokens({"usage": usage})
+    if counted is not None:
+        cost = price_usd("gpt-4o-mini", input_tokens=counted[0], output_tokens=counted[1], when=datetime.now(UTC))
+        assert cost is not None
+        assert 0 <= cost < 1e9

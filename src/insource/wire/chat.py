@@ -13,9 +13,6 @@ from insource.core.answers import find_json
 from insource.core.hashing import canonical_json, content_address
 from insource.core.values import JsonObject
 
-_MOST_TOKENS = 10**12
-"""What states more counts something else."""
-
 
 def content_text(content: Any) -> str:
     """The text of a message's `content`: a string, or the text parts of a list (images and files give nothing)."""
@@ -118,6 +115,10 @@ def tool_names(request: JsonObject) -> list[str]:
     return [name for name in names if isinstance(name, str)]
 
 
+_NO_COUNT = 10**12
+"""Tokens that no call has: what states as many counts something else."""
+
+
 def usage_tokens(completion: JsonObject | None) -> tuple[int, int] | None:
     """(prompt tokens with cached ones included, completion tokens), as the upstream counted them in its dialect.
 
@@ -138,7 +139,7 @@ def usage_tokens(completion: JsonObject | None) -> tuple[int, int] | None:
 
 def as_count(value: object) -> int | None:
     """A count of tokens as others state it; None: it is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _NO_COUNT else None
 
 
 def completion(*, id: str, created: int, model: str, text: str, usage: JsonObject | None = None) -> JsonObject:

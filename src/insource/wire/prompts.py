@@ -65,6 +65,11 @@ def prompt_of(request: JsonObject) -> Prompt:
     )
 
 
+def asks(request: JsonObject) -> bool:
+    """Whether the body of a request to a model is there, in whatever dialect; a few words about a body are not."""
+    return any(request.get(name) for name in _TURNS)
+
+
 def _messages(value: Any) -> Iterator[tuple[str, str]]:
     """(role, text) of what instructs and what asks, from a bare text or a list of texts and messages."""
     for item in value if isinstance(value, list) else (value,):

@@ -16,14 +16,30 @@ from insource.traffic.formats.fields import count, get, items, moment, number, o
 from insource.traffic.formats.recorded import CUT, Lacking, Recorded
 from insource.wire import parts
 
-_CALLS = frozenset({"chat", "text_completion", "generate_content", "completion", "responses", "message", "llm"})
+_CALLS = frozenset(
+    {"chat", "text_completion", "generate_content", "completion", "responses", "message", "llm", "chat_model"}
+)
 _NEXT = (
     "Let the instrumentation capture message content "
     "(OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true), and export again."
 )
 _WITHIN = ("resourceSpans", "scopeSpans", "spans", "resourceLogs", "scopeLogs", "logRecords")
-_ASKED = ("gen_ai.input.messages", "gen_ai.prompt", "llm.input_messages", "ai.prompt.messages", "ai.prompt")
-_SAID = ("gen_ai.output.messages", "gen_ai.completion", "llm.output_messages", "ai.response.text", "ai.response.object")
+_ASKED = (
+    "gen_ai.input.messages",
+    "gen_ai.prompt",
+    "llm.input_messages",
+    "ai.prompt.messages",
+    "ai.prompt",
+    "mlflow.spanInputs",
+)
+_SAID = (
+    "gen_ai.output.messages",
+    "gen_ai.completion",
+    "llm.output_messages",
+    "ai.response.text",
+    "ai.response.object",
+    "mlflow.spanOutputs",
+)
 _SETTINGS = (
     *("temperature", "top_p", "top_k", "max_tokens", "frequency_penalty", "presence_penalty", "seed"),
     "stop_sequences",
@@ -36,6 +52,7 @@ _OUTPUT_TOKENS = (
     *("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens", "llm.token_count.completion"),
     *("ai.usage.outputTokens", "ai.usage.completionTokens", "llm.usage.completion_tokens"),
 )
+_MLFLOW = "mlflow.spanType"
 _FAILED = (2, "2", "ERROR", "STATUS_CODE_ERROR", "error")
 
 
@@ -47,6 +64,8 @@ class TelemetryReader:
     def recognises(self, record: JsonObject) -> bool:
         if any(name in record for name in ("resourceSpans", "scopeSpans", "resourceLogs", "scopeLogs")):
             return True
+        if "op_name" in record:
+            return False  # Weave's, which has attributes too
         span = "context" in record or not {"traceId", "spanId", "trace_id", "span_id"}.isdisjoint(record)
         return span and ("attributes" in record or any(name.startswith("attributes.") for name in record))
 
@@ -69,8 +88,9 @@ def _call(span: JsonObject) -> Recorded | None:
     """None: it is no call to a model."""
     said = _attributes(span)
     kind = str(
-        get(said, "gen_ai.operation.name", "openinference.span.kind", "llm.request.type", "ai.operationId") or ""
-    )
+        get(said, "gen_ai.operation.name", "openinference.span.kind", "llm.request.type", "ai.operationId", _MLFLOW)
+        or ""
+    ).strip('"')
     inner = kind.startswith("ai.") and kind.endswith((".doGenerate", ".doStream"))
     if kind and not inner and kind.lower() not in _CALLS:
         return None
@@ -83,14 +103,24 @@ def _call(span: JsonObject) -> Recorded | None:
     if calls:
         named = [{**call, "name": call.get("toolName"), "id": call.get("toolCallId")} for call in calls]
         response = as_response({"role": "assistant", "content": answered, "tool_calls": named})
-    begun = get(span, "startTimeUnixNano", "start_time", "startTime", "timeUnixNano", "observedTimeUnixNano")
+    begun = get(
+        span,
+        "startTimeUnixNano",
+        "start_time",
+        "startTime",
+        "start_time_unix_nano",
+        "timeUnixNano",
+        "observedTimeUnixNano",
+    )
     return Recorded(
         request=request,
         response=response,
         model=text(get(said, "gen_ai.request.model", "gen_ai.response.model", "llm.model_name", "ai.model.id")),
         id=text(get(span, "spanId", "span_id", "context.span_id", "context.spanId")),
         created=moment(begun),
-        latency_seconds=seconds_between(begun, get(span, "endTimeUnixNano", "end_time", "endTime")),
+        latency_seconds=seconds_between(
+            begun, get(span, "endTimeUnixNano", "end_time", "endTime", "end_time_unix_nano")
+        ),
         cost_usd=number(get(said, "gen_ai.usage.cost", "llm.cost.total", "gen_ai.usage.total_cost")),
         input_tokens=count(get(said, *_INPUT_TOKENS)),
         output_tokens=count(get(said, *_OUTPUT_TOKENS)),

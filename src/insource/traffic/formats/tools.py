@@ -289,6 +289,24 @@ BRAINTRUST = LayoutReader(
     next_step="Export the spans of the type llm with their input and output.",
 )
 
+WEAVE = LayoutReader(
+    name="weave",
+    has=(("op_name",), ("inputs",), ("output", "exception", "ended_at")),
+    layout=Layout(
+        parsed=False,
+        request=("inputs",),
+        response=("output",),
+        model=("inputs.model", "output.model"),
+        id=("id",),
+        created=("started_at",),
+        ended=("ended_at",),
+        error=("exception",),
+        session_id=("thread_id",),
+        trace_id=("trace_id",),
+    ),
+    next_step="Export the calls of the provider's own function (openai.chat.completions.create and the like).",
+)
+
 _CREATED = (
     *("created", "created_at", "createdAt", "timestamp", "time", "datetime", "date", "ts"),
     *("start_time", "startTime", "started_at", "request_time", "processed_time"),

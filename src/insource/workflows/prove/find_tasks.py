@@ -15,7 +15,7 @@ from insource.core.values import Exchange, JsonObject, Task, TaskFigures
 from insource.traffic.discovery import DiscoveryInput, discover
 from insource.traffic.figures import HIDDEN, task_figures
 from insource.traffic.matcher import routable
-from insource.wire.chat import messages
+from insource.wire.prompts import asks
 from insource.workflows.prove.scan_log import scan_log
 from insource.workflows.services import Progress, Services, quiet
 
@@ -41,7 +41,7 @@ def find_tasks(services: Services, *, progress: Progress = quiet) -> list[TaskRe
     scan_log(services, progress=progress)
     exchanges, shares = _read(services, progress)
     existing, assigned = services.registry.tasks(), services.exchanges.assignments()
-    with_body = [item for item in exchanges if messages(item.request)]
+    with_body = [item for item in exchanges if asks(item.request)]
     progress("Finding tasks", 0, None)
     mask = masker(services.detector)
     found = discover(

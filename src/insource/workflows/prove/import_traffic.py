@@ -171,7 +171,7 @@ class _Import:
             self._with_halves.append(source.name)
         self.formats.update(reader.formats)
         broken = source.file.broken
-        if taken * 2 < met or (broken and not taken) or (met == 0 and not reader.formats):
+        if taken * 2 < met or (broken and not taken) or (met == 0 and len(self._halves) <= waiting):
             self.refused.append(_refusal(source, reader, readers, met=_Met(taken=taken, of=met, unreadable=unreadable)))
         elif broken is not None:  # said first: the report may not show the twenty-first line
             self.report.bad_lines += 1
@@ -227,6 +227,9 @@ def _refusal(source: LogSource, reader: FileReader, readers: Sequence[Reader], *
     hint = source.hint
     if source.file.broken is not None and not met.taken:
         hint = hints.Hint(seen=f"can't be read: {source.file.broken}", next_step="Export or copy it again.")
+    elif hint is None and met.of == 0 and reader.formats:
+        seen = f"holds records of {' and '.join(reader.formats)}, and none of them is a call to a model"
+        hint = hints.Hint(seen=seen, next_step="Export the calls to models too, with their texts.")
     elif hint is None and met.of == 0:
         hint = hints.Hint(seen="is empty", next_step="Name a file that holds requests and their answers.")
     elif hint is None and reader.unknown:
@@ -241,7 +244,7 @@ def _refusal(source: LogSource, reader: FileReader, readers: Sequence[Reader], *
         name=source.name,
         reason=hint.seen,
         next_step=hint.next_step,
-        optional=source.optional and not reader.formats,
+        optional=source.optional and (met.of == 0 or not reader.formats),
     )
 
 
