@@ -6,18 +6,30 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from insource.adapt.files.gguf import read_gguf
 from insource.adapt.quantize.convert import Converted
 from insource.adapt.quantize.divergence import Divergence
+from insource.adapt.quantize.importance import write_importance
 from insource.core.fakes import FakeEngine, json_reply
 from insource.core.ports import Call, Reply
 from insource.core.values import EngineSettings, ModelFile
 from insource.workflows.prove.find_tasks import find_tasks
-from insource.workflows.prove.quantize import Flips, Quant, Smaller, quantize_model, quants_json, recommended
+from insource.workflows.prove.quantize import (
+    Flips,
+    Quant,
+    Smaller,
+    _apart,  # pyright: ignore[reportPrivateUsage] - the split decides what a figure is worth
+    quantize_model,
+    quants_json,
+    recommended,
+)
 from tests.fakes.evaluating import evaluating, only_task
 from tests.fakes.traffic import engine_that, exchanges, label_of
 from tests.quantize_models import Shape, with_weights
@@ -84,3 +96,33 @@ async def test_a_file_that_answers_otherwise_is_not_recommended(tmp_path: Path) 
         assert whole.divergence.mean == 0
         json.dumps(quants_json(found))
         assert len(asked) == 3
+
+
+async def test_a_matrix_of_importance_changes_the_file_and_its_name(tmp_path: Path) -> None:
+    pytest.importorskip("libgguf")
+    source, matrix = tmp_path / "model.gguf", tmp_path / "task.imatrix.gguf"
+    with_weights(source, Shape(layers=1))
+    columns = {tensor.name: tensor.row_elements for tensor in read_gguf(source).tensors if len(tensor.shape) == 2}
+    write_importance(matrix, {name: np.arange(n, dtype=np.float32) ** 2 for name, n in columns.items()}, tokens=1)
+    written: dict[str, str] = {}
+    with evaluating(tmp_path / "home") as (opened, _):
+        services = replace(opened, make_engine=lambda file, settings: FakeEngine(server(label_of)))
+        services.exchanges.append(exchanges(60))
+        find_tasks(services)
+        file = ModelFile(ref="fake", path=source, sha256="x", size_bytes=1, source="file")
+        for importance in (None, matrix):
+            wanted = Smaller(folder=tmp_path / "out", types=("Q4_0",), requests=20, importance=importance)
+            (row,) = (await quantize_model(services, only_task(services), file, wanted=wanted)).rows
+            written[row.file.path.name] = row.file.sha256
+    assert list(written) == ["model-Q4_0.gguf", "model-Q4_0-imatrix.gguf"]
+    assert len(set(written.values())) == 2
+
+
+@given(st.integers(1, 500), st.integers(20, 300))
+def test_what_a_file_is_compared_on_did_not_shape_it(size: int, most: int) -> None:
+    examples: list[Any] = list(range(size))
+    compared, shaping = _apart(examples, most)
+    assert compared
+    assert len(compared) <= most
+    assert not set(compared) & set(shaping)
+    assert len(shaping) >= min(16, size // 2 - 1)

@@ -21,6 +21,13 @@ def quantize(  # noqa: PLR0913 - a command's parameters are its options
     task: Annotated[str, typer.Option(help="The task whose requests it is compared on: its id or name.")],
     type_: Annotated[list[str] | None, typer.Option("--type", help="As Q4_K_M; may be given again.")] = None,
     requests: Annotated[int, typer.Option(min=20, help="Compare on at most so many requests.")] = 200,
+    importance: Annotated[
+        str | None,
+        typer.Option(
+            metavar="measure|FILE",
+            help="Spare the weights that matter: measured on the task's requests (extra adapt), or llama.cpp's file.",
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where files go; the default is the home.")] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -33,7 +40,8 @@ def quantize(  # noqa: PLR0913 - a command's parameters are its options
     with session(as_json=as_json, quiet=quiet) as (services, shown):
         named = resolve_task(services.registry.tasks(), task)
         folder = out or services.settings.home / "quantized"
-        wanted = Smaller(folder=folder, types=type_ or TYPES, requests=requests)
+        matrix = Path(importance) if importance not in (None, "measure") else importance
+        wanted = Smaller(folder=folder, types=type_ or TYPES, requests=requests, importance=matrix)
         with shown.progress() as progress:
             file = model_file(services, model)
             found = asyncio.run(quantize_model(services, named, file, wanted=wanted, progress=progress))

@@ -10,9 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
-from insource.adapt.quantize.convert import Converted, quantize, widen
+from insource.adapt.lora.rows import training_rows
+from insource.adapt.quantize.convert import Converted, Importance, quantize, widen
 from insource.adapt.quantize.divergence import Divergence, Position, asked, compare, positions
+from insource.adapt.quantize.importance import measure_importance, read_importance
+from insource.core.cores import usable_cores
 from insource.core.errors import BadInput
 from insource.core.evidence import Example
 from insource.core.ports import Engine
@@ -29,6 +33,9 @@ from insource.workflows.services import Progress, Services, engine_settings, qui
 TYPES = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M")
 """By default: those that need no importance matrix."""
 _DIVERGENCE_REQUESTS = 8
+_IMPORTANCE_REQUESTS = 128
+_LEAST_APART = 16
+"""Requests that an importance matrix is measured on, at least, beside those that files are compared on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +88,9 @@ class Smaller:
     types: Sequence[str] = TYPES
     requests: int = 200
     """That the files are compared on, at most."""
+    importance: Path | Literal["measure"] | None = None
+    """A matrix in llama.cpp's GGUF form, or one to be measured on the task's own requests; None: all columns count
+    alike."""
 
 
 async def quantize_model(
@@ -88,12 +98,15 @@ async def quantize_model(
 ) -> Quants:
     """Raises UsageError without the extra or for an unknown type, BadInput."""
     log = begin(services, task, budget=None, progress=progress).log
-    examples, folder = _examples(log, wanted.requests), _made(wanted.folder)
+    examples, apart = _apart(_examples(log), wanted.requests)
+    folder = _made(wanted.folder)
     wide = widen(model.path, folder / f"{model.path.stem}-F16.gguf", progress=_telling(progress, "F16"))
+    importance = _importance(wide.path, apart, wanted, progress=progress)
     before = await _asked(services, log, _as_file(wide), examples=examples, progress=progress)
     rows: list[Quant] = []
     for name in wanted.types:
-        made = quantize(wide.path, folder / f"{model.path.stem}-{name}.gguf", name, progress=_telling(progress, name))
+        target = folder / f"{model.path.stem}-{name}{'-imatrix' if importance else ''}.gguf"
+        made = quantize(wide.path, target, name, importance=importance, progress=_telling(progress, name))
         after = await _asked(services, log, _as_file(made), examples=examples, progress=progress, places=before.places)
         flips = flips_of(log, examples, before=before.answers, after=after.answers)
         alpha = (1 - services.settings.confidence) / len(wanted.types)
@@ -140,7 +153,7 @@ class _Said:
     told: Sequence[dict[int, float] | None]
 
 
-def _examples(log: TaskLog, most: int) -> list[Example]:
+def _examples(log: TaskLog) -> list[Example]:
     """One a cluster, greedily asked."""
     chosen: dict[str, Example] = {}
     for example in log.of("fit"):
@@ -148,7 +161,31 @@ def _examples(log: TaskLog, most: int) -> list[Example]:
             chosen.setdefault(example.cluster, replace(example, request={**example.request, "temperature": 0}))
     if not chosen:
         raise BadInput("The task has no requests to compare on.", next_step="Run `insource import` first.")
-    return list(chosen.values())[:most]
+    return list(chosen.values())
+
+
+def _apart(examples: Sequence[Example], most: int) -> tuple[Sequence[Example], Sequence[Example]]:
+    """(to compare on, to measure importance on): a file must not be judged by the requests that shaped it."""
+    compared = min(most, max(len(examples) - _LEAST_APART, len(examples) // 2, 1))
+    return examples[:compared], examples[compared : compared + _IMPORTANCE_REQUESTS]
+
+
+def _importance(base: Path, examples: Sequence[Example], wanted: Smaller, *, progress: Progress) -> Importance | None:
+    """Raises UsageError without the extra, BadInput."""
+    if wanted.importance is None:
+        return None
+    if wanted.importance != "measure":
+        return read_importance(wanted.importance)
+    if not examples:
+        raise BadInput(
+            "The task has too few requests to measure what matters for it.",
+            next_step="Import more of them, or leave out --importance.",
+        )
+    target = wanted.folder / f"{base.stem}.imatrix.gguf"
+    progress("Measuring which weights matter", 0, None)
+    rows = training_rows((example.request, example.reference) for example in examples)
+    measure_importance(base, rows, target, threads=usable_cores())
+    return read_importance(target)
 
 
 async def _asked(
