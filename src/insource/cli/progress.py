@@ -124,7 +124,7 @@ class ProgressReport:
                 self._draw()
             elif what not in self._said:
                 self._said.add(what)
-                self._say(f"{what} …")
+                self._say(what if what.endswith("…") else f"{what} …")
 
     def _draw(self) -> None:
         names = {step.what for step in self._steps.open}
