@@ -22,7 +22,7 @@ STRANGE = (
 )
 
 
-def _messages(tree: ast.AST) -> Iterator[tuple[int, str]]:
+def messages_in(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """What people meet: errors that are raised, help lines, what is printed."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Raise) and node.exc is not None:
@@ -51,7 +51,7 @@ def test_no_message_reads_strangely() -> None:
     found = [
         f"{path.relative_to(SOURCE)}:{line}: {text[:120]}"
         for path in sorted(SOURCE.rglob("*.py"))
-        for line, text in _messages(ast.parse(path.read_text()))
+        for line, text in messages_in(ast.parse(path.read_text()))
         if any(pattern.search(text) for pattern in STRANGE)
     ]
     assert not found, "\n".join(found)
@@ -67,9 +67,9 @@ def test_no_message_reads_strangely() -> None:
     ],
 )
 def test_a_strange_sentence_is_found(code: str) -> None:
-    assert any(pattern.search(text) for _, text in _messages(ast.parse(code)) for pattern in STRANGE)
+    assert any(pattern.search(text) for _, text in messages_in(ast.parse(code)) for pattern in STRANGE)
 
 
 def test_a_plain_sentence_is_left_alone() -> None:
     code = 'raise UsageError(f"There is no task {id!r}; it is no longer there.", next_step="Look.")'
-    assert not [text for _, text in _messages(ast.parse(code)) if any(pattern.search(text) for pattern in STRANGE)]
+    assert not [text for _, text in messages_in(ast.parse(code)) if any(pattern.search(text) for pattern in STRANGE)]
