@@ -53,7 +53,7 @@ def demo(
                 import_traffic(services, file, progress=progress)
             plan = asyncio.run(make_plan(services, progress=progress))
         with open_fit(services.settings) as fit, open_scout(services.settings) as scouting:
-            plan = name_offers(weigh(plan, services, fit), scouting)
+            plan = name_offers(weigh(plan, services, fit), scouting, fit.finder)
         report = write_report(plan, home / "plan.html")
         if prepared.missing is not None:
             out.say(prepared.missing)

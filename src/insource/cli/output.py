@@ -76,6 +76,11 @@ class Output:
         """Somebody sits at a terminal and can be asked."""
         return not self.as_json and not self._quiet and sys.stdin.isatty() and self._talk.is_terminal
 
+    @property
+    def width(self) -> int:
+        """Columns of what is shown on stdout."""
+        return self._data.width
+
     def say(self, sentence: str) -> None:
         """A sentence for the person who waits; stderr. The text is shown as it is, never read as markup."""
         if not self._quiet:

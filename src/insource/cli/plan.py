@@ -140,7 +140,13 @@ class _Planner:
         from insource.workflows.weigh import weigh
 
         weighed = weigh(made, self.services, self.fit, machine=self.machine, online=online)
-        return name_offers(weighed, self.scouting, machine=self.machine, progress=progress)
+        return name_offers(
+            weighed,
+            self.scouting,
+            self.fit.finder,
+            machine=self.machine,
+            progress=progress,
+        )
 
     def _says_yes(self, made: Plan) -> bool:
         """What a person at a terminal says when asked to download; nobody else is asked."""

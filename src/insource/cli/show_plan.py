@@ -1,4 +1,4 @@
-"""A plan in a terminal of 80 columns: a table of verdicts, why each is so, and the money."""
+"""A plan in a terminal: what to do with each task and why, and the money; where there is room, a table first."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ if TYPE_CHECKING:
     from insource.workflows.plan import Plan, PlanRow
 
 _WIDTH = 80
+_ROOM_FOR_A_TABLE = 100
 
 
 def show_plan(made: Plan, out: Output) -> None:
-    columns = ["task", ">requests", "verdict", ">moved", ">quality (n)", f">{_saves(made)}"]
-    rows = (_cells(row, made) for row in made.rows)
-    out.table(f"Plan ({counted(made.exchanges, 'exchange')})", columns, rows)
+    title, has_table = f"Plan ({counted(made.exchanges, 'exchange')})", out.width >= _ROOM_FOR_A_TABLE
+    if has_table:
+        columns = ["task", ">requests", "verdict", ">moved", ">quality (n)", f">{_saves(made)}"]
+        out.table(title, columns, (_cells(row, made) for row in made.rows))
+    else:
+        out.text(title)
     for row in made.rows:
         out.text(f"{row.report.task.name} ({row.report.task.id}): {row.verdict.value}")
-        out.text(_indented(_why(row)))
+        out.text(_indented(_why(row) if has_table else f"{_amounts(row, made)} {_why(row)}"))
         for line in _offer_lines(row, made):
             out.text(line)
     out.text("")
@@ -55,9 +59,7 @@ def _offer_lines(row: PlanRow, made: Plan) -> Iterator[str]:
             yield _indented(row.no_offer)
         return
     where = "here" if made.machine == "here" else f"on {made.machine}"
-    yield f"  Open models that might carry it {where}, not measured yet:"
-    for offer in row.offers:
-        yield _indented(f"  {offer_line(offer)}")
+    yield _indented(f"Open models to try {where}: {'; '.join(map(offer_line, row.offers))}.")
 
 
 def _saves(made: Plan) -> str:
@@ -69,21 +71,33 @@ def _cells(row: PlanRow, made: Plan) -> tuple[str, ...]:
     shown = (evaluation.covered or evaluation.overall) if evaluation else None
     saving = made.a_month(row.saving_usd)
     return (
-        f"{row.report.task.name}\n{row.report.task.id}",
+        row.report.task.name,
         f"{row.exchanges:,}",
-        row.verdict.value + (f"\n{row.recipe}" if row.recipe else ""),
+        row.verdict.value,
         f"{row.coverage:.1%}" if row.coverage else "–",
         f"{shown.quality:.1%} ({shown.n})" if shown else "–",
         usd(row.saving_usd if saving is None else saving) if row.saving_usd > 0 else "–",
     )
 
 
+def _amounts(row: PlanRow, made: Plan) -> str:
+    """What the table would say, as a sentence."""
+    said = counted(row.exchanges, "request")
+    if row.coverage:
+        said += f", {row.coverage:.1%} moved"
+    if row.saving_usd > 0:
+        saving = made.a_month(row.saving_usd)
+        said += f", {_saves(made).replace('saves', 'saves ' + usd(row.saving_usd if saving is None else saving), 1)}"
+    return f"{said}."
+
+
 def _why(row: PlanRow) -> str:
     evaluation = row.evaluation
     labels = "label" in row.report.figures.reference_kinds
     parts = [
-        row.reason,
+        f"{row.recipe}: {row.reason}" if row.recipe and row.coverage > 0 else row.reason,
         "Compared with labels, not with hosted answers." if labels and evaluation else "",
+        f"About {row.n_needed:,} exchanges are needed." if row.n_needed and row.coverage <= 0 else "",
         _served(row),
         f"{row.share_private:.1%} of its requests hold private data." if row.private else "",
     ]
@@ -161,7 +175,9 @@ def _amount(made: Plan, amount: float) -> float:
 
 
 def _indented(text: str) -> str:
-    return fill(text, _WIDTH, initial_indent="  ", subsequent_indent="  ", break_long_words=False)
+    return fill(
+        text, _WIDTH, initial_indent="  ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def usd(amount: float) -> str:

@@ -50,6 +50,8 @@ class Trial:
     end: End
     reason: str
     n: int = 0
+    loss: float | None = None
+    """More than the reference, at the best gate, of one that was dropped for it."""
     coverage: float = 0.0
     whole: bool = False
     n_needed: int | None = None
@@ -105,11 +107,31 @@ def decide_verdict(
             n_needed=nearest.n_needed,
         )
     if untried:
-        return Decision(verdict=Verdict.ADAPT, reason=f"Not tried yet: {', '.join(untried)}. {said}".strip())
+        left = f"Not tried yet: {', '.join(dict.fromkeys(untried))} (`insource adapt`)."
+        return Decision(verdict=Verdict.ADAPT, reason=f"{left} {said}".strip())
     return Decision(verdict=Verdict.KEEP, reason=f"Nothing tried is good enough. {said}".strip())
 
 
 def _sentences(trials: Sequence[Trial]) -> list[str]:
     """What each trial came to; of recipes that can't serve such a task only where nothing else was tried."""
     telling = [trial for trial in trials if trial.end != "refused" or trial.n_needed is not None] or trials
-    return [f"{trial.name}: {trial.reason}" for trial in telling]
+    said: list[str] = []
+    for model in dict.fromkeys(trial.model for trial in telling):
+        of_model = [trial for trial in telling if trial.model == model]
+        lost = [trial for trial in of_model if trial.loss is not None]
+        alike = lost if len(lost) > 1 else []
+        said += [f"{trial.name}: {trial.reason}" for trial in of_model if trial not in alike]
+        said += [_lost(alike)] if alike else []
+    return said
+
+
+def _lost(trials: Sequence[Trial]) -> str:
+    """Several recipes on one model that are all too far off."""
+    *names, last = [trial.recipe for trial in trials]
+    losses = [trial.loss for trial in trials if trial.loss is not None]
+    where = "" if trials[0].model is None else f" on {trials[0].model}"
+    least, most = (f"{value:.0%}" for value in (min(losses), max(losses)))
+    span = most if least == most else f"{least} to {most}"
+    ns = sorted({trial.n for trial in trials})
+    n = str(ns[0]) if len(ns) == 1 else f"{ns[0]} to {ns[-1]}"
+    return f"{', '.join(names)} and {last}{where}: {span} more wrong than the reference even at the best gate (n {n})."

@@ -42,12 +42,13 @@ _WORK_OF: Mapping[str, str] = {word: work for work, listed in _OTHER_WORK.items(
 _FIELD_OF: Mapping[str, str] = {word: field for field, listed in _SPECIALISED.items() for word in listed.split()}
 _PARTS_OF_NAMES: Mapping[str, str] = {
     "ocr": "reading pages",
+    "docling": "reading pages",
     "mineru": "reading pages",
     "guard": "guarding",
     "embed": "embeddings",
     "rerank": "ranking or judging",
 }
-"""That also tell inside of a word (`LightOnOCR`, `Qwen3Guard`)."""
+"""That also tell inside of a word (`LightOnOCR`, `SmolDocling`, `Qwen3Guard`)."""
 _BASE_WORDS = frozenset({"base", "pt", "pretrain", "pretrained", "foundation"})
 _COMPLETION_TYPES = frozenset(
     "gpt2 gpt_neo gpt_neox gptj opt bloom xglm ctrl xlnet codegen gpt_bigcode mpt rwkv mamba openelm t5 mt5".split()  # noqa: SIM905

@@ -7,15 +7,18 @@ Naming asks no network. What is pulled stays on this machine, so a plan that is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 
 from insource.core.errors import InsourceError
+from insource.core.evidence import Verdict
 from insource.core.values import ModelFile
 from insource.workflows.choose.machine import HERE
 from insource.workflows.choose.offer import nothing_offered, offers_of
 from insource.workflows.choose.scout import ScoutParts, ScoutQuestion, scout
 from insource.workflows.choose.scout_fit import make_fits
+from insource.workflows.choose.understand_model import ModelFinder, understand
 from insource.workflows.plan import Plan, PlanRow, with_found
 from insource.workflows.prove.answers import Budget
 from insource.workflows.prove.engines import Engines
@@ -26,24 +29,45 @@ Pull = Callable[[str], ModelFile]
 """The file of a reference, downloaded unless it is here. Raises InsourceError."""
 
 
-def name_offers(plan: Plan, parts: ScoutParts, *, machine: str = HERE, progress: Progress = quiet) -> Plan:
-    """For every task of which nothing moves yet."""
+def name_offers(
+    plan: Plan,
+    parts: ScoutParts,
+    finder: ModelFinder,
+    *,
+    machine: str = HERE,
+    progress: Progress = quiet,
+) -> Plan:
+    """For every task of which nothing moves yet, if somebody could tell a right answer: models that answer a long
+    request of it within the latency."""
     rows: list[PlanRow] = []
     for done, row in enumerate(plan.rows):
         progress("Looking for open models", done, len(plan.rows))
-        rows.append(row if row.coverage > 0 else _named(row, parts, machine=machine))
+        stays = row.coverage <= 0 and row.verdict is not Verdict.SAY_WHAT_COUNTS
+        question = ScoutQuestion(
+            task=row.report.task.id, machine=machine, latency_seconds=parts.settings.latency_seconds
+        )
+        rows.append(_named(row, question, parts, finder=finder) if stays else row)
     progress("Looking for open models", len(plan.rows), len(plan.rows))
     return replace(plan, rows=tuple(rows))
 
 
-def _named(row: PlanRow, parts: ScoutParts, *, machine: str) -> PlanRow:
+def _named(row: PlanRow, question: ScoutQuestion, parts: ScoutParts, *, finder: ModelFinder) -> PlanRow:
     try:
-        report = scout(ScoutQuestion(task=row.report.task.id, machine=machine), parts, make_fits=make_fits)
+        report = scout(question, parts, make_fits=make_fits)
     except InsourceError as error:
         return replace(row, offers=(), no_offer=error.message)
     tried = {trial.model for trial in row.found.trials if trial.model is not None}
-    offers = offers_of(report, tried=tried)
+    offers = offers_of(report, tried=tried, more_than_parameters=_far_off(row, finder))
     return replace(row, offers=offers, no_offer="" if offers else nothing_offered(report))
+
+
+def _far_off(row: PlanRow, finder: ModelFinder) -> int:
+    """Parameters of the largest model that was far off on this task: a smaller one is not worth a download."""
+    sizes = [0]
+    for ref in {trial.model for trial in row.found.trials if trial.model is not None and trial.loss is not None}:
+        with suppress(InsourceError):
+            sizes.append(understand(ref, quantization="", offline=True, finder=finder).spec.parameters)
+    return max(sizes)
 
 
 async def measure_offers(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from insource.core.values import JsonObject
 from insource.fit.values import Estimate
-from insource.workflows.choose.scout import ScoutReport, closing_steps, key_of_model
+from insource.workflows.choose.scout import ScoutReport, key_of_model
 from insource.workflows.choose.shortlist import Ranked, shortlist
 
 ROWS = 3
@@ -38,20 +38,29 @@ class Offer:
     """What of its speed could not be determined."""
 
 
-def offers_of(report: ScoutReport, *, tried: Collection[str] = (), rows: int = ROWS) -> tuple[Offer, ...]:
-    """The shortlist without what was measured on this task or is among `tried` (references), the cheapest to serve
-    first."""
+def offers_of(
+    report: ScoutReport, *, tried: Collection[str] = (), more_than_parameters: int = 0, rows: int = ROWS
+) -> tuple[Offer, ...]:
+    """The shortlist without what was measured on this task, is among `tried` (references) or is no larger than what
+    was far off, the cheapest to serve first."""
     known = {key_of_model(ref) for ref in tried}
-    open_ones = [item for item in report.ranked if not item.evidence.this_task and item.found.group.key not in known]
+    open_ones = [
+        item
+        for item in report.ranked
+        if not item.evidence.this_task
+        and item.found.group.key not in known
+        and item.found.model.parameters > more_than_parameters
+    ]
     offers = [offer for item in shortlist(open_ones, rows) if (offer := _offer(item)) is not None]
     return tuple(sorted(offers, key=lambda offer: (offer.needed_bytes, offer.id)))
 
 
 def nothing_offered(report: ScoutReport) -> str:
     """Why there is no offer, as a sentence."""
+    task = "" if report.task is None else f" {report.task.id}"
     if report.ranked:
-        return "Every open model that fits here and may be used was measured on it."
-    return " ".join(["No open model that is known could do it here.", *closing_steps(report)])
+        return "Every larger open model that fits here and may be used was measured on it."
+    return f"No open model that is known here fits and answers in time; `insource scout{task}` says what to give up."
 
 
 def _offer(item: Ranked) -> Offer | None:
@@ -78,7 +87,7 @@ def offer_line(offer: Offer) -> str:
     speed = offer.decode_tokens_per_second
     said = "speed unknown" if speed is None else f"{speed.mid:,.3g} tokens/s"
     size = f"{offer.needed_bytes / _GIB:.1f} GiB"
-    return f"{offer.id} {offer.quantization}: {size}, {said}, {offer.license or 'licence not stated'}"
+    return f"{offer.id} {offer.quantization} ({size}, {said}, {offer.license or 'licence not stated'})"
 
 
 def offers_json(offers: Sequence[Offer]) -> list[JsonObject]:

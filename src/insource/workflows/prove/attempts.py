@@ -248,7 +248,8 @@ async def _held_out(
         if answerer.unable:
             return None
         if screen.futile:
-            return Trial(recipe=recipe.name, end="dropped", reason=_futile(screen), n=len(found))
+            said, mean = _futile(screen), screen.result().mean
+            return Trial(recipe=recipe.name, end="dropped", reason=said, n=len(found), loss=mean)
         if contest.budget.spent:
             reason = f"the time was over after {len(found)} answers."
             return Trial(recipe=recipe.name, end="unfinished", reason=reason, n=len(found))
@@ -272,7 +273,7 @@ def _difference(contest: Contest, answer: LocalAnswer, example: Example) -> floa
 def _futile(screen: Screen) -> str:
     result = screen.result()
     return (
-        f"loses {result.mean:.1%} more than the reference even at its best gate "
+        f"{result.mean:.0%} more wrong than the reference even at its best gate "
         f"(at least {result.lower:.1%}, n {result.n})."
     )
 
