@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from insource.core.altered_models import is_altered
 from insource.hub.lineage.inferred_names import Namesakes, likely_originals, older, readings
 from insource.hub.lineage.inferred_values import ModelFacts
-from insource.hub.names import CHAT_WORDS, is_altered, model_key
+from insource.hub.names import CHAT_WORDS, model_key
 from insource.hub.sizes import named_sizes
 
 _MAX_POSTING = 3000
