@@ -1,7 +1,7 @@
 """What a licence asks of whoever uses or passes on a model, as sentences. Summaries, not legal advice.
 
-Beside each stands where it was checked in November 2026: `text` where the licence's own text was read, `quoted` where a
-review that quotes it was, `standard` where everybody uses it and nobody read it again. What could not be checked says
+Beside each stands where it was checked in November 2026: `text` where the licence's own text was read, `quoted` where
+a review that quotes it was, `standard` where everybody uses it and nobody read it again. What could not be checked says
 so to whoever reads it.
 """
 
