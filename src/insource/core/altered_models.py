@@ -16,7 +16,7 @@ ALTERED_WORDS = re.compile(
 TELLING_TAGS = (
     r"abliterat\w*|uncensored|decensored|heretic|obliterat\w*|derestricted|unfiltered|lora-merge|.*expert pruning|reap"
 )
-"""In lower case; for DuckDB too."""
+"""Of a whole tag in lower case; in the little of regular expressions that a database understands too."""
 
 
 def is_altered(id: str) -> bool:
