@@ -1,7 +1,8 @@
 """Lineage inference against edges that are declared but hidden from it.
 
-    python bench/hub_lineage.py     writes bench/results/hub_lineage.txt, docs/lineage_curve.csv and .svg, and the table
-                                    in docs/lineage.md
+    python bench/hub_lineage.py             writes bench/results/hub_lineage.txt and the table in docs/lineage.md
+    python bench/hub_lineage.py --august    part three alone: bench/results/hub_lineage_august.txt, its table in
+                                            docs/lineage.md, docs/lineage_curve.csv and .svg
 
 Part one: GGUF repositories of the October records, by name alone. Part two: half of the children of the hub-stats file
 (seeded), by everything but their own declarations; the other half trains. Part three: derivatives of August 2026 beside
@@ -31,7 +32,7 @@ from insource.hub.archive import Archive
 from insource.hub.duck import connect
 from insource.hub.lineage.inferred import infer_edges, scorer_of
 from insource.hub.lineage.inferred_names import Namesakes, infer_copies
-from insource.hub.lineage.inferred_pairs import FEATURES, GROUPS, Declared
+from insource.hub.lineage.inferred_pairs import FEATURES, GROUPS, Declared, is_merge, kind_of
 from insource.hub.lineage.inferred_values import ModelFacts, facts_of
 from insource.hub.sources.parquet import load_models
 from insource.hub.sources.read import read_file
@@ -43,9 +44,11 @@ _ROOT = Path(__file__).parents[1]
 _DATA = _ROOT.parent / "shared" / "data" / "hub"
 _SEEDS = (0, 1, 2)
 _POINTS = 40
+_SURE = 0.9
 _KINDS = ("finetune", "adapter", "quantized", "merge")
 _WANTED = ("finetune", "adapter", "quantized")
-_BEGIN, _END = "<!-- measured by bench/hub_lineage.py -->", "<!-- end -->"
+_BEGIN, _END = "<!-- measured by bench/hub_lineage.py{} -->", "<!-- end -->"
+_AUGUST = " --august"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,8 +179,38 @@ def _hidden_table(halves: Halves, seed: int) -> list[str]:
     seconds = time.perf_counter() - started
     undeclared = sum(edge.child not in hidden for edge in edges)
     lines = [f"\nHidden half, seed {seed}: {seconds:.0f} s for {len(halves.models):,} models; beside it {undeclared} "
-             "edges of models that declare nothing",
-             "  kind                    hidden   edges   right   precision   recall"]  # fmt: skip
+             "edges of models that declare nothing"]  # fmt: skip
+    return [*lines, *_compared(halves, edges)]
+
+
+def _august() -> tuple[list[str], list[dict[str, object]]]:
+    """The table of part three, and its curve by kind, of one training."""
+    halves = read_quarter(_DATA, seed=0)
+    hidden = {edge.child for edge in halves.hidden}
+    children = [model for model in halves.models if model.id in hidden and not is_merge(model)]
+    table, scorer = scorer_of(halves.models, halves.visible, seed=0)
+    assert scorer is not None
+    kinds = {model.id: kind_of(model) for model in children}
+    ranked = sorted(scorer.rank(table, children), key=lambda one: (-one.strength, one.child))
+    edges = [
+        Edge(child=one.child, parent=one.parents[0], kind=kinds[one.child], evidence="",
+             confidence=round(worth.confidence(one), 4))
+        for one in ranked
+        if one.strength >= (worth := scorer.worth(kinds[one.child])).threshold
+    ]  # fmt: skip
+    best = [(one.child, one.parents[0]) for one in ranked]
+    lines = [
+        f"Derivatives of August 2026 beside the October records: {len(halves.models):,} models; "
+        f"{len({edge.child for edge in halves.visible}):,} children train, {len(hidden):,} are hidden",
+        *_compared(halves, edges),
+    ]
+    return lines, [row for kind in _KINDS for row in _curve(kind, best, halves.truth((kind,)))]
+
+
+def _compared(halves: Halves, edges: Sequence[Edge]) -> list[str]:
+    """With the declared edges, by kind and by confidence."""
+    hidden = {edge.child for edge in halves.hidden}
+    lines = ["  kind                    hidden   edges   right   precision   recall"]
     listed = {model.id for model in halves.models}
     wanted = [edge for edge in halves.hidden if edge.kind in _WANTED]
     reachable = sum(edge.parent in listed for edge in wanted)
@@ -194,6 +227,7 @@ def _hidden_table(halves: Halves, seed: int) -> list[str]:
         if edge.child in hidden:
             bins[min(int(edge.confidence * 20), 19)].append(edge)
     truth = halves.truth(_KINDS)
+    apart = 0.0
     for bin, found in sorted(bins.items()):
         right = sum(edge.parent in truth[edge.child] for edge in found)
         mean = sum(edge.confidence for edge in found) / len(found)
@@ -201,6 +235,11 @@ def _hidden_table(halves: Halves, seed: int) -> list[str]:
             f"    {bin / 20:.2f}-{bin / 20 + 0.05:.2f}   {len(found):4} edges   stated {mean:.3f}"
             f"   right {right / len(found):.3f}"
         )
+        apart += abs(sum(edge.confidence for edge in found) - right)
+    sure = [edge for edge in edges if edge.child in hidden and edge.confidence >= _SURE]
+    right = sum(edge.parent in truth[edge.child] for edge in sure)
+    lines.append(f"  stated >= {_SURE}: {len(sure)} edges, right {right / max(len(sure), 1):.3f}; expected calibration "
+                 f"error {apart / max(sum(map(len, bins.values())), 1):.3f}")  # fmt: skip
     return lines
 
 
@@ -211,8 +250,8 @@ def _line(name: str, truth: Mapping[str, set[str]], figures: tuple[int, int, flo
     )
 
 
-def _ablations(halves: Halves, seed: int) -> tuple[list[str], list[dict[str, object]]]:
-    """Without one group of features; and the whole curve by kind with all of them."""
+def _ablations(halves: Halves, seed: int) -> list[str]:
+    """Without one group of features."""
     hidden = {edge.child for edge in halves.hidden}
     children = [model for model in halves.models if model.id in hidden]
     truth = halves.truth(_WANTED)
@@ -220,7 +259,6 @@ def _ablations(halves: Halves, seed: int) -> tuple[list[str], list[dict[str, obj
         "\nRecall of the three kinds at a precision of 0.90"
         " (seed 0; threshold read off the hidden half, so only to compare)"
     ]
-    curve: list[dict[str, object]] = []
     for left_out in ("nothing", *GROUPS):
         kept = [name for name in FEATURES if name not in GROUPS.get(left_out, ())]
         table, scorer = scorer_of(halves.models, halves.visible, seed=seed, features=kept)
@@ -228,10 +266,7 @@ def _ablations(halves: Halves, seed: int) -> tuple[list[str], list[dict[str, obj
         ranked = sorted(scorer.rank(table, children), key=lambda one: (-one.strength, one.child))
         best = [(one.child, one.parents[0]) for one in ranked]
         lines.append(f"  without {left_out:14}   {_recall_at(best, truth, 0.90):.3f}")
-        if left_out == "nothing":
-            for kind in _KINDS:
-                curve += _curve(kind, best, halves.truth((kind,)))
-    return lines, curve
+    return lines
 
 
 def _recall_at(best: Sequence[tuple[str, str]], truth: Mapping[str, set[str]], precision: float) -> float:
@@ -256,7 +291,7 @@ def _draw(curve: Sequence[Mapping[str, object]]) -> None:
         writer.writerows(curve)
     percent = alt.Axis(format="%")
     lines = (
-        alt.Chart(alt.Data(values=list(curve)), title="Inferred parents against declared ones that were hidden")
+        alt.Chart(alt.Data(values=list(curve)), title="Inferred parents of August 2026 against declared ones")
         .mark_line(point=True)
         .encode(
             x=alt.X("recall:Q", title="Recall: share of the hidden edges found", axis=percent),
@@ -271,21 +306,29 @@ def _draw(curve: Sequence[Mapping[str, object]]) -> None:
     (lines + wanted).save(str(_ROOT / "docs" / "lineage_curve.svg"))
 
 
+def _write(lines: Sequence[str], *, part: str = "") -> None:
+    """The results and the table in the docs."""
+    text = "\n".join(lines) + "\n"
+    name = f"hub_lineage{part.strip().replace('--', '_')}.txt"
+    (_ROOT / "bench" / "results" / name).write_text(text)
+    page = _ROOT / "docs" / "lineage.md"
+    begin = _BEGIN.format(part)
+    before, rest = page.read_text("utf-8").split(begin)
+    page.write_text(f"{before}{begin}\n```\n{text}```\n{_END}{rest.split(_END, 1)[1]}", "utf-8")
+    sys.stdout.write(text)
+
+
 def main() -> None:
+    lines, curve = _august()
+    _write(lines, part=_AUGUST)
+    _draw(curve)
+    if _AUGUST.strip() in sys.argv:
+        return
     lines = _records_table()
     for seed in _SEEDS:
-        halves = read_halves(_DATA / "hub_stats_frozen.parquet", seed=seed)
-        lines += _hidden_table(halves, seed)
-    lines += ["\nDerivatives of August 2026, one quarter trains:", *_hidden_table(read_quarter(_DATA, seed=0), 0)]
-    ablations, curve = _ablations(read_halves(_DATA / "hub_stats_frozen.parquet", seed=0), 0)
-    lines += ablations
-    _draw(curve)
-    text = "\n".join(lines) + "\n"
-    (_ROOT / "bench" / "results" / "hub_lineage.txt").write_text(text)
-    page = _ROOT / "docs" / "lineage.md"
-    before, rest = page.read_text("utf-8").split(_BEGIN)
-    page.write_text(f"{before}{_BEGIN}\n```\n{text}```\n{_END}{rest.split(_END)[1]}", "utf-8")
-    sys.stdout.write(text)
+        lines += _hidden_table(read_halves(_DATA / "hub_stats_frozen.parquet", seed=seed), seed)
+    lines += _ablations(read_halves(_DATA / "hub_stats_frozen.parquet", seed=0), 0)
+    _write(lines)
 
 
 if __name__ == "__main__":

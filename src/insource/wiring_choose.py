@@ -16,6 +16,7 @@ from insource.wiring import SystemClock, open_models, open_store
 if TYPE_CHECKING:
     from insource.core.ecosystem import Ecosystem
     from insource.core.ecosystem_store import EcosystemStore
+    from insource.core.hardware import Machine
     from insource.core.remote import RemoteModel
     from insource.workflows.choose.fit import FitParts
     from insource.workflows.choose.machine import MachineFolders
@@ -140,12 +141,17 @@ def open_fit(settings: Settings) -> Generator[FitParts]:
         yield replace(parts, exchanges=exchanges, registry=registry)
 
 
+def named_machine(settings: Settings, text: str) -> Machine:
+    """Raises UsageError, BadInput."""
+    from insource.workflows.choose.machine import find_machine
+
+    return find_machine(text, _machine_folders(settings), clock=SystemClock())
+
+
 def open_fits(settings: Settings) -> Fits:
     """Whether a model on disk fits this machine as the settings would run it."""
     from insource.fit.values import RunSettings
     from insource.workflows.choose.fit import fits_of
-    from insource.workflows.choose.machine import find_machine
 
-    folders = _machine_folders(settings)
     run = RunSettings(context_tokens=settings.context_tokens, slots=settings.slots)
-    return fits_of(find_machine("here", folders, clock=SystemClock()), run)
+    return fits_of(named_machine(settings, "here"), run)

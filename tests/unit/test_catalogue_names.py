@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from insource.core.altered_models import is_altered
 from insource.core.errors import UsageError
 from insource.hub.activity import group_copies, measure
 from insource.hub.arena import read_arena
 from insource.hub.licences import CLASSES, licence_class, licences_by_class, parse_policy
-from insource.hub.names import family, format_of, is_altered, is_copy, model_key
+from insource.hub.names import family, format_of, is_copy, model_key
 from insource.hub.purpose import Purposes
 from insource.hub.snapshot import SnapshotCatalogue
 from tests.fakes.models import model

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from insource.core.altered_models import is_altered
 from insource.core.catalogue import Wanted
 from insource.hub.activity import group_copies
 from insource.hub.copies import alters
 from insource.hub.lineage.build import build_lineage
-from insource.hub.names import is_altered
 from insource.hub.page import page_of
 from insource.hub.snapshot import SnapshotCatalogue
 from tests.hub_rows import model, world

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from insource.hub.lineage.inferred import infer_edges
 from insource.hub.lineage.inferred_names import Namesakes, infer_copies, older, readings
 from insource.hub.lineage.inferred_pairs import FEATURES, Declared, PairTable, kind_of
-from insource.hub.lineage.inferred_scores import threshold_for
+from insource.hub.lineage.inferred_scores import Ranked, Worth, threshold_for, worths
 from insource.hub.lineage.inferred_values import ModelFacts, model_facts
 
 _START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -125,6 +125,48 @@ def test_what_others_declare_is_learned_and_the_same_for_a_seed() -> None:
     assert all(edge.child.split("/")[1].startswith(edge.parent.split("/")[0]) for edge in edges)
     assert all(edge.kind == "finetune" and edge.evidence.startswith("learned: ") for edge in edges)
     assert edges == infer_edges(models, declared, seed=1)
+
+
+def _feature(name: str, child: str, parent: str) -> float:
+    models = [ModelFacts(id=child), ModelFacts(id=parent)]
+    candidates, features = PairTable(models, [Declared(child="z/z", parent=parent, kind="finetune")]).look(models[0])
+    return float(features[list(candidates).index(parent), FEATURES.index(name)])
+
+
+@pytest.mark.parametrize(("child", "own"), [
+    ("b/Alpha-7B-GGUF", 0.0), ("b/Alpha-7B-Samantha-GGUF", 1.0), ("b/Alpha-7B-abliterated-W8A16", 1.0),
+    ("b/Alpha-7B-MTP-Q4_K_M-GGUF", 0.0), ("b/Alpha-7B-Samantha", 0.0),
+])  # fmt: skip
+def test_a_copy_with_words_of_its_own_is_told_from_one_without(child: str, own: float) -> None:
+    assert _feature("copy_has_own_words", child, "a/Alpha-7B") == own
+
+
+@pytest.mark.parametrize(("child", "begun"), [("b/alpha-7b-it", 8.0), ("b/New-Alpha-7B", 0.0)])
+def test_what_the_childs_name_begins_with_counts_by_its_length(child: str, begun: float) -> None:
+    assert _feature("name_begun", child, "a/Alpha-7B") == begun
+
+
+def test_each_kind_holds_the_precision_where_all_together_hold_it_too() -> None:
+    """Fine-tunes are right more often than their strength, quantisations less often."""
+    random = np.random.default_rng(5)
+    kinds, truth, best = dict[str, str](), dict[str, set[str]](), list[Ranked]()
+    for n in range(4000):
+        child, strength = f"x/{n}", float(random.random())
+        kinds[child] = ("finetune", "quantized")[n % 2]
+        truth[child] = {"p" if random.random() < (strength**0.2 if n % 2 == 0 else strength**1.5) else "q"}
+        best.append(Ranked(child=child, parents=("p",), scores=(strength,)))
+
+    def precision(kind: str, worth: Worth) -> float:
+        kept = [one for one in best if kinds[one.child] == kind and one.strength >= worth.threshold]
+        return sum("p" in truth[one.child] for one in kept) / len(kept)
+
+    of_all, of_kinds = worths(best, truth, kinds=kinds, precision=0.9)
+    assert set(of_kinds) == {"finetune", "quantized"}
+    assert precision("quantized", of_all) < 0.85
+    assert all(precision(kind, worth) >= 0.9 for kind, worth in of_kinds.items())
+    few = {child: kind if int(child[2:]) > 150 else "adapter" for child, kind in kinds.items()}
+    assert "adapter" in worths(best, truth, kinds=few, precision=0.9)[1]
+    assert "adapter" not in worths(best[100:], truth, kinds=few, precision=0.9)[1]
 
 
 def test_with_too_few_declared_edges_nothing_is_learned() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from insource.core.errors import UsageError
 from insource.hub.duck import connect
 from insource.hub.licence_chain import chain, class_rank, effective_ranks, stated_licence
+from insource.hub.licence_duties import duties
 from insource.hub.licences import CLASSES, licence_class, parse_policy
 from insource.hub.sources.read import read_file
 from tests.hub_rows import real_models
@@ -30,6 +31,24 @@ def test_the_strictest_ancestor_is_in_force_and_a_cycle_ends() -> None:
     assert [link.id for link in found.unstated] == ["mid"]
     assert any("Built with Llama" in duty for duty in found.duties)
     assert [link.id for link in found.refusals(parse_policy("permissive,llama3.1"))] == ["mid"]
+
+
+@pytest.mark.parametrize(("license", "asked", "other"), [
+    ("llama2", "improve other large language models", "Built with"),
+    ("llama3", "improve other large language models", 'with "Llama".'),
+    ("meta-llama-3-community", 'with "Llama 3"', 'with "Llama".'),
+    ("llama3.1", 'with "Llama".', "European Union"),
+    ("llama3.3", "European Union", "improve other large language models"),
+    ("qwen", "Built with Qwen", "improve other large language models"),
+    ("tongyi-qianwen", "(Not checked against the licence's text.)", "Built with Qwen"),
+    ("tongyi-qianwen-research", "Do not use it commercially", "Built with Qwen"),
+    ("nvidia-nemotron-open-model-license", "Keep the vendor's licence", "Licensed by NVIDIA"),
+])  # fmt: skip
+def test_each_version_of_a_licence_asks_for_its_own_duties(license: str, asked: str, other: str) -> None:
+    found = duties([license])
+    assert all(duty.startswith(f"{license}: ") for duty in found)
+    assert any(asked in duty for duty in found)
+    assert not any(other in duty for duty in found)
 
 
 def test_a_missing_label_is_no_conflict_yet_the_ancestors_licence_holds() -> None:

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
@@ -104,6 +105,42 @@ def test_the_quant_picks_the_file(selector: str, expected: str) -> None:
     names = ["m-Q4_1.gguf", "m-IQ4_1.gguf", "m.Q4_K_M.gguf", "m.Q8_0.gguf", "F16/m-f16.gguf", "m-UD-Q2_K_XL.gguf",
              "mmproj-m-f16.gguf", "README.md"]  # fmt: skip
     assert pick_file("org/m", names, selector) == expected
+
+
+PLAIN = ("m-Q4_K_M.gguf", "m-Q8_0.gguf")
+ALTERED = ("m-abliterated-Q4_K_M.gguf", "uncensored/m-Q8_0.gguf", "m-heretic-v2-Q2_K.gguf")
+
+
+@given(st.sets(st.sampled_from(PLAIN), min_size=1), st.sets(st.sampled_from(ALTERED)),
+       st.sampled_from(["", "Q4_K_M", "Q8_0", "Q2_K"]))  # fmt: skip
+def test_an_altered_file_never_stands_for_the_plain_one(plain: set[str], altered: set[str], selector: str) -> None:
+    def picked(names: set[str]) -> str | None:
+        try:
+            return pick_file("org/m-GGUF", sorted(names), selector)
+        except UnknownModel:
+            return None
+
+    assert picked(plain | altered) == picked(plain)
+
+
+@pytest.mark.parametrize(("place", "selector"), [
+    ("org/m-GGUF", "m-abliterated-Q4_K_M.gguf"), ("org/m-GGUF", "abliterated-Q4_K_M"),
+    ("org/m-abliterated-GGUF", "abliterated-Q4_K_M"),
+])  # fmt: skip
+def test_an_altered_file_is_taken_where_it_is_named(place: str, selector: str) -> None:
+    assert pick_file(place, [*PLAIN, *ALTERED], selector) == "m-abliterated-Q4_K_M.gguf"
+
+
+def test_a_repository_of_altered_files_alone_says_so() -> None:
+    with pytest.raises(UnknownModel, match="only altered copies of the model: m-abliterated") as caught:
+        pick_file("org/m-GGUF", [ALTERED[0]], "")
+    assert "org/m-GGUF:m-abliterated-Q4_K_M.gguf" in caught.value.next_step
+
+
+def test_without_gguf_files_other_repositories_are_named() -> None:
+    with pytest.raises(UnknownModel) as caught:
+        pick_file("org/m", ["model.safetensors"], "")
+    assert "insource hub show org/m" in caught.value.next_step
 
 
 @given(st.text(max_size=60))
@@ -230,6 +267,24 @@ def test_pull_list_show_remove(cache: ModelCache, hub: FakeHub, sources: Sources
     assert (removed.freed_bytes, removed.path) == (len(DATA), wheel.path)
     assert refs(cache) == [file.ref]
     assert not (cache.folder / "models--wheel--tiny-model").exists()
+
+
+@pytest.mark.parametrize(("name", "metadata", "altered"), [
+    ("tiny.gguf", {"general.name": "Tiny 1B Instruct"}, False),
+    ("tiny.gguf", {"general.name": "Tiny 1B Instruct Abliterated v2"}, True),
+    ("tiny.gguf", {"general.tags": ["text-generation", "uncensored"]}, True),
+    ("Tiny-1B-heretic.gguf", {}, True),
+])  # fmt: skip
+def test_a_file_that_is_an_altered_copy_is_called_one(
+    cache: ModelCache, tmp_path: Path, name: str, metadata: dict[str, Any], altered: bool
+) -> None:
+    own = tmp_path / name
+    own.write_bytes(gguf_bytes(metadata))
+    file = models.pull(f"file:{own}", {"file": FileSource(cache)}, cache=cache)
+    told = models.altered_copy(file)
+    assert (told is not None) == altered
+    assert models.show(file.ref, cache=cache).altered == told
+    assert told is None or "is an altered copy" in told
 
 
 def test_what_is_there_is_not_asked_for_again(cache: ModelCache, hub: FakeHub, sources: Sources) -> None:

@@ -17,13 +17,14 @@ from typer.testing import CliRunner
 from insource.cli.main import app
 from insource.cli.scout_lines import model_line, reason
 from insource.cli.session import load_settings
+from insource.core.altered_models import is_altered
 from insource.core.errors import BadInput, EmptyLog, InsourceError, UnknownTask, UsageError
 from insource.core.evidence import End
 from insource.core.values import Exchange, Matcher, OutputKind, OutputProfile, Task
 from insource.engines.models.catalogue import DEFAULT_MODEL
 from insource.evals.comparison import figures
 from insource.hub.copies import alters
-from insource.hub.names import is_altered, model_key
+from insource.hub.names import model_key
 from insource.hub.snapshot import SnapshotCatalogue, SnapshotRow
 from insource.store.database import open_database
 from insource.store.evidence import SqlEvidence

@@ -15,7 +15,10 @@ from insource.core.ecosystem import LicenceClass
 from insource.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from insource.config import Settings
     from insource.core.ecosystem_search import Hit, Hits
+
+_HOW = "in 4 bits (Q4_K_M) with 4,096 tokens of context, by the shapes of known models"
 
 
 def search(  # noqa: PLR0913 - a command's parameters are its options
@@ -26,16 +29,22 @@ def search(  # noqa: PLR0913 - a command's parameters are its options
     language: Annotated[str, typer.Option(metavar="CODE", help="Only a stated language, as de.")] = "",
     least: Annotated[float | None, typer.Option("--min", metavar="B", help="Least size, in 10^9 parameters.")] = None,
     most: Annotated[float | None, typer.Option("--max", metavar="B", help="Largest size, in 10^9 parameters.")] = None,
+    fits: Annotated[
+        str, typer.Option(metavar="MACHINE", help="Only sizes that run on a machine: `here`, or as `rtx-4090`.")
+    ] = "",
     growing: Annotated[bool, typer.Option("--growing", help="Most derivatives a week first.")] = False,
     rows: Annotated[int, typer.Option(min=1, max=1000, help="Models shown.")] = 20,
     source: FileOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Search models by words of their id, family, licence class, task, language and size."""
+    """Search models by words of their id, family, licence class, task, language, size and machine."""
     from insource.core.ecosystem_search import Search
     from insource.wiring_choose import open_ecosystem
 
+    settings, out = load_settings(), Output(as_json=as_json, quiet=quiet)
+    fitting = _fitting(settings, fits) if fits else None
+    bounds = [bound for bound in (fitting, None if most is None else round(most * 1e9)) if bound is not None]
     asked = Search(
         text=text,
         family=family,
@@ -43,17 +52,25 @@ def search(  # noqa: PLR0913 - a command's parameters are its options
         task=task,
         language=language,
         least_parameters=None if least is None else round(least * 1e9),
-        most_parameters=None if most is None else round(most * 1e9),
+        most_parameters=min(bounds, default=None),
         by_growth=growing,
         rows=rows,
     )
-    out = Output(as_json=as_json, quiet=quiet)
-    with open_ecosystem(load_settings(), source) as ecosystem:
+    with open_ecosystem(settings, source) as ecosystem:
         found = ecosystem.search(asked)
     if as_json:
-        out.data(asdict(found))
+        out.data(asdict(found) | ({"fits_up_to_parameters": fitting} if fits else {}))
         return
+    if fitting is not None:
+        out.say(f"On {fits}: up to {fitting / 1e9:,.1f} B parameters, {_HOW}. For one model: insource fit MODEL")
     _print(found, out)
+
+
+def _fitting(settings: Settings, machine: str) -> int:
+    from insource.wiring_choose import named_machine
+    from insource.workflows.choose.largest_here import largest_here
+
+    return largest_here(named_machine(settings, machine))
 
 
 def _class(name: str) -> LicenceClass | None:

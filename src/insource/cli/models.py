@@ -50,7 +50,13 @@ def pull(ref: RefArgument = "", as_json: JsonOption = False, quiet: QuietOption 
     out = Output(as_json=as_json, quiet=quiet)
     with out.progress() as progress:
         file = models.pull(ref, store.sources, cache=store.cache, progress=progress)
-    _print(file, out)
+    altered = models.altered_copy(file)
+    if altered:
+        out.say(altered)
+    if as_json:
+        out.data({**_json(file), "altered": altered})
+    else:
+        out.text(f"{file.ref}: {file.path} ({file.size_bytes:,} bytes, sha256 {file.sha256[:12]}…)")
 
 
 @app.command("list")
@@ -189,6 +195,7 @@ def show(
         "parameters": header.parameters,
         "context_tokens": header.context_tokens,
         "verified": details.verified,
+        "altered": details.altered,
     }
     out = Output(as_json=as_json, quiet=quiet)
     if as_json:
@@ -280,10 +287,3 @@ def _server_json(server: FoundServer) -> dict[str, object]:
 
 def _setting(server: FoundServer) -> str:
     return f"INSOURCE_ENGINE_URL={server.url}"
-
-
-def _print(file: ModelFile, out: Output) -> None:
-    if out.as_json:
-        out.data(_json(file))
-    else:
-        out.text(f"{file.ref}: {file.path} ({file.size_bytes:,} bytes, sha256 {file.sha256[:12]}…)")

@@ -71,6 +71,12 @@ class GgufHeader:
         return self._text("general.license")
 
     @property
+    def tags(self) -> tuple[str, ...]:
+        """What its maker's card says of it, one word or few each."""
+        value = self.metadata.get("general.tags")
+        return tuple(tag for tag in value.first if isinstance(tag, str)) if isinstance(value, GgufArray) else ()
+
+    @property
     def kind(self) -> str:
         """`model`, `adapter`, `mmproj`, `imatrix`, ..."""
         return self._text("general.type") or "model"

@@ -15,11 +15,11 @@ from functools import cached_property
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from insource.core.altered_models import TELLING_TAGS
 from insource.core.catalogue import Ancestry, CatalogueModel, Selection, Wanted
 from insource.core.ports import Catalogue
 from insource.hub.activity import VELOCITY_DAYS
 from insource.hub.archive import Archive
-from insource.hub.copies import TELLING_TAGS
 from insource.hub.facts import format_in
 from insource.hub.licence_chain import stated_licence
 from insource.hub.prepared import open_prepared

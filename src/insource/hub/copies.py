@@ -13,14 +13,11 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from insource.hub.names import is_altered, is_copy, model_key
+from insource.core.altered_models import is_altered, tells_altered
+from insource.hub.names import is_copy, model_key
 
 ALTERED = "altered"
 """The kind of an edge from an altered copy to what it was made of."""
-TELLING_TAGS = (
-    r"abliterat\w*|uncensored|decensored|heretic|obliterat\w*|derestricted|unfiltered|lora-merge|.*expert pruning|reap"
-)
-"""In lower case; for DuckDB too."""
 _OF_FORMATS = re.compile(
     r"(?:o?q|axq|ymq|glq|k|w|a|g|b|tq|iq|fp|int|bf|nvfp|mxfp|rocmfp|group|block|tr|mtp|v?r?am|npu|rknn|rk|gfx|rdna|rtx"
     r"|oq)\d+(?:\.\d+)?[a-z]{0,3}\d*|mtp|mtplx|nextn|axq|ax|ymq|glq|jang\w*|apex|ud|ptq|qad|trellis|quark|modelopt"
@@ -44,10 +41,6 @@ def alters(original: str, copy: str, *, tags: Sequence[str] = (), original_tags:
     if original_tags is not None and tells_altered(tags) and not tells_altered(original_tags):
         return not is_altered(original)
     return _has_new_words(original, copy)
-
-
-def tells_altered(tags: Sequence[str]) -> bool:
-    return any(re.fullmatch(TELLING_TAGS, tag.lower()) for tag in tags)
 
 
 @lru_cache(maxsize=1 << 14)

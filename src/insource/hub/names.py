@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from insource.core.altered_models import ALTERED_WORDS
+
 _SPLIT = re.compile(r"[-_\s]+")
 _QUANTISED = re.compile(
     r"""(?<![a-z0-9])(?:
@@ -18,11 +20,6 @@ _QUANTISED = re.compile(
         | auto-?round | hqq | aqlm | torchao | eetq | dwq | qat | mlx | gguf | ggml | onnx | openvino | ov | coreml
         | quanti[sz]ed | unquanti[sz]ed | quants? | imatrix | i1 | dynamic | marlin | mixed | sym | asym | hf
     )(?![a-z0-9])""",
-    re.VERBOSE,
-)
-_ALTERED = re.compile(
-    r"""(?<![a-z0-9])(?:abliterat\w* | ablat\w* | lorablated | obliterat\w* | heretic\w* | heresy | uncensored
-        | decensored | derestricted | unfiltered | biprojected | norm-preserved)(?:-v\d+(?:\.\d+)?)?(?![a-z0-9])""",
     re.VERBOSE,
 )
 _UPLOADERS = frozenset({"huihui", "meta", "unsloth"})
@@ -42,21 +39,16 @@ def words(id: str) -> tuple[str, ...]:
 def model_key(id: str) -> str:
     """What copies of one model share: its name without owner, format, precision and "abliterated"."""
     name = id.rpartition("/")[2].lower()
-    kept = [w for w in _SPLIT.split(_ALTERED.sub("", _QUANTISED.sub("", name))) if w.strip(".")]
+    kept = [w for w in _SPLIT.split(ALTERED_WORDS.sub("", _QUANTISED.sub("", name))) if w.strip(".")]
     while len(kept) > 1 and kept[0] in _UPLOADERS:
         kept = kept[1:]
     return "-".join(kept) or name
 
 
-def is_altered(id: str) -> bool:
-    """Its refusals were removed, as its name says."""
-    return _ALTERED.search(id.rpartition("/")[2].lower()) is not None
-
-
 def is_copy(id: str) -> bool:
     """The name says that it is another's weights in another format, precision or without refusals."""
     name = id.rpartition("/")[2].lower()
-    return _QUANTISED.search(name) is not None or _ALTERED.search(name) is not None
+    return _QUANTISED.search(name) is not None or ALTERED_WORDS.search(name) is not None
 
 
 def format_of(id: str) -> str:

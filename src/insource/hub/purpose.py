@@ -11,8 +11,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from insource.core.altered_models import is_altered
 from insource.core.catalogue import CatalogueModel
-from insource.hub.names import CHAT_WORDS, is_altered, model_key, words
+from insource.hub.names import CHAT_WORDS, model_key, words
 
 TEXT_PIPELINES = frozenset({"text-generation", "image-text-to-text", "any-to-any"})
 """That answer a text request with text."""

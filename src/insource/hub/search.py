@@ -1,7 +1,7 @@
 """Search over all models: one table with the columns that a search asks for, the most downloaded first.
 
-A search reads these columns alone, once each: it stays quick however many models there are. Which licences are of a
-class is asked of `licences.py`, of the distinct ones.
+A search is one pass over these columns alone, which keeps only the rows that are shown: it stays quick however many
+models there are. Which licences are of a class is asked of `licences.py`, of the distinct ones.
 """
 
 from __future__ import annotations
@@ -35,16 +35,21 @@ _LICENCES = """
 CREATE OR REPLACE TABLE searched_licences AS
 SELECT row_number() OVER ()::INTEGER AS number, * FROM (SELECT DISTINCT license, license_name FROM models)
 """
-_MATCHED = """
-CREATE OR REPLACE TEMP TABLE matched AS SELECT rowid AS place, a_week, derivatives FROM searched WHERE {matches}
+_FOUND = """
+SELECT count(*) FILTER (WHERE {matches}), count(*), count(*) FILTER (WHERE {unstated}), {first} FROM searched
 """
-_COUNTS = "SELECT (SELECT count(*) FROM matched), count(*), count(*) FILTER ({unstated}) FROM searched"
+_FIRST = "min(rowid, $rows) FILTER (WHERE {matches})"
+_FIRST_BY_GROWTH = """
+list_transform(
+    max({{'a_week': a_week, 'derivatives': derivatives, 'place': -rowid}}, $rows) FILTER (WHERE {matches}),
+    lambda one: -one.place
+)
+"""
 _HITS = """
-WITH first AS (FROM matched ORDER BY {order}place LIMIT $rows)
 SELECT s.id, s.parameters, s.task, s.license, s.license_name, s.downloads, s.derivatives, s.a_week
-FROM searched s JOIN first ON s.rowid = first.place ORDER BY {order_of_first}first.place
+FROM searched s JOIN (SELECT unnest($places::BIGINT[]) AS place, unnest(range(len($places))) AS turn) ON rowid = place
+ORDER BY turn
 """
-_BY_GROWTH = "{0}a_week DESC, {0}derivatives DESC, "
 
 
 def build_search(connection: DuckDBPyConnection) -> None:
@@ -58,14 +63,14 @@ def search(connection: DuckDBPyConnection, asked: Search) -> Hits:
     tests, needed, parameters = _asked(connection, asked)
     matches = " AND ".join(tests) or "true"
     unstated = " OR ".join(f"{column} IS NULL" for column in needed) or "false"
-    connection.execute(_MATCHED.format(matches=matches), parameters)
-    counts = connection.execute(_COUNTS.format(unstated=unstated)).fetchall()[0]
-    order, order_of_first = (_BY_GROWTH.format(""), _BY_GROWTH.format("first.")) if asked.by_growth else ("", "")
-    hits = connection.execute(_HITS.format(order=order, order_of_first=order_of_first), {"rows": asked.rows}).fetchall()
+    first = (_FIRST_BY_GROWTH if asked.by_growth else _FIRST).format(matches=matches)
+    query = _FOUND.format(matches=matches, unstated=unstated, first=first)
+    found, listed, lacking, places = connection.execute(query, {**parameters, "rows": asked.rows}).fetchall()[0]
+    hits = connection.execute(_HITS, {"places": places or []}).fetchall()
     return Hits(
-        found=int(counts[0]),
-        listed=int(counts[1]),
-        unstated=int(counts[2]),
+        found=int(found),
+        listed=int(listed),
+        unstated=int(lacking),
         hits=[
             Hit(
                 id=id,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from insource.core.altered_models import is_altered
 from insource.core.errors import UnknownModel, UsageError
 
 _HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?::(.+))?")
@@ -97,7 +98,10 @@ def safe_path(name: str) -> PurePosixPath | None:
 
 
 def pick_file(place: str, names: Sequence[str], selector: str) -> str:
-    """The one GGUF of a repository that is meant. Raises UnknownModel, and lists what there is."""
+    """The one GGUF of a repository that is meant. Raises UnknownModel, and lists what there is.
+
+    A file whose name says that it is altered ("abliterated") is meant only where the repository's name or the selector
+    says so too."""
     files = sorted(name for name in names if is_gguf(name))
     whole = [name for name in files if not _SHARD.search(name)]
     if is_gguf(selector):
@@ -105,15 +109,16 @@ def pick_file(place: str, names: Sequence[str], selector: str) -> str:
             name for name in files if name.lower() == selector.lower()
         ]
     else:
-        models = [name for name in files if not PurePosixPath(name).name.lower().startswith(("mmproj", "imatrix"))]
-        found = [name for name in models if not selector or _has_quant(name, selector)]
+        found = [name for name in files if _means(name, selector)]
+        if not (is_altered(place) or is_altered(selector)):
+            found = [name for name in found if not _is_altered_file(name)]
         if not selector and len(found) > 1:
             found = [name for name in found if _has_quant(name, _USUAL_QUANT)]
     if len(found) == 1 and not _SHARD.search(found[0]):
         return found[0]
     raise UnknownModel(
         _why_not(place, selector, files=files, found=found),
-        next_step=f"Choose one file: {_listed(place, whole)}." if whole else "Choose another repository.",
+        next_step=_what_else(place, files=files, whole=whole),
     )
 
 
@@ -135,6 +140,17 @@ def pick_shards(place: str, names: Sequence[str], selector: str) -> list[str]:
     return found
 
 
+def _means(name: str, selector: str) -> bool:
+    """A model, of that quantisation where one is selected."""
+    beside = PurePosixPath(name).name.lower().startswith(("mmproj", "imatrix"))
+    return not beside and (not selector or _has_quant(name, selector))
+
+
+def _is_altered_file(name: str) -> bool:
+    """By its own name or its folder's."""
+    return is_altered(name.replace("/", "-"))
+
+
 def _has_quant(name: str, quant: str) -> bool:
     """`model-Q4_K_M.gguf`, `model.q4_k_m.gguf`, `Q4_K_M/model-Q4_K_M-00001-of-00002.gguf`; not `IQ4_1` for `Q4_1`."""
     stem = _SHARD.sub(".gguf", name)[: -len(".gguf")].lower()
@@ -150,10 +166,21 @@ def _why_not(place: str, selector: str, *, files: Sequence[str], found: Sequence
             f"{selector or place!r} is split into {len(shards)} files or more in {place!r}; "
             "insource runs a model from one file, whose one hash a certificate can name."
         )
+    meant = [name for name in files if _means(name, selector)]
+    if not found and meant and all(map(_is_altered_file, meant)):
+        return f"{place!r} holds only altered copies of the model: {', '.join(meant[:20])}."
     if not found:
         wanted = f"no file for {selector!r}" if selector else f"several files and none is {_USUAL_QUANT}"
         return f"The repository {place!r} has {wanted}."
     return f"{selector or place!r} means more than one file of {place!r}: {', '.join(found)}."
+
+
+def _what_else(place: str, *, files: Sequence[str], whole: Sequence[str]) -> str:
+    if whole:
+        return f"Choose one file: {_listed(place, whole)}."
+    if files:
+        return "Choose another repository."
+    return f"`insource hub show {place}` lists repositories that offer it as GGUF, without altered copies."
 
 
 def _listed(place: str, names: Sequence[str]) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from insource.hub.copies import ALTERED, LEAST_KEPT, MOST_KEPT, TELLING_TAGS, alters
-from insource.hub.names import is_altered
+from insource.core.altered_models import TELLING_TAGS, is_altered
+from insource.hub.copies import ALTERED, LEAST_KEPT, MOST_KEPT, alters
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -11,6 +11,10 @@ of one neighbourhood in one block (few nodes reach a block). Cycles are condense
 node of their number, and each other's descendants.
 
 Cost: O(nodes + edges) for the forest, O(edges among ancestors of merges x merges / 64) words at worst for the bitsets.
+It grows faster than the data, and not by depth: in the made-up lineage of bench/hub_snapshot.py, 80 levels at every
+size, twice the models (1x to 2x) have 2.5 times the pairs of a merge and an ancestor, for larger families have more of
+both; the bitsets are 3.2 times as large, for of their bits fewer are set (.041 after .053). Blocks by number, by the
+child below or by bandwidth (reverse Cuthill-McKee) instead of by height took .9 to 1.4 times the processor's time.
 Nodes are numbers from 0; edges are two arrays, child and parent. Guarded by order, never by a depth.
 """
 

@@ -95,14 +95,15 @@ def _ranked_edges(table: PairTable, scorer: Scorer, asked: Sequence[ModelFacts])
     facts = {model.id: model for model in asked}
     known = [model for model in asked if model.id in table.known and not is_merge(model)]
     for ranked in scorer.rank(table, known):
-        if ranked.strength >= scorer.threshold:
-            child, parent = facts[ranked.child], ranked.parents[0]
+        child, parent = facts[ranked.child], ranked.parents[0]
+        worth = scorer.worth(kind_of(child))
+        if ranked.strength >= worth.threshold:
             yield Edge(
                 child=child.id,
                 parent=parent,
                 kind=kind_of(child),
                 evidence=_evidence(table, child, parent),
-                confidence=round(scorer.confidence(ranked), 4),
+                confidence=round(worth.confidence(ranked), 4),
             )
 
 

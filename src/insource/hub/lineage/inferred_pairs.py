@@ -17,9 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from insource.core.altered_models import is_altered
+from insource.hub.copies import alters
 from insource.hub.lineage.inferred_names import Namesakes, likely_originals, older, readings
 from insource.hub.lineage.inferred_values import ModelFacts
-from insource.hub.names import CHAT_WORDS, is_altered, model_key
+from insource.hub.names import CHAT_WORDS, is_copy, model_key
 from insource.hub.sizes import named_sizes
 
 _MAX_POSTING = 3000
@@ -31,26 +33,30 @@ _WORD = re.compile(r"\d+(?:\.\d+)*[bmk]?(?![a-z])|[a-z]+|\d+")
 """Finer than `names.words`: `Llama3.2-3B` and `Llama-3.2-3B` share all words."""
 FEATURES: tuple[str, ...] = (
     "shared_words", "parent_words_shared", "child_words_shared", "best_name_rank", "parent_name_in_child",
-    "prefix_share", "same_key", "words_missing", "numbers_missing", "child_words_new", "numbers_new", "same_author",
-    "author_uses", "author_share", "sibling_name", "sibling_days", "sibling_same_size", "uses", "uses_same_shape",
-    "children_license", "same_type", "parameters_ratio", "stated_ratio", "same_license", "same_library",
-    "languages_shared", "tags_shared", "days_older", "parent_likes", "parent_downloads", "parent_is_chat",
-    "child_is_chat", "child_is_merge", "child_is_adapter", "named_original", "parent_is_copy", "child_is_copy",
-    "altered_apart", "candidates", "shared_words_behind",
-    "author_uses_behind", "sibling_name_behind", "uses_behind", "uses_same_shape_behind", "days_behind",
+    "prefix_share", "same_key", "words_missing", "numbers_missing", "child_words_new", "numbers_new", "name_begun",
+    "same_author", "author_uses", "author_share", "sibling_name", "sibling_days", "sibling_same_size", "uses",
+    "uses_same_shape", "children_license", "same_type", "parameters_ratio", "stated_ratio", "same_license",
+    "same_library", "languages_shared", "tags_shared", "days_older", "parent_likes", "parent_downloads",
+    "parent_is_chat", "child_is_chat", "child_is_merge", "child_is_adapter", "named_original", "parent_is_copy",
+    "child_is_copy", "altered_apart", "child_is_altered", "copy_has_own_words", "candidates", "shared_words_behind",
+    "name_begun_behind", "author_uses_behind", "sibling_name_behind", "uses_behind", "uses_same_shape_behind",
+    "days_behind",
 )  # fmt: skip
-_BEHIND = ("shared_words", "author_uses", "sibling_name", "uses", "uses_same_shape", "days_older")
+_BEHIND = ("shared_words", "name_begun", "author_uses", "sibling_name", "uses", "uses_same_shape", "days_older")
 """How far behind the child's best candidate a pair is; the last features."""
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "names": (
-        *FEATURES[:11],
+        *FEATURES[:12],
         "named_original",
         "parent_is_copy",
         "child_is_copy",
         "altered_apart",
+        "child_is_altered",
+        "copy_has_own_words",
         "shared_words_behind",
+        "name_begun_behind",
     ),
-    "author habits": (*FEATURES[11:17], "author_uses_behind", "sibling_name_behind"),
+    "author habits": (*FEATURES[12:18], "author_uses_behind", "sibling_name_behind"),
     "adoption": (
         "uses",
         "uses_same_shape",
@@ -94,6 +100,8 @@ class _Known:
     adapter: bool
     copy: bool
     altered: bool
+    named_copy: bool
+    """Also by words within the name."""
 
 
 class PairTable:
@@ -150,6 +158,8 @@ class PairTable:
                 float(self.known[id].copy),
                 float(known.copy),
                 float(known.altered) - float(self.known[id].altered),
+                float(known.altered),
+                float(known.named_copy and alters(id, child.id)),
                 float(len(found)),
             )
             for id in found
@@ -219,6 +229,7 @@ class PairTable:
             float(parent.key == child.key),
             *self._parts(parent.words - child.words),
             *self._parts(child.words - parent.words),
+            float(len(parent.name)) if child.name.startswith(parent.name) else 0.0,
         )
 
     def _of_habits(self, child: _Known, parent: str, siblings: Sequence[tuple[str, float]]) -> tuple[float, ...]:
@@ -294,6 +305,7 @@ def _known(model: ModelFacts) -> _Known:
         adapter=is_adapter(model),
         copy=any(True for _ in readings(model.id)),
         altered=is_altered(model.id),
+        named_copy=is_copy(model.id),
     )
 
 

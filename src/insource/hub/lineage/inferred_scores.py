@@ -3,19 +3,21 @@
 Trained on the declared edges of the snapshot at hand, so nothing is shipped and nothing grows old. Children are cut in
 folds by a seeded shuffle; each is scored by a model that never saw it. Those scores give the confidence (isotonic
 regression of "the best candidate is a declared parent" on its score) and the threshold that holds the wanted precision.
+Both are of one kind of child (adapter, quantisation, fine-tune), where enough children of it declare a parent: the same
+score is right more often for one kind than for another.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from insource.hub.lineage.inferred_pairs import FEATURES, Declared, PairTable, is_merge
+from insource.hub.lineage.inferred_pairs import FEATURES, Declared, PairTable, is_merge, kind_of
 from insource.hub.lineage.inferred_values import ModelFacts
 
 Floats = NDArray[np.float64]
@@ -42,14 +44,28 @@ class Ranked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scorer:
-    """A trained model and what its strengths are worth, by children scored by a model that never saw them."""
+class Worth:
+    """What strengths are worth, by children scored by a model that never saw them."""
 
-    model: Any
-    columns: tuple[int, ...]
     isotonic: Any
     threshold: float
     """Of the strength, for the wanted precision."""
+
+    def confidence(self, ranked: Ranked) -> float:
+        """That the best candidate is a parent."""
+        return float(self.isotonic.predict([ranked.strength])[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scorer:
+    model: Any
+    columns: tuple[int, ...]
+    of_all: Worth
+    of_kinds: Mapping[str, Worth]
+    """Of the kinds with enough children."""
+
+    def worth(self, kind: str) -> Worth:
+        return self.of_kinds.get(kind, self.of_all)
 
     def rank(self, table: PairTable, children: Sequence[ModelFacts]) -> Sequence[Ranked]:
         """Children without a candidate are left out."""
@@ -57,10 +73,6 @@ class Scorer:
         if not pairs.children:
             return ()
         return _sorted(pairs, self.model.predict_proba(pairs.features)[:, 1])
-
-    def confidence(self, ranked: Ranked) -> float:
-        """That the best candidate is a parent."""
-        return float(self.isotonic.predict([ranked.strength])[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +91,6 @@ def train(
     columns: Sequence[int],
 ) -> Scorer | None:
     """None with too little to learn from."""
-    from sklearn.isotonic import IsotonicRegression
-
     truth: dict[str, set[str]] = defaultdict(set)
     for edge in declared:
         truth[edge.child].add(edge.parent)
@@ -99,11 +109,32 @@ def train(
         others = [i for i in range(_FOLDS) if i != fold]
         model = _fit(np.vstack([seen[i].features for i in others]), np.concatenate([right[i] for i in others]), seed)
         best += _sorted(pairs, model.predict_proba(pairs.features)[:, 1])
-    top = np.array([ranked.strength for ranked in best])
-    hit = np.array([float(ranked.parents[0] in truth[ranked.child]) for ranked in best])
+    of_all, of_kinds = worths(best, truth, kinds={model.id: kind_of(model) for model in children}, precision=precision)
     return Scorer(
         model=_fit(np.vstack([pairs.features for pairs in seen]), np.concatenate(right), seed),
         columns=tuple(columns),
+        of_all=of_all,
+        of_kinds=of_kinds,
+    )
+
+
+def worths(
+    best: Sequence[Ranked], truth: Mapping[str, set[str]], *, kinds: Mapping[str, str], precision: float
+) -> tuple[Worth, Mapping[str, Worth]]:
+    """Of all children, and of each kind that enough of them are of."""
+    of_kind: dict[str, list[Ranked]] = defaultdict(list)
+    for ranked in best:
+        of_kind[kinds[ranked.child]].append(ranked)
+    large = {kind: some for kind, some in of_kind.items() if len(some) >= MIN_TRAINING_CHILDREN}
+    return _worth(best, truth, precision), {kind: _worth(some, truth, precision) for kind, some in large.items()}
+
+
+def _worth(best: Sequence[Ranked], truth: Mapping[str, set[str]], precision: float) -> Worth:
+    from sklearn.isotonic import IsotonicRegression
+
+    top = np.array([ranked.strength for ranked in best])
+    hit = np.array([float(ranked.parents[0] in truth[ranked.child]) for ranked in best])
+    return Worth(
         isotonic=IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(top, hit),
         threshold=threshold_for(top, hit, precision),
     )
@@ -125,12 +156,13 @@ def _unseen_pairs(
 
 
 def threshold_for(scores: Floats, hit: Floats, precision: float) -> float:
-    """The lowest score above which the share of hits, less half a standard error, is at least `precision`; infinity
-    where there is none."""
+    """The lowest score above which the share of hits, less its standard error, is at least `precision`; infinity
+    where there is none. The error counts in full, for the lowest of many thresholds flatters the children it was chosen
+    on."""
     order = np.argsort(-scores, kind="stable")
     count = np.arange(1, len(order) + 1)
     share = np.cumsum(hit[order]) / count
-    lower = share - 0.5 * np.sqrt(np.maximum(share * (1 - share), 0.01) / count)
+    lower = share - np.sqrt(np.maximum(share * (1 - share), 0.01) / count)
     last = np.r_[scores[order][1:] != scores[order][:-1], True]  # equal scores stand or fall together
     good = np.flatnonzero((lower >= precision) & last)
     return float(scores[order][good[-1]]) if len(good) else float("inf")

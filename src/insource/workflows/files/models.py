@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from insource.core.altered_models import altered_word, tells_altered
 from insource.core.errors import BadModelFile, DownloadFailed, UnknownModel, UpstreamError, UsageError
 from insource.core.gguf import GgufHeader
 from insource.core.hashing import file_sha256
@@ -28,6 +29,11 @@ class ModelDetails:
     header: GgufHeader
     verified: bool
     """The bytes were hashed again and have the sha256 that is stated."""
+
+    @property
+    def altered(self) -> str | None:
+        """A sentence, where what is named is not its original any more."""
+        return _altered(self.file, self.header)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +69,20 @@ def pull(
     what = f"Pulling {ref}"
     file = sources[parsed.scheme].fetch(ref, progress=lambda done, total: progress(what, done, total))
     return _whole(file)
+
+
+def altered_copy(file: ModelFile) -> str | None:
+    """A sentence, where the reference, the name in the file or its tags say that it is an altered copy."""
+    return _altered(file, check_gguf(file.path))
+
+
+def _altered(file: ModelFile, header: GgufHeader) -> str | None:
+    ref = parse_ref(file.ref)
+    names = (ref.place, ref.selector.replace("/", "-"), (header.name or "").replace("/", "-"))
+    told = next(filter(None, map(altered_word, names)), "by its tags" if tells_altered(header.tags) else "")
+    if not told:
+        return None
+    return f"{file.ref} is an altered copy ({told}): it does not answer as the model that it was made of."
 
 
 def pull_default(
