@@ -68,7 +68,7 @@ class Desk:
         )
         filters: dict[str, Callable[..., Any]] = {
             name: getattr(shown, name)
-            for name in ("percent", "usd", "number", "seconds", "size", "moment", "body", "exact")
+            for name in ("percent", "usd", "number", "seconds", "size", "moment", "body", "exact", "sentence")
         }
         environment.filters.update(filters)
         fixed: dict[str, Any] = {

@@ -9,6 +9,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from insource.core.evidence import Figures, Interval
+from insource.web.shown import sentence
 from insource.workflows.choose.offer import offer_line
 from insource.workflows.plan import Plan
 
@@ -33,7 +34,9 @@ def _flips(figures: Figures) -> str:
 def render(plan: Plan) -> str:
     """The page as a string. Deterministic for a plan."""
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(percent=_percent, interval=_interval, usd=_usd, flips=_flips, line=offer_line)
+    environment.filters.update(
+        percent=_percent, interval=_interval, usd=_usd, flips=_flips, line=offer_line, sentence=sentence
+    )
     template = environment.from_string((files("insource.web") / "templates/report.html.j2").read_text("utf-8"))
     return template.render(plan=plan, **_drawn(plan))
 

@@ -55,6 +55,11 @@ def exact(value: str) -> Markup:
     return escape(value)
 
 
+def sentence(text: str) -> str:
+    """A reason that stands by itself."""
+    return text[:1].upper() + text[1:]
+
+
 def percent(share: float | None, digits: int = 1) -> str:
     return "–" if share is None else f"{100 * share:.{digits}f} %"
 
