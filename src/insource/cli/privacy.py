@@ -14,7 +14,7 @@ from insource.cli.output import counted
 from insource.cli.session import session
 
 if TYPE_CHECKING:
-    from insource.core.policy import Kinds, Policy
+    from insource.core.policy import Kinds, Policy, Rules
     from insource.routing.policy_edit import Changes
     from insource.workflows.services import Services
 
@@ -162,9 +162,10 @@ def scan(
 ) -> None:
     """Find personal data and secrets in texts, with their places."""
     from insource.traffic.request_scan import scan_file
+    from insource.workflows.services import policy_in_force
 
     with session(as_json=as_json, quiet=quiet) as (services, out):
-        bad = 0
+        rules, bad = policy_in_force(services.settings, services.registry).policy.rules(None), 0
         for found in scan_file(file, services.detector):
             bad += "error" in found
             if as_json:
@@ -172,8 +173,7 @@ def scan(
             elif "error" in found:
                 out.say(f"line {found['line']}: {found['error']}")
             elif found["spans"]:
-                spans = ", ".join(f"{span['kind']} {span['start']}–{span['end']}" for span in found["spans"])
-                out.text(f"{found['id']}: {spans}")
+                out.text(f"{found['id']}: {', '.join(_span(span, rules) for span in found['spans'])}")
         if bad:
             out.say(f"Not readable: {counted(bad, 'line')}.")
             raise typer.Exit(3)
@@ -235,6 +235,12 @@ def _more(policy: Policy) -> list[str]:
     allowed = (*allow.addresses, *allow.domains, *allow.patterns, *(f"{role}@" for role in allow.roles))
     lines += [f"Never private: {', '.join(allowed)}"] if allowed else []
     return lines + [f"Except in {task}: {_kinds(kinds)}" for task, kinds in policy.tasks.items()]
+
+
+def _span(span: Mapping[str, Any], rules: Rules) -> str:
+    counts = span["confidence"] >= rules.least_confidence(span["kind"])
+    sure = f"{span['confidence']:.2g}" + ("" if counts else ", does not count")
+    return f"{span['kind']} {span['start']}–{span['end']} ({sure})"
 
 
 def _findable(services: Services) -> list[str]:
