@@ -204,7 +204,7 @@ def test_a_damaged_partial_is_found_out_and_does_not_stay(hub: FakeHub, cache: M
         source.fetch(REPO, progress=nobody)
     [partial] = leftovers(cache)
     partial.write_bytes(b"\0" * 1000)
-    with pytest.raises(BadModelFile, match="start afresh"):
+    with pytest.raises(BadModelFile, match="start again"):
         source.fetch(REPO, progress=nobody)
     assert leftovers(cache) == []
     assert source.fetch(REPO, progress=nobody).sha256 == SHA256

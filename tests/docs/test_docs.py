@@ -44,7 +44,8 @@ def test_commands_run_as_written(page: Path, tmp_path: Path, default_model_path:
     commands = [line for line in _commands(page) if not line.startswith(("make ", "git ", "cd "))]
     if not commands:
         return
-    write_lines(tmp_path / "traffic.jsonl", lines_of("policy")[:40] + lines_of("triage")[:80])
+    # Too few for a model to be asked: how a plan measures is tried in tests/e2e, here only that the commands run.
+    write_lines(tmp_path / "traffic.jsonl", lines_of("policy")[:40] + lines_of("triage")[:50])
     (tmp_path / "texts.jsonl").write_text('{"id": "1", "text": "Write to ada@example.org"}\n')
     environment = {
         **os.environ,

@@ -360,5 +360,5 @@ def test_what_was_kept_is_read_whatever_became_of_the_file(tmp_path: Path) -> No
 
 def test_a_place_that_can_not_be_written_to_is_said(tmp_path: Path) -> None:
     (tmp_path / "hub").write_text("a file")
-    with pytest.raises(StorageError, match="can't be kept"), FilesLog(tmp_path / "hub"):
+    with pytest.raises(StorageError, match="can't be saved"), FilesLog(tmp_path / "hub"):
         pass
