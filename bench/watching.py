@@ -17,17 +17,17 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
+from tests.fakes.anchors import ANCHORS, NOISE, side
 from tests.fakes.judging import run as judge_run
 from tests.fakes.serving import Bench, FixedRecipe, candidate, moved, ready_engine, request, says
 
 from insource.core.ports import Reply
-from insource.routing.monitor import Again, SideAgain, diagnose
+from insource.routing.monitor import Again, diagnose
 from insource.routing.share import SharePlan
 from insource.stats.change import detector, watch
 
 RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 500
 QUIET, LATER, LONG = 1_000, 350, 5_000
-ANCHORS, NOISE = 200, 0.02
 
 
 def losses() -> Iterator[str]:
@@ -64,19 +64,26 @@ def _both(drawn: np.random.Generator, n: int, worse: float, better: float) -> li
 
 
 def causes() -> Iterator[str]:
-    drawn = np.random.default_rng(2)
+    for ambiguous in (0.0, 0.04, 0.2):
+        yield f"  answers to {ambiguous:.0%} of the anchors are a matter of chance"
+        for changed in (0.05, 0.06, 0.08, 0.12):
+            for name, here, hosted in (("system", changed, 0.0), ("reference", 0.0, changed)):
+                yield f"    {changed:.0%} of the answers changed: {_named(name, here, hosted, ambiguous=ambiguous)}"
+        yield f"    neither changed: {_named('traffic', 0.0, 0.0, ambiguous=ambiguous)}"
 
-    def side(changed: float) -> SideAgain:
-        then = drawn.random(ANCHORS) >= NOISE
-        now = (drawn.random(ANCHORS) >= NOISE) & (drawn.random(ANCHORS) >= changed)
-        return SideAgain(asked=ANCHORS, turned=int((then & ~now).sum()), returned=int((~then & now).sum()))
 
-    for changed in (0.06, 0.08, 0.12):
-        for name, here, hosted in (("system", changed, 0.0), ("reference", 0.0, changed)):
-            right = sum(diagnose(Again(here=side(here), hosted=side(hosted))) == (name,) for _ in range(RUNS))
-            yield f"  {changed:.0%} of the answers changed: {name} named in {right / RUNS:.1%}"
-    right = sum(diagnose(Again(here=side(0.0), hosted=side(0.0))) == ("traffic",) for _ in range(RUNS))
-    yield f"  neither changed: traffic named in {right / RUNS:.1%}"
+def _named(cause: str, here: float, hosted: float, *, ambiguous: float) -> str:
+    found = [
+        diagnose(
+            Again(
+                here=side(here, seed, ambiguous=ambiguous),
+                hosted=side(hosted, 1_000_000 + seed, ambiguous=ambiguous),
+            )
+        )
+        for seed in range(RUNS)
+    ]
+    right, unknown = sum(f == (cause,) for f in found) / RUNS, sum(f == ("unknown",) for f in found) / RUNS
+    return f"{cause} named in {right:.1%}, unknown {unknown:.1%}, wrong {1 - right - unknown:.1%}"
 
 
 def judges() -> Iterator[str]:
@@ -120,7 +127,7 @@ async def overhead() -> Iterator[str]:
 def main() -> None:
     print(f"Watching a move; {RUNS} runs of each, fixed seeds.\n\nlosses")
     print(*losses(), sep="\n", flush=True)
-    print(f"\ncauses, {ANCHORS} anchors, {NOISE:.0%} noise on each side")
+    print(f"\ncauses, {ANCHORS} anchors; {NOISE:.0%} of each side's answers vary")
     print(*causes(), sep="\n", flush=True)
     print("\njudges, 600 outcomes, 300 labelled, margin 15%, confidence 95%")
     print(*judges(), sep="\n", flush=True)

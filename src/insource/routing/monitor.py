@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from scipy.stats import binomtest
+from scipy.stats import binomtest, skellam
 
 from insource.core.values import JsonObject, Stage
 from insource.stats.change import SHIFT, Watched, detector, watch
@@ -21,11 +21,12 @@ from insource.stats.change import SHIFT, Watched, detector, watch
 Cause = Literal["system", "reference", "traffic", "unknown"]
 StepKind = Literal["rolled back", "reference changed", "system changed", "promoted", "suggestion", "worse in shadow"]
 SUSPECTED = 0.02
-"""p from which anchors name a cause once losses rose."""
+"""p from which anchors name a cause once losses rose, and from which they rule one out."""
 UNPROVOKED = 0.001
 """p from which a round of anchors raises an alarm by itself: rounds are many, and most are quiet."""
 ENOUGH = 100
 """Covered samples of a stage before the next one."""
+_NO_NOISE = 1e-9
 _FAULTS = 0.01
 """Share of requests at which the engine may fail in a stage that is to be promoted."""
 
@@ -56,6 +57,18 @@ class SideAgain:
         """Of "it changes its answers no more than it did" (sign test)."""
         moved = self.turned + self.returned
         return float(binomtest(self.turned, moved, 0.5, alternative="greater").pvalue) if moved else 1.0
+
+    @property
+    def changed(self) -> bool | None:
+        """Whether this side is why losses rose. None: the anchors do not say: they are too few, or too noisy.
+
+        Losses that rose by `SHIFT` need at least that share of other answers. With so many among `asked`, the excess of
+        `turned` over `returned` is a difference of two Poisson counts (Skellam, 1946).
+        """
+        if self.p < SUSPECTED:
+            return True
+        excess, noise = max(self.turned - self.returned, 0), max(float(self.returned), _NO_NOISE)
+        return False if skellam.cdf(excess, self.asked * SHIFT + noise, noise) < SUSPECTED else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,15 +138,15 @@ def change_began(standing: Standing, watched: Watched) -> datetime:
 
 
 def diagnose(again: Again) -> tuple[Cause, ...]:
-    """Why losses rose. Both sides may have changed."""
+    """Why losses rose. Both sides may have changed; the traffic did where neither can have changed enough."""
     named: list[Cause] = []
-    if again.here.p < SUSPECTED:
+    if again.here.changed:
         named.append("system")
-    if again.hosted.p < SUSPECTED:
+    if again.hosted.changed:
         named.append("reference")
     if named:
         return tuple(named)
-    return ("traffic",) if again.here.asked and again.hosted.asked else ("unknown",)
+    return ("unknown",) if again.here.changed is None or again.hosted.changed is None else ("traffic",)
 
 
 def after_change(standing: Standing, watched: Watched, again: Again, *, novelty: Novelty) -> Step:
@@ -171,9 +184,19 @@ def _why(causes: Sequence[Cause], again: Again, novelty: Novelty) -> str:
         "otherwise.",
         "traffic": f"The traffic changed: both sides answer {hosted.asked} old requests as before, so people ask other "
         f"things.{novelty.words}",
-        "unknown": f"The cause is unknown: the old requests could not be asked again on both sides.{novelty.words}",
+        "unknown": f"{_unknown(again)}{novelty.words}",
     }
     return " ".join(sentences[cause] for cause in causes)
+
+
+def _unknown(again: Again) -> str:
+    here, hosted = again.here, again.hosted
+    if not here.asked or not hosted.asked:
+        return "The cause is unknown: the old requests could not be asked again on both sides."
+    return (
+        f"The cause is unknown: {here.turned} of {here.asked} old requests are answered otherwise here, and "
+        f"{hosted.turned} of {hosted.asked} by the hosted model, too few to tell."
+    )
 
 
 def after_round(again: Again) -> Step | None:
