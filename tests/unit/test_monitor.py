@@ -148,6 +148,7 @@ def test_the_candidates_fault_rolls_back_and_the_hosted_models_does_not(stage: S
         assert step.kind == kind
         assert step.stage is (Stage.ROLLED_BACK if kind == "rolled back" else None)
         assert "of 300" in step.text or "unknown" in step.text or "other things" in step.text
+        assert step.text[0].isupper()
 
 
 def test_a_shadow_that_is_worse_answered_nobody() -> None:

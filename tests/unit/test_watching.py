@@ -106,7 +106,7 @@ async def test_a_hosted_model_that_changed_is_told_though_losses_did_not_rise(tm
         watched.clock.advance(8 * 86_400)
         await watched.watcher.tick()
         (event,) = watched.events("reference changed")
-        assert "the hosted model answers" in event.text
+        assert "The hosted model changed: it answers" in event.text
         assert watched.move.stage is Stage.LIVE
 
 

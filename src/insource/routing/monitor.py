@@ -85,7 +85,7 @@ class Novelty:
         if not (self.before and self.since):
             return ""
         before, since = self.escalated_before / self.before, self.escalated_since / self.since
-        return f" Requests passed on to the hosted model: {before:.0%} before, {since:.0%} since."
+        return f" Share of requests left to the hosted model: {before:.0%} before, {since:.0%} since."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ class Step:
 
     kind: StepKind
     text: str
-    """Sentences after the task's name."""
+    """Sentences; the task's name stands before them."""
     figures: JsonObject
     stage: Stage | None = None
     """The stage that follows; None: the move stays as it is."""
@@ -163,53 +163,64 @@ def after_change(standing: Standing, watched: Watched, again: Again, *, novelty:
         "anchors_here": [again.here.turned, again.here.asked],
         "anchors_hosted": [again.hosted.turned, again.hosted.asked],
     }
-    said = (
-        f"its answers lost {mean:.1%} more than the hosted ones over the last {len(recent)} samples "
-        f"({watched.n} in all). {_why(causes, again, novelty)}"
+    worse = (
+        f"Over the last {len(recent)} comparisons ({watched.n} in all) the local answers were {_points(mean)} worse "
+        "than the hosted ones."
     )
+    why = _why(causes, again, novelty)
     if causes == ("reference",):
-        text = f"the hosted model changed, so {said} The move stays. Measure it against the new answers."
+        text = f"{why} {worse} The move stays in force; evaluate it against the new hosted answers."
         return Step(kind="reference changed", text=text, figures=figures)
     if standing.stage is Stage.SHADOW:
-        return Step(kind="worse in shadow", text=f"{said} Nothing was answered here.", figures=figures)
-    text = f"was rolled back by itself: {said} The hosted model answers again."
+        text = f"The candidate became worse in shadow. {worse} Clients did not get these answers. {why}"
+        return Step(kind="worse in shadow", text=text, figures=figures)
+    text = f"Rolled back automatically; the hosted model answers again. {worse} {why}"
     return Step(kind="rolled back", text=text, figures=figures, stage=Stage.ROLLED_BACK)
+
+
+def _points(loss: float) -> str:
+    return f"{100 * loss:.1f} points"
 
 
 def _why(causes: Sequence[Cause], again: Again, novelty: Novelty) -> str:
     here, hosted = again.here, again.hosted
     sentences = {
-        "system": f"The system here changed: {here.turned} of {here.asked} old requests are answered otherwise.",
-        "reference": f"The reference changed: the hosted model answers {hosted.turned} of {hosted.asked} old requests "
-        "otherwise.",
-        "traffic": f"The traffic changed: both sides answer {hosted.asked} old requests as before, so people ask other "
-        f"things.{novelty.words}",
+        "system": f"The local model, its engine or its settings changed: {_differently(here)}.",
+        "reference": f"The hosted model changed: {_differently(hosted)}.",
+        "traffic": f"The requests changed: both models answer the {hosted.asked} test requests from before the move as "
+        f"they did then, so people now ask for other things.{novelty.words}",
         "unknown": f"{_unknown(again)}{novelty.words}",
     }
     return " ".join(sentences[cause] for cause in causes)
 
 
+def _differently(side: SideAgain) -> str:
+    return f"it answers {side.turned} of {side.asked} test requests differently than when the move began"
+
+
 def _unknown(again: Again) -> str:
     here, hosted = again.here, again.hosted
     if not here.asked or not hosted.asked:
-        return "The cause is unknown: the old requests could not be asked again on both sides."
+        return "The cause is unknown: the test requests could not be sent to both models again."
     return (
-        f"The cause is unknown: {here.turned} of {here.asked} old requests are answered otherwise here, and "
-        f"{hosted.turned} of {hosted.asked} by the hosted model, too few to tell."
+        f"The cause is unknown: the local model answers {here.turned} of {here.asked} test requests differently than "
+        f"when the move began, and the hosted model {hosted.turned} of {hosted.asked}, which is too few to tell."
     )
 
 
 def after_round(again: Again) -> Step | None:
     """After a scheduled round of anchors, though losses did not rise."""
     for kind, side, who in (
-        ("reference changed", again.hosted, "the hosted model"),
-        ("system changed", again.here, "the candidate"),
+        ("reference changed", again.hosted, "The hosted model"),
+        ("system changed", again.here, "The local model, its engine or its settings"),
     ):
         if side.p < UNPROVOKED:
-            text = f"{who} answers {side.turned} of {side.asked} old requests otherwise than when the move began."
+            text = f"{who} changed: {_differently(side)}."
             figures: JsonObject = {"turned": side.turned, "asked": side.asked, "p": side.p}
             name: StepKind = "reference changed" if kind == "reference changed" else "system changed"
-            return Step(kind=name, text=f"{text} Losses have not risen; the move stays.", figures=figures)
+            return Step(
+                kind=name, text=f"{text} Quality has not dropped so far; the move stays in force.", figures=figures
+            )
     return None
 
 
@@ -222,8 +233,12 @@ def promotion(standing: Standing, *, by_itself: bool) -> Step | None:
     if standing.mean > standing.margin or standing.faults > _FAULTS:
         return None
     figures: JsonObject = {"samples": n, "loss": standing.mean, "faults": standing.faults, "to": following.value}
-    said = f"{n} answers compared in stage {standing.stage.value}, {standing.mean:+.1%} more loss than the hosted ones"
+    side = "worse" if standing.mean >= 0 else "better"
+    said = (
+        f"over {n} comparisons in stage {standing.stage.value} the local answers were "
+        f"{_points(abs(standing.mean))} {side} than the hosted ones"
+    )
     if by_itself:
-        text = f"went on to stage {following.value} by itself: {said}."
+        text = f"Promoted to stage {following.value} automatically: {said}."
         return Step(kind="promoted", text=text, figures=figures, stage=following)
-    return Step(kind="suggestion", text=f"is ready for stage {following.value}: {said}.", figures=figures)
+    return Step(kind="suggestion", text=f"Ready for stage {following.value}: {said}.", figures=figures)
