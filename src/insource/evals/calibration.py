@@ -21,7 +21,7 @@ LEAST_KAPPA = 0.6
 """Of the lower end of the interval. Below it a judge may only sort what people review."""
 _CONFIDENCE = 0.99
 """Of the interval. At 0.9 a judge of κ 0.5 passed in 0.4 to 1.7 % of simulated calibrations, since κ is uncertain where
-few answers are worse; at 0.99 in none of 1,500 with 300 pairs (bench/watching.py)."""
+few answers are worse; at 0.99 none of them was certified in 500 runs (bench/watching.py)."""
 _WORSE = 0.5
 
 
