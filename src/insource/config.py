@@ -135,7 +135,7 @@ class Settings(BaseSettings):
     share_usd_per_day: float = Field(
         1.0, ge=0, description="Most that asking the hosted API again may cost a day, in US dollars."
     )
-    anchors: int = Field(200, ge=0, description="Past requests of a moved task that both sides are asked again.")
+    anchors: int = Field(300, ge=0, description="Past requests of a moved task that both sides are asked again.")
     anchor_days: float = Field(7.0, gt=0, description="Days between two rounds of them.")
     certificate_days: float = Field(
         90.0, gt=0, description="Days without new evidence after which a certificate expires."

@@ -65,7 +65,7 @@ async def test_a_live_move_is_watched(tmp_path: Path, monkeypatch: pytest.Monkey
             here = sum("engine:" in route for route in routes)
             assert here > 0, routes
             # This provider says other things than the log's, so that every share is a loss.
-            while "rolled back" not in (said := installation.run("moves", "--events").stdout):
+            while "Rolled back" not in (said := installation.run("moves", "--events").stdout):
                 assert time.monotonic() < deadline, said
                 await asyncio.sleep(0.5)
             await asyncio.sleep(1.0)

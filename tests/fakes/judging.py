@@ -14,6 +14,7 @@ from insource.core.values import JsonObject
 from insource.evals.calibration import Calibration, LabelledPair, calibrate
 from insource.evals.judge import Ask
 from insource.evals.ledger import Look, Stakes, look
+from insource.stats.arrays import Floats
 from tests.fakes.evidence import outcome, terms
 from tests.fakes.serving import completion
 
@@ -62,12 +63,17 @@ def run(seed: int, *, kappa: float, worse: float, margin: float, n: int = 600, l
     rng = np.random.default_rng(seed)
     people = rng.random(n) < worse
     judge = people ^ (rng.random(n) < flip_rate(kappa, worse))
+    return decided(judge.astype(float), people.astype(float), worse=worse, margin=margin, labelled=labelled)
+
+
+def decided(judged: Floats, people: Floats, *, worse: float, margin: float, labelled: int = 300) -> Run:
+    """Losses of answers in random order, as the judge and as people see them; of the first ones people's are known."""
     pairs = [
-        LabelledPair(judged=float(judge[at]), worse=float(people[at]), confidence=0.9, admitted=True)
+        LabelledPair(judged=float(judged[at]), worse=float(people[at]), confidence=0.9, admitted=True)
         for at in range(labelled)
     ]
     calibration = calibrate(pairs, WHOLE, alpha=0.05)
-    losses = [float(people[at] if at < labelled else judge[at]) for at in range(n)]
-    outcomes: list[Outcome] = [outcome(at, loss=loss, label=None) for at, loss in enumerate(losses)]
+    losses = [*people[:labelled], *judged[labelled:]]
+    outcomes: list[Outcome] = [outcome(at, loss=float(loss), label=None) for at, loss in enumerate(losses)]
     stakes = Stakes(margin=margin, alpha=0.05, errors=calibration.errors)
     return Run(calibration=calibration, found=look(WHOLE, outcomes, stakes), worse=worse)

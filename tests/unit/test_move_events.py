@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from insource.core.errors import UpstreamError
 from insource.core.evidence import Event
-from insource.workflows.watch.story import message, page
+from insource.workflows.watch.story import IMPORTANT, REPEATED, message, page
 from insource.workflows.watch.tell import Webhook
 from tests.fakes.evidence import START
 from tests.fakes.watching import watching
@@ -26,15 +28,34 @@ def test_two_weeks_are_a_page_with_the_urgent_first() -> None:
     events = [event("renewed", day, text=f"bound {day}") for day in range(14)]
     events += [event("privacy", day % 14, task_id="t2") for day in range(500)]
     events += [event("moved", 0, task_id="t3"), event("rolled back", 9, task_id="t3", text="It was rolled back.")]
-    events += [event("suggestion", day, task_id="t4") for day in range(30)]
+    events += [event("promoted", day, task_id="t4") for day in range(30)]
+    events += [event("suggestion", day, task_id="t4") for day in range(14)]
     text = page(sorted(events, key=lambda e: e.created), {"t1": "Sort", "t3": "Answer", "t4": "Ask"})
     lines = text.splitlines()
     assert lines[0] == "Answer"
     assert "It was rolled back." in lines[2]
-    assert "bound 13 (14 times)" in text
-    assert "and 18 more" in text
+    assert "bound 13 (14 times since 01 Jan)" in text
+    assert text.count("suggestion happened") <= 1
+    assert "19 more" in text
     assert "privacy" not in text
     assert len(lines) < 50
+
+
+@given(st.lists(st.sampled_from(IMPORTANT), max_size=30), st.text(st.characters(categories=["L", "N", "Z", "P"])))
+def test_the_page_fits_80_columns_and_keeps_commands_whole(kinds: list[str], said: str) -> None:
+    command = "insource move t1 --to " + "c" * 70 + " --stage canary"
+    events = [event(kind, day, text=f"'Sort': {said} Next: {command}") for day, kind in enumerate(kinds)]
+    lines = page(events, {"t1": "Sort"}).splitlines()
+    for line in lines:
+        assert (
+            len(line) <= 80
+            or " " not in line.strip()
+            or line.strip() == f"Next: {command}"
+            or max(map(len, said.split())) > 60
+        )
+    assert sum(command in line for line in lines) == min(
+        len({*kinds} & {*REPEATED}) + sum(kind not in REPEATED for kind in kinds), 12
+    )
 
 
 def test_nothing_is_an_empty_page() -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from insource.core.values import Stage
-from insource.workflows.watch.anchors import choose_anchors, rounds_of
+from insource.routing.share import SharePlan
+from insource.workflows.watch.anchors import TRIES, choose_anchors, rounds_of
 from tests.fakes.watching import Watched, watching
 
-SOME: dict[str, Any] = {"anchors": 60, "flush_seconds": 0.001}
+SOME: dict[str, Any] = {"anchors": 80, "flush_seconds": 0.001}
 
 
 def flips(text: str) -> str:
@@ -47,6 +49,41 @@ async def test_a_rise_of_losses_is_found_named_and_acted_on(tmp_path: Path, caus
         assert len(watched.events("rolled back", "reference changed")) == 1, "it is said once"
 
 
+@pytest.mark.parametrize("always", [True, False])
+async def test_what_is_answered_otherwise_is_asked_again_in_its_round(tmp_path: Path, *, always: bool) -> None:
+    """An answer that varies is the first one again at the second or third time; a changed one never is."""
+    with watching(tmp_path, **SOME) as watched:
+        await rounds_begin(watched)
+        asked = Counter[str]()
+
+        def varies(text: str) -> str:
+            asked[text] += 1
+            return flips(text) if always or asked[text] < TRIES else "yes"
+
+        watched.hosted[0] = varies
+        watched.pairs([1.0, 0.0] * 12)
+        await watched.watcher.tick()
+        (event,) = watched.events("rolled back", "reference changed")
+        assert event.figures["causes"] == ["reference" if always else "traffic"]
+        others = [text for text in asked if flips(text) == "no"]
+        assert {asked[text] for text in others} == {TRIES}
+        assert {asked[text] for text in asked.keys() - {*others}} == {1}
+
+
+async def test_a_first_round_that_was_cut_short_is_made_up_for(tmp_path: Path) -> None:
+    """Each anchor's noise is that of its own first round."""
+    with watching(tmp_path, budget_usd=0.1, **SOME) as watched:
+        await watched.watcher.tick()
+        assert 0 < len(next(iter(rounds_of(watched.services, watched.move).hosted.values()))) < 20
+        watched.watcher.asking.shares._plan = SharePlan(share=0.02, usd_per_day=100.0)  # pyright: ignore[reportPrivateUsage]
+        for _ in range(2):
+            watched.clock.advance(8 * 86_400)
+            await watched.watcher.tick()
+        (watch,) = watched.watcher._watches.values()  # pyright: ignore[reportPrivateUsage]
+        again = watch.again()
+        assert (again.hosted.asked, again.here.asked) == (80, 80)
+
+
 async def test_without_budget_or_key_the_cause_is_unknown_and_the_move_goes_back(tmp_path: Path) -> None:
     with watching(tmp_path, budget_usd=0.0, **SOME) as watched:
         watched.pairs([1.0] * 12)
@@ -69,7 +106,7 @@ async def test_a_hosted_model_that_changed_is_told_though_losses_did_not_rise(tm
         watched.clock.advance(8 * 86_400)
         await watched.watcher.tick()
         (event,) = watched.events("reference changed")
-        assert "the hosted model answers" in event.text
+        assert "The hosted model changed: it answers" in event.text
         assert watched.move.stage is Stage.LIVE
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from scipy.stats import binomtest
+from scipy.stats import binomtest, skellam
 
 from insource.core.values import JsonObject, Stage
 from insource.stats.change import SHIFT, Watched, detector, watch
@@ -21,11 +21,12 @@ from insource.stats.change import SHIFT, Watched, detector, watch
 Cause = Literal["system", "reference", "traffic", "unknown"]
 StepKind = Literal["rolled back", "reference changed", "system changed", "promoted", "suggestion", "worse in shadow"]
 SUSPECTED = 0.02
-"""p from which anchors name a cause once losses rose."""
+"""p from which anchors name a cause once losses rose, and from which they rule one out."""
 UNPROVOKED = 0.001
 """p from which a round of anchors raises an alarm by itself: rounds are many, and most are quiet."""
 ENOUGH = 100
 """Covered samples of a stage before the next one."""
+_NO_NOISE = 1e-9
 _FAULTS = 0.01
 """Share of requests at which the engine may fail in a stage that is to be promoted."""
 
@@ -57,6 +58,18 @@ class SideAgain:
         moved = self.turned + self.returned
         return float(binomtest(self.turned, moved, 0.5, alternative="greater").pvalue) if moved else 1.0
 
+    @property
+    def changed(self) -> bool | None:
+        """Whether this side is why losses rose. None: the anchors do not say: they are too few, or too noisy.
+
+        Losses that rose by `SHIFT` need at least that share of other answers. With so many among `asked`, the excess of
+        `turned` over `returned` is a difference of two Poisson counts (Skellam, 1946).
+        """
+        if self.p < SUSPECTED:
+            return True
+        excess, noise = max(self.turned - self.returned, 0), max(float(self.returned), _NO_NOISE)
+        return False if skellam.cdf(excess, self.asked * SHIFT + noise, noise) < SUSPECTED else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Novelty:
@@ -72,7 +85,7 @@ class Novelty:
         if not (self.before and self.since):
             return ""
         before, since = self.escalated_before / self.before, self.escalated_since / self.since
-        return f" Requests passed on to the hosted model: {before:.0%} before, {since:.0%} since."
+        return f" Share of requests left to the hosted model: {before:.0%} before, {since:.0%} since."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +102,7 @@ class Step:
 
     kind: StepKind
     text: str
-    """Sentences after the task's name."""
+    """Sentences; the task's name stands before them."""
     figures: JsonObject
     stage: Stage | None = None
     """The stage that follows; None: the move stays as it is."""
@@ -125,15 +138,15 @@ def change_began(standing: Standing, watched: Watched) -> datetime:
 
 
 def diagnose(again: Again) -> tuple[Cause, ...]:
-    """Why losses rose. Both sides may have changed."""
+    """Why losses rose. Both sides may have changed; the traffic did where neither can have changed enough."""
     named: list[Cause] = []
-    if again.here.p < SUSPECTED:
+    if again.here.changed:
         named.append("system")
-    if again.hosted.p < SUSPECTED:
+    if again.hosted.changed:
         named.append("reference")
     if named:
         return tuple(named)
-    return ("traffic",) if again.here.asked and again.hosted.asked else ("unknown",)
+    return ("unknown",) if again.here.changed is None or again.hosted.changed is None else ("traffic",)
 
 
 def after_change(standing: Standing, watched: Watched, again: Again, *, novelty: Novelty) -> Step:
@@ -150,43 +163,64 @@ def after_change(standing: Standing, watched: Watched, again: Again, *, novelty:
         "anchors_here": [again.here.turned, again.here.asked],
         "anchors_hosted": [again.hosted.turned, again.hosted.asked],
     }
-    said = (
-        f"its answers lost {mean:.1%} more than the hosted ones over the last {len(recent)} samples "
-        f"({watched.n} in all). {_why(causes, again, novelty)}"
+    worse = (
+        f"Over the last {len(recent)} comparisons ({watched.n} in all) the local answers were {_points(mean)} worse "
+        "than the hosted ones."
     )
+    why = _why(causes, again, novelty)
     if causes == ("reference",):
-        text = f"the hosted model changed, so {said} The move stays. Measure it against the new answers."
+        text = f"{why} {worse} The move stays in force; evaluate it against the new hosted answers."
         return Step(kind="reference changed", text=text, figures=figures)
     if standing.stage is Stage.SHADOW:
-        return Step(kind="worse in shadow", text=f"{said} Nothing was answered here.", figures=figures)
-    text = f"was rolled back by itself: {said} The hosted model answers again."
+        text = f"The candidate became worse in shadow. {worse} Clients did not get these answers. {why}"
+        return Step(kind="worse in shadow", text=text, figures=figures)
+    text = f"Rolled back automatically; the hosted model answers again. {worse} {why}"
     return Step(kind="rolled back", text=text, figures=figures, stage=Stage.ROLLED_BACK)
+
+
+def _points(loss: float) -> str:
+    return f"{100 * loss:.1f} points"
 
 
 def _why(causes: Sequence[Cause], again: Again, novelty: Novelty) -> str:
     here, hosted = again.here, again.hosted
     sentences = {
-        "system": f"The system here changed: {here.turned} of {here.asked} old requests are answered otherwise.",
-        "reference": f"The reference changed: the hosted model answers {hosted.turned} of {hosted.asked} old requests "
-        "otherwise.",
-        "traffic": f"The traffic changed: both sides answer {hosted.asked} old requests as before, so people ask other "
-        f"things.{novelty.words}",
-        "unknown": f"The cause is unknown: the old requests could not be asked again on both sides.{novelty.words}",
+        "system": f"The local model, its engine or its settings changed: {_differently(here)}.",
+        "reference": f"The hosted model changed: {_differently(hosted)}.",
+        "traffic": f"The requests changed: both models answer the {hosted.asked} test requests from before the move as "
+        f"they did then, so people now ask for other things.{novelty.words}",
+        "unknown": f"{_unknown(again)}{novelty.words}",
     }
     return " ".join(sentences[cause] for cause in causes)
+
+
+def _differently(side: SideAgain) -> str:
+    return f"it answers {side.turned} of {side.asked} test requests differently than when the move began"
+
+
+def _unknown(again: Again) -> str:
+    here, hosted = again.here, again.hosted
+    if not here.asked or not hosted.asked:
+        return "The cause is unknown: the test requests could not be sent to both models again."
+    return (
+        f"The cause is unknown: the local model answers {here.turned} of {here.asked} test requests differently than "
+        f"when the move began, and the hosted model {hosted.turned} of {hosted.asked}, which is too few to tell."
+    )
 
 
 def after_round(again: Again) -> Step | None:
     """After a scheduled round of anchors, though losses did not rise."""
     for kind, side, who in (
-        ("reference changed", again.hosted, "the hosted model"),
-        ("system changed", again.here, "the candidate"),
+        ("reference changed", again.hosted, "The hosted model"),
+        ("system changed", again.here, "The local model, its engine or its settings"),
     ):
         if side.p < UNPROVOKED:
-            text = f"{who} answers {side.turned} of {side.asked} old requests otherwise than when the move began."
+            text = f"{who} changed: {_differently(side)}."
             figures: JsonObject = {"turned": side.turned, "asked": side.asked, "p": side.p}
             name: StepKind = "reference changed" if kind == "reference changed" else "system changed"
-            return Step(kind=name, text=f"{text} Losses have not risen; the move stays.", figures=figures)
+            return Step(
+                kind=name, text=f"{text} Quality has not dropped so far; the move stays in force.", figures=figures
+            )
     return None
 
 
@@ -199,8 +233,12 @@ def promotion(standing: Standing, *, by_itself: bool) -> Step | None:
     if standing.mean > standing.margin or standing.faults > _FAULTS:
         return None
     figures: JsonObject = {"samples": n, "loss": standing.mean, "faults": standing.faults, "to": following.value}
-    said = f"{n} answers compared in stage {standing.stage.value}, {standing.mean:+.1%} more loss than the hosted ones"
+    side = "worse" if standing.mean >= 0 else "better"
+    said = (
+        f"over {n} comparisons in stage {standing.stage.value} the local answers were "
+        f"{_points(abs(standing.mean))} {side} than the hosted ones"
+    )
     if by_itself:
-        text = f"went on to stage {following.value} by itself: {said}."
+        text = f"Promoted to stage {following.value} automatically: {said}."
         return Step(kind="promoted", text=text, figures=figures, stage=following)
-    return Step(kind="suggestion", text=f"is ready for stage {following.value}: {said}.", figures=figures)
+    return Step(kind="suggestion", text=f"Ready for stage {following.value}: {said}.", figures=figures)

@@ -154,12 +154,12 @@ def _check_stand_in(target: Target, engine: str | None) -> None:
 
 
 def _event(task: Task, move: Move) -> Event:
-    stands_on = move.certificate_id or "no certificate"
+    stands_on = "with no certificate" if move.certificate_id is None else f"on certificate {move.certificate_id}"
     return Event(
         created=move.changed,
         task_id=task.id,
         kind="moved",
-        text=f"{task.name!r} was moved to {move.candidate_id}, stage {move.stage.value}, on {stands_on}.",
+        text=f"{task.name!r}: Moved to {move.candidate_id}, stage {move.stage.value}, {stands_on}.",
         figures={"stage": move.stage.value, "candidate": move.candidate_id, "certificate": move.certificate_id},
     )
 
@@ -169,7 +169,7 @@ def pin_task(services: Services, task_name: str, *, reason: str = "pinned by han
     task = resolve_task(services.registry.tasks(), task_name)
     pin = Pin(task_id=task.id, changed=services.clock.now(), reason=reason)
     services.registry.put_pin(pin)
-    text = f"{task.name!r} was pinned: its requests stay on this machine."
+    text = f"{task.name!r}: Pinned; its requests stay on this machine."
     services.registry.put_event(Event(created=pin.changed, task_id=task.id, kind="pinned", text=text))
     return pin
 
@@ -195,12 +195,12 @@ def rollback_task(services: Services, task_name: str, *, reason: str = "rolled b
             created=back.changed,
             task_id=task.id,
             kind="rolled back",
-            text=f"The move of {task.name!r} was rolled back ({reason}): the provider answers again.",
+            text=f"{task.name!r}: Rolled back ({reason}); the hosted model answers again.",
             figures={"stage": current.stage.value, "candidate": current.candidate_id},
         )
         services.registry.put_move(back, event)
     if pinned:
         services.registry.remove_pin(task.id)
-        text = f"{task.name!r} was unpinned: its requests may go to the provider."
+        text = f"{task.name!r}: Unpinned; its requests may go to the hosted model."
         services.registry.put_event(Event(created=services.clock.now(), task_id=task.id, kind="unpinned", text=text))
     return RolledBack(task=task, move=back, unpinned=pinned)

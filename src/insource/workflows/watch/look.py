@@ -14,7 +14,7 @@ from insource.routing.monitor import Again, Novelty, Standing, change_began
 from insource.workflows.prove.expiry import hosted_changed, why_expired
 from insource.workflows.prove.task_log import scoring_by
 from insource.workflows.services import Services
-from insource.workflows.watch.anchors import Rounds, choose_anchors, compare, rounds_of
+from insource.workflows.watch.anchors import Compared, Rounds, choose_anchors, compared, rounds_of
 from insource.workflows.watch.pairs import Samples
 
 ALARMS = ("reference changed", "worse in shadow")
@@ -69,8 +69,11 @@ class Watch:
     def rounds(self) -> Rounds:
         return rounds_of(self.services, self.move)
 
+    def compared(self) -> Compared:
+        return compared(self.rounds(), self.anchors(), self.scoring)
+
     def again(self) -> Again:
-        return compare(self.rounds(), self.anchors(), self.scoring)
+        return self.compared().again()
 
     def novelty(self, standing: Standing) -> Novelty:
         """Before the change and since, of the latest requests."""

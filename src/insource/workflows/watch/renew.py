@@ -69,13 +69,14 @@ def _take_up(watch: Watch, evaluation: Evaluation) -> bool:
         gate=evaluation.gate or 0.0,
         serves=evaluation.serves,
     )
-    before = "" if former is None else f" (before: {former.loss_upper:.2%} on {former.n} samples)"
+    before = "" if former is None else f" (before: {former.loss_upper:.2%} on {former.n})"
     upper = evaluation.loss_upper if evaluation.loss_upper is not None else 1.0
     event = Event(
         created=services.clock.now(),
         task_id=move.task_id,
         kind="renewed",
-        text=f"{watch.name!r} was measured again: it loses at most {upper:.2%} on {evaluation.n} samples{before}.",
+        text=f"{watch.name!r}: Certificate renewed; quality loss at most {upper:.2%} on {evaluation.n} examples"
+        f"{before}.",
         figures={"certificate": evaluation.certificate_id, "loss_upper": upper, "n": evaluation.n},
     )
     return services.registry.change_move(move, following, event)
@@ -93,7 +94,7 @@ def expire(watch: Watch) -> bool:
         created=now,
         task_id=watch.move.task_id,
         kind="expired",
-        text=f"{watch.name!r} went back to stage shadow: its certificate expired. {why} "
+        text=f"{watch.name!r}: Back in stage shadow, because the certificate expired. {why} "
         f"Next: insource evaluate {watch.move.task_id}",
         figures={"certificate": certificate.id},
     )

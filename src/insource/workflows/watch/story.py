@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -9,6 +10,8 @@ from insource.core.evidence import Event
 from insource.core.values import JsonObject
 from insource.evals.documents import plain
 
+NEXT = " Next: "
+"""In an event's text: before the command that follows from it."""
 IMPORTANT = (
     "rolled back",
     "reference changed",
@@ -24,10 +27,12 @@ IMPORTANT = (
     "criterion",
 )
 """Kinds that a page tells, the most urgent first."""
-_ROUTINE = ("renewed",)
-"""Told once, with how often it came: each week has one."""
+REPEATED = ("renewed", "reference changed", "suggestion")
+"""Told once, the last one, with how often it came: they come again as long as nothing is done."""
 _MOST = 12
 """Of one task; what is left out is counted."""
+_COLUMNS = 80
+_INDENT = " " * 16
 
 
 def message(event: Event) -> JsonObject:
@@ -57,18 +62,29 @@ def page(events: Sequence[Event], names: Mapping[str, str]) -> str:
 
 
 def _paragraph(name: str, events: Sequence[Event]) -> str:
-    kept = [event for at, event in enumerate(events) if not _repeated(event, events[at + 1 :])]
+    kept = [event for at, event in enumerate(events) if not _comes_again(event, events[at + 1 :])]
     urgent = sorted(kept, key=lambda e: IMPORTANT.index(e.kind))[:_MOST]
-    shown = [event for event in kept if event in urgent]
-    lines = [f"  {event.created:%d %b %H:%M}  {_line(event, events)}" for event in shown]
-    left = len(kept) - len(shown)
-    return "\n".join([name, *lines, *([f"  and {left} more: insource moves --events --json"] if left else [])])
+    shown = [_entry(name, event, events) for event in kept if event in urgent]
+    left = len(kept) - len(urgent)
+    return "\n".join([name, *shown, *([f"  {left} more: insource moves --events --json"] if left else [])])
 
 
-def _repeated(event: Event, later: Sequence[Event]) -> bool:
-    return event.kind in _ROUTINE and any(other.kind == event.kind for other in later)
+def _comes_again(event: Event, later: Sequence[Event]) -> bool:
+    return event.kind in REPEATED and any(other.kind == event.kind for other in later)
 
 
-def _line(event: Event, events: Sequence[Event]) -> str:
-    times = sum(other.kind == event.kind for other in events)
-    return f"{event.text} ({times} times)" if event.kind in _ROUTINE and times > 1 else event.text
+def _entry(name: str, event: Event, events: Sequence[Event]) -> str:
+    """The task's name is the heading; the next command is a line of its own, whole, so that it can be copied."""
+    said, _, following = event.text.removeprefix(f"{name!r}: ").partition(NEXT)
+    same = [other for other in events if other.kind == event.kind]
+    if event.kind in REPEATED and len(same) > 1:
+        said += f" ({len(same)} times since {same[0].created:%d %b})"
+    lines = textwrap.wrap(
+        said,
+        _COLUMNS,
+        initial_indent=f"  {event.created:%d %b %H:%M}  ",
+        subsequent_indent=_INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join([*lines, *([f"{_INDENT}Next: {following}"] if following else [])])

@@ -12,14 +12,14 @@ from itertools import islice
 from insource.core.errors import InsourceError
 from insource.core.evidence import Event
 from insource.core.stores import ExchangeFilter
-from insource.core.values import Exchange, Move, Stage
+from insource.core.values import Exchange, JsonObject, Move, Stage
 from insource.routing.monitor import Standing, Step, after_change, after_round, promotion
 from insource.workflows.asking import Local
 from insource.workflows.serve.ask_again import AskAgain
 from insource.workflows.serve.conversations import Conversations
 from insource.workflows.serve.share import midnight
 from insource.workflows.services import Services
-from insource.workflows.watch.anchors import ROUND, is_due
+from insource.workflows.watch.anchors import ROUND, TRIES, TRY, is_due
 from insource.workflows.watch.look import ALARMS, Watch, is_old, watch_of
 from insource.workflows.watch.renew import expire, renew
 from insource.workflows.watch.tell import TOLD, Webhook, untold
@@ -110,18 +110,34 @@ class Watcher:
         return True
 
     async def _ask_round(self, watch: Watch, *, hosted: bool = True) -> None:
-        """A few at once: live requests come first."""
-        anchors, rounds = await asyncio.to_thread(lambda: (watch.anchors(), watch.rounds()))
+        """What is not answered as it first was is asked again."""
+        anchors, rounds = await asyncio.to_thread(lambda: (list(watch.anchors()), watch.rounds()))
         number = max(int(self.services.clock.now().timestamp()), *(n + 1 for n in rounds.numbers), 0)
-        local, task_id = self._local(watch.move), watch.move.task_id
-        for some in _pieces(list(anchors), _ANCHORS_AT_ONCE):
-            asked = [] if local is None else [self._here(past, local, task_id, number=number) for past in some]
-            asked += [self.asking.hosted(past, task_id, metadata={ROUND: number}) for past in some if hosted]
-            await asyncio.gather(*asked)
-        await asyncio.sleep(2 * self.services.settings.flush_seconds)  # until the last of them is in the log
+        ids = frozenset(anchor.id for anchor in anchors)
+        here, there = ids, ids if hosted else frozenset[str]()
+        for attempt in range(TRIES):
+            if not here and not there:
+                return
+            metadata: JsonObject = {ROUND: number, TRY: attempt}
+            await self._ask_anchors(
+                watch.move,
+                here=[anchor for anchor in anchors if anchor.id in here],
+                hosted=[anchor for anchor in anchors if anchor.id in there],
+                metadata=metadata,
+            )
+            await asyncio.sleep(2 * self.services.settings.flush_seconds)  # until the last of them is in the log
+            here, there = await asyncio.to_thread(_unsettled, watch, number)
 
-    async def _here(self, past: Exchange, local: Local, task_id: str, *, number: int) -> None:
-        await self.asking.here(past, local, task_id=task_id, metadata={ROUND: number})
+    async def _ask_anchors(
+        self, move: Move, *, here: list[Exchange], hosted: list[Exchange], metadata: JsonObject
+    ) -> None:
+        """A few at once: live requests come first."""
+        local, task_id = self._local(move), move.task_id
+        for some in _pieces(here if local is not None else [], _ANCHORS_AT_ONCE):
+            assert local is not None
+            await asyncio.gather(*(self.asking.here(past, local, task_id=task_id, metadata=metadata) for past in some))
+        for some in _pieces(hosted, _ANCHORS_AT_ONCE):
+            await asyncio.gather(*(self.asking.hosted(past, task_id, metadata=metadata) for past in some))
 
     async def _renewed(self, watch: Watch) -> bool:
         certificate = watch.certificate()
@@ -201,6 +217,12 @@ class Watcher:
                 await asyncio.to_thread(self.services.registry.put_fact, TOLD, str(number))
         except InsourceError as error:
             _LOG.warning("An event could not be sent to the webhook. %s", error)
+
+
+def _unsettled(watch: Watch, number: int) -> tuple[frozenset[str], frozenset[str]]:
+    """Here and hosted."""
+    compared = watch.compared()
+    return compared.unsettled(number, here=True), compared.unsettled(number, here=False)
 
 
 def _all(read: Callable[[ExchangeFilter], Iterator[Exchange]], where: ExchangeFilter) -> list[Exchange]:
