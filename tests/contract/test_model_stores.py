@@ -189,7 +189,7 @@ def test_a_link_to_where_it_should_not_lead_hides_nothing(
     assert bad.problem is not None
     assert "linked" in bad.ref
     says: dict[object, str] = {pipe: "not a regular file", nowhere: "missing"}
-    assert says.get(target, "outside of the store") in bad.problem
+    assert says.get(target, "outside the store") in bad.problem
     assert listing.skipped == ()
 
 

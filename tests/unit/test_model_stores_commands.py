@@ -288,7 +288,7 @@ def test_nothing_is_overwritten_and_no_link_is_followed_out(stores: Path) -> Non
     assert theirs.read_bytes() == b"theirs"
     (stores / "away").mkdir()
     (folder / "insource").symlink_to(stores / "away")
-    with pytest.raises(StorageError, match="outside of"):
+    with pytest.raises(StorageError, match="outside"):
         cli("export", "ollama:qwen3:8b", "--to", "lmstudio")
     assert [path for path in (stores / "away").rglob("*") if path.is_file()] == []
     with pytest.raises(UsageError, match="LM Studio keeps no models"):

@@ -113,10 +113,10 @@ def test_newer_versions_manifests_are_blobs_and_may_be_lists(fake: FakeOllama) -
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "no JSON as Ollama writes it"),
-        (b"not json", "no JSON"),
-        (b"[" * 100_000, "no JSON"),
-        (b'{"layers": 3}', "no JSON"),
+        (b"", "not a valid Ollama manifest"),
+        (b"not json", "not a valid Ollama manifest"),
+        (b"[" * 100_000, "not a valid Ollama manifest"),
+        (b'{"layers": 3}', "not a valid Ollama manifest"),
         (b'{"pad": "' + b"x" * (5 << 20) + b'"}', "too long"),
         (b"{}", "names no weights"),
         (b'{"layers": null}', "names no weights"),

@@ -104,7 +104,7 @@ def test_a_mask_that_failed_is_a_refusal(action: Action, masked: Masked | None) 
     ("text", "said"),
     [
         ("[kinds]\nemail = 'hide'", "the action of kinds.email is 'hide'"),
-        ("[kinds]\nunscanned = 'watch'", "a failed scan always counts"),
+        ("[kinds]\nunscanned = 'watch'", "a failed scan always gets"),
         ("[kinds]\nemail = { action = 'mask', confidence = 2 }", "not between 0 and 1"),
         ("[kinds]\nemail = { action = 'mask', confidence = true }", "not a number"),
         ("[kinds]\nemail = { act = 'mask' }", "neither an action"),

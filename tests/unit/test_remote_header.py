@@ -143,10 +143,10 @@ def test_without_an_index_the_root_files_count_but_no_adapters(hub: FakeHub) -> 
 @pytest.mark.parametrize(
     ("file", "says"),
     [
-        (struct.pack("<Q", 1 << 40) + b"{}", "states a header of 1,099,511,627,776 bytes"),
-        (b"\x01", "states a header of 0 bytes"),
+        (struct.pack("<Q", 1 << 40) + b"{}", "claims a header of 1,099,511,627,776 bytes"),
+        (b"\x01", "claims a header of 0 bytes"),
         (safetensors({}, header=b"[1, 2]"), "no JSON object"),
-        (safetensors({}, header=b'{"a": 3}'), "in no known way"),
+        (safetensors({}, header=b'{"a": 3}'), "in an unknown way"),
         (safetensors({}, header=b"[" * 200_000), "no JSON object"),
         (
             safetensors({}, header=b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 99]}}'),
@@ -156,7 +156,7 @@ def test_without_an_index_the_root_files_count_but_no_adapters(hub: FakeHub) -> 
             safetensors({}, header=b'{"a": {"dtype": "F32", "shape": [9], "data_offsets": [0, 0]}}'),
             "larger than its data",
         ),
-        (safetensors({}, header=b'{"a": {"dtype": "F32", "shape": [-2], "data_offsets": [0, 0]}}'), "no known way"),
+        (safetensors({}, header=b'{"a": {"dtype": "F32", "shape": [-2], "data_offsets": [0, 0]}}'), "an unknown way"),
     ],
 )
 def test_a_hostile_safetensors_header_is_refused(hub: FakeHub, file: bytes, says: str) -> None:

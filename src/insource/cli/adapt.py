@@ -26,7 +26,7 @@ def adapt(  # noqa: PLR0913 - a command's parameters are its options
         float | None, typer.Option(min=0.1, help="Stop after so many minutes; the next time goes on there.")
     ] = None,
     examples: Annotated[
-        int | None, typer.Option(min=40, help="Train on at most so many examples; the default is what is useful.")
+        int | None, typer.Option(min=40, help="Train on at most this many examples; default: as many as are useful.")
     ] = None,
     terms_read: Annotated[
         bool, typer.Option("--terms-read", help="You have read your provider's terms on training on its outputs.")

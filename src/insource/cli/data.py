@@ -23,7 +23,7 @@ def import_log(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Logs: files, folders, archives, or - for standard input.")
     ],
-    format: Annotated[str | None, typer.Option(help="Read only this format; default: found out from the file.")] = None,
+    format: Annotated[str | None, typer.Option(help="Read only this format; default: detected from the file.")] = None,
     map: Annotated[
         list[str] | None,
         typer.Option(
@@ -88,7 +88,7 @@ def _say_import(report: ImportReport, out: Output) -> None:
         out.say(f"Left out, not readable: {counted(report.bad_lines, 'line')}.")
         for line in report.bad:
             out.say(f"  line {line.line_number}: {line.reason}")
-        out.say("Next: mend or export these lines again, and import the file once more; nothing is added twice.")
+        out.say("Next: fix these lines or export them again, then import the file again; nothing is added twice.")
     for one in report.refused:
         out.say(f"Left out: {one.name!r} {one.reason}. {one.next_step}")
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def export(
-    candidate: Annotated[str, typer.Argument(metavar="CANDIDATE", help="Its id, as `insource candidates list` shows.")],
+    candidate: Annotated[str, typer.Argument(metavar="CANDIDATE", help="Its id, from `insource candidates list`.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder.")],
     copy: Annotated[bool, typer.Option("--copy", help="Copy the model file where the disk takes no link.")] = False,
     as_json: JsonOption = False,

@@ -32,7 +32,7 @@ def fit(  # noqa: PLR0913 - a command's parameters are its options
     model: Annotated[str, typer.Argument(help="A model file's reference, a Hub id, or `org/name` of a known family.")],
     context: Annotated[int, typer.Option(min=256, metavar="TOKENS", help="Context over all slots.")] = 8192,
     slots: Annotated[int, typer.Option(min=1, max=256, help="Requests at once; each has context / slots.")] = 4,
-    cache_type: Annotated[str, typer.Option(help="Of the KV cache: f16, q8_0, q4_0, ...")] = "f16",
+    cache_type: Annotated[str, typer.Option(help="Type of the KV cache: f16, q8_0, q4_0, ...")] = "f16",
     quantization: Annotated[str, typer.Option(help="Of the weights, where no file says it: Q4_K_M, Q8_0, ...")] = "",
     gpu_layers: Annotated[
         int | None, typer.Option(min=0, help="Layers on accelerators; default: as many as fit.")
@@ -49,7 +49,7 @@ def fit(  # noqa: PLR0913 - a command's parameters are its options
     beside: Annotated[
         list[str] | None, typer.Option("--with", metavar="REF", help="A projector or LoRA loaded too; may be repeated.")
     ] = None,
-    draft: Annotated[str, typer.Option(metavar="REF", help="A draft model that guesses ahead, loaded too.")] = "",
+    draft: Annotated[str, typer.Option(metavar="REF", help="A draft model for speculative decoding, loaded too.")] = "",
     n_cpu_moe: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Keep the experts of the first N layers in system memory.")
     ] = None,

@@ -10,7 +10,7 @@ from insource.cli.options import JsonOption, QuietOption
 from insource.cli.output import Output
 from insource.cli.session import load_settings
 
-ModelArgument = Annotated[str, typer.Argument(help="One model and what it may be a copy of; default: the most used.")]
+ModelArgument = Annotated[str, typer.Argument(help="A model, with those it may be a copy of; default: the most used.")]
 LimitOption = Annotated[int, typer.Option(min=1, metavar="N", help="Models that are asked about: two requests each.")]
 
 

@@ -30,7 +30,9 @@ SinceOption = Annotated[
 OnlyOption = Annotated[list[str] | None, typer.Option("--only", metavar="FIGURE", help="Only this one; repeatable.")]
 OrganisationsOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE.toml", help="Kinds and countries of accounts, in place of the shipped table."),
+    typer.Option(
+        metavar="FILE.toml", help="Your own table of account kinds and countries, used instead of the shipped one."
+    ),
 ]
 
 

@@ -24,9 +24,9 @@ _HOW = "in 4 bits (Q4_K_M) with 4,096 tokens of context, by the shapes of known 
 def search(  # noqa: PLR0913 - a command's parameters are its options
     text: Annotated[str, typer.Argument(help="Words that the model's id holds, in any order.")] = "",
     family: Annotated[str, typer.Option(metavar="ID", help="Only this model and its descendants.")] = "",
-    licence: Annotated[str, typer.Option(metavar="CLASS", help="Only licences of a class, as permissive.")] = "",
+    licence: Annotated[str, typer.Option(metavar="CLASS", help="Only licences of a class, such as permissive.")] = "",
     task: Annotated[str, typer.Option(metavar="TASK", help="Only a task of the Hub, as text-generation.")] = "",
-    language: Annotated[str, typer.Option(metavar="CODE", help="Only a stated language, as de.")] = "",
+    language: Annotated[str, typer.Option(metavar="CODE", help="Only models stating this language, such as de.")] = "",
     least: Annotated[float | None, typer.Option("--min", metavar="B", help="Least size, in 10^9 parameters.")] = None,
     most: Annotated[float | None, typer.Option("--max", metavar="B", help="Largest size, in 10^9 parameters.")] = None,
     fits: Annotated[
@@ -88,7 +88,7 @@ def _print(found: Hits, out: Output) -> None:
     columns = ("model", ">parameters", "task", "licence", ">downloads, 30 days", ">derivatives", ">a week")
     out.table(f"{found.found:,} of {found.listed:,} models", columns, [_row(hit) for hit in found.hits])
     if found.unstated:
-        out.say(f"{found.unstated:,} models do not state all of what was asked for, and are not among these.")
+        out.say(f"{found.unstated:,} models are left out: they do not state everything you asked for.")
     if found.hits:
         out.say(f"More about one: insource hub show {found.hits[0].id}")
     else:

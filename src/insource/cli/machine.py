@@ -29,7 +29,7 @@ def machine(
         ),
     ] = "here",
     measure: Annotated[
-        bool, typer.Option("--measure", help="Measure memory and processor now: some seconds of full load.")
+        bool, typer.Option("--measure", help="Measure memory and processor now: a few seconds at full load.")
     ] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Print the untouched answers of ggml and the system.")] = False,
     as_json: JsonOption = False,
@@ -45,7 +45,7 @@ def machine(
         if measure or raw:
             raise UsageError(
                 f"{name!r} can't be measured or probed from here.",
-                next_step="`insource machine --measure`, without it.",
+                next_step="Leave the name out to measure this machine: `insource machine --measure`.",
             )
         _show(find_machine(name, folders, clock=clock), None, out)
         return

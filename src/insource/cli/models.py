@@ -114,7 +114,7 @@ def servers(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
 @app.command("import")
 def import_file(
     ref: Annotated[str, typer.Argument(metavar="MODEL", help="ollama:..., lmstudio:..., llamacpp:..., or a path.")],
-    name: Annotated[str, typer.Option("--as", metavar="NAME", help="Its name here; default: from its own.")] = "",
+    name: Annotated[str, typer.Option("--as", metavar="NAME", help="Its name here; default: based on its own.")] = "",
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

@@ -25,7 +25,7 @@ def move(  # noqa: PLR0913 - a command's parameters are its options
     to: Annotated[
         str | None,
         typer.Option(
-            metavar="CANDIDATE", help="Candidate id or recipe; default: the certified one that may answer most."
+            metavar="CANDIDATE", help="Candidate id or recipe; default: the one certified to answer the most."
         ),
     ] = None,
     stage: Annotated[Stage, typer.Option(help="observe, shadow, canary or live.")] = Stage.LIVE,

@@ -54,7 +54,7 @@ PrivateOption = Annotated[bool, typer.Option("--include-private", help="With --e
 
 
 def plan(  # noqa: PLR0913 - a command's parameters are its options
-    html: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Where the report goes too.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Also write the report to this file.")] = None,
     model: ModelOption = None,
     answers: AnswersOption = None,
     stated: StatedOption = None,

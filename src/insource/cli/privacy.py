@@ -28,7 +28,7 @@ ConfidenceOption = Annotated[
 ]
 WordsOption = Annotated[
     list[str] | None,
-    typer.Option("--words", metavar="KIND=WORD,…", help="Words that give a kind of your own away; * is any ending."),
+    typer.Option("--words", metavar="KIND=WORD,…", help="Define your own kind by its words; * is any ending."),
 ]
 AllowOption = Annotated[
     list[str] | None, typer.Option("--allow", metavar="VALUE", help="Address, network or domain that is not private.")
@@ -40,7 +40,7 @@ RoleOption = Annotated[
     list[str] | None, typer.Option("--role", metavar="NAME", help="Name before the @ that is nobody's own: support.")
 ]
 ExceptionOption = Annotated[
-    str | None, typer.Option("--task", metavar="TASK", help="Make the actions an exception for this task.")
+    str | None, typer.Option("--task", metavar="TASK", help="Apply these actions to this task only.")
 ]
 
 
@@ -130,7 +130,8 @@ def try_(  # noqa: PLR0913 - its options
         )
         if found.left_out:
             out.say(
-                f"Left out: {counted(found.left_out, 'exchange')} whose requests were not kept, or that no client sent."
+                f"Left out: {counted(found.left_out, 'exchange')} whose requests were not kept or "
+                "did not come from a client."
             )
 
 
@@ -212,7 +213,7 @@ def _changed(services: Services, changes: Changes, task: str | None) -> Policy:
         raise UsageError(
             f"Nothing finds the kind {nobody[0]!r}. The detector {services.settings.privacy_detector!r} finds "
             f"{', '.join(sorted(known or ()))}.",
-            next_step=f"Name its words: --words '{nobody[0]}=WORD,WORD', or correct the name.",
+            next_step=f"Give words for it (--words '{nobody[0]}=WORD,WORD'), or correct the name.",
         )
     return policy
 

@@ -71,6 +71,6 @@ def _show(found: Quants, name: str, *, margin: float, out: Output) -> None:
         ],
     )
     if found.recommended is None:
-        out.text(f"No file is shown to lose at most {margin:.1%} here; more requests of this task may show it.")
+        out.text(f"No file was shown to lose at most {margin:.1%} here; more requests of this task may change that.")
     else:
         out.text(f"Recommended: {found.recommended}, the smallest shown to lose at most {margin:.1%} on this task.")

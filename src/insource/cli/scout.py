@@ -42,13 +42,13 @@ PromptOption = Annotated[
     int | None, typer.Option("--prompt-tokens", min=1, help="Prompt of a long request; default: the task's.")
 ]
 AnswerOption = Annotated[
-    int | None, typer.Option("--answer-tokens", min=1, help="Answer to a long request; default: the task's.")
+    int | None, typer.Option("--answer-tokens", min=1, help="Tokens in a long request's answer; default: the task's.")
 ]
 ContextOption = Annotated[
     int | None, typer.Option(min=1, metavar="TOKENS", help="Of one request with its answer; default: the task's.")
 ]
 MustOption = Annotated[
-    str, typer.Option(metavar="LIST", help="images, tools: what a model must take or be stated to call.")
+    str, typer.Option(metavar="LIST", help="images: a model must accept them; tools: it must state that it calls them.")
 ]
 AdmitOption = Annotated[
     str,
@@ -67,7 +67,7 @@ LatencyOption = Annotated[
 RateOption = Annotated[
     float | None, typer.Option(min=0.001, metavar="PER_MINUTE", help="Requests to sustain within the latency.")
 ]
-ArenaOption = Annotated[Path | None, typer.Option(metavar="FILE.csv", help="A table of arena scores to look at.")]
+ArenaOption = Annotated[Path | None, typer.Option(metavar="FILE.csv", help="A table of arena scores to show.")]
 
 
 def scout(  # noqa: PLR0913 - a command's parameters are its options

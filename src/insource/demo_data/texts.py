@@ -168,7 +168,7 @@ def _personal() -> Iterator[Text]:
         message, answer, *truth = lines
         wrong = answer.endswith(" ~")
         if len(truth) != int(wrong) or any(not line.startswith("= ") for line in truth):
-            raise BadText(f"personal.txt: a wrong answer has the right one below it: {message[:60]!r}")
+            raise BadText(f"personal.txt: a wrong answer, and no other, needs the right one below: {message[:60]!r}")
         yield Text(
             task="personal",
             message=_breaks(message),

@@ -51,7 +51,7 @@ class AdaptedEngine:
             known = ", ".join(engine.adapters) or "none"
             raise UsageError(
                 f"The engine of {engine.model!r} has no adapter {adapter!r} (it has: {known}).",
-                next_step="Start the engine with this adapter: adapters can't be added to one that runs.",
+                next_step="Start the engine with this adapter: adapters can't be added to a running engine.",
             )
         self._engine = engine
         self._adapter = adapter

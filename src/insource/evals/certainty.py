@@ -124,5 +124,5 @@ def _read(told: Any) -> Curve:
     confidences, values = told
     curve = Curve(confidences=tuple(map(float, confidences)), values=tuple(map(float, values)))
     if len(curve.confidences) != len(curve.values):
-        raise ValueError("its two columns are not equally long")
+        raise ValueError("its two columns differ in length")
     return curve

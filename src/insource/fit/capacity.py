@@ -216,7 +216,7 @@ def _check(lengths: Sequence[Lengths], speed: ServiceSpeed, target: LatencyTarge
     for each in lengths:
         if each.prompt_tokens < 0 or each.answer_tokens < 0 or each.prompt_tokens + each.answer_tokens == 0:
             raise BadInput(
-                f"A request of {each.prompt_tokens!r} prompt and {each.answer_tokens!r} answer tokens is none.",
+                f"A request can't have {each.prompt_tokens!r} prompt and {each.answer_tokens!r} answer tokens.",
                 next_step="Leave it out.",
             )
     if not speed.step_seconds or min(speed.step_seconds) <= 0 or speed.prefill_tokens_per_second <= 0:

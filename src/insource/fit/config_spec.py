@@ -63,7 +63,7 @@ def spec_of_config(
         read = understand(config, Facts(config, defaults()))
     except MissingFact as missing:
         raise BadInput(
-            f"The configuration of {name!r} does not say {str(missing)!r}, so its size can't be computed.",
+            f"The configuration of {name!r} does not give {str(missing)!r}, so its size can't be computed.",
             next_step="Give a GGUF file of it, or name another model.",
         ) from None
     native = native_quantization(config)

@@ -178,7 +178,7 @@ class Archive:
         except msgspec.MsgspecError as error:
             raise BadInput(
                 f"The list of renamed ids {str(self._renames)!r} is damaged ({error}).",
-                next_step="Remove it; the next insource hub sync asks the Hub again for ids that vanish.",
+                next_step="Delete it; the next `insource hub sync` looks up vanished ids on the Hub again.",
             ) from error
 
     def vanished(self, connection: DuckDBPyConnection, snapshot: Snapshot, *, most: int) -> list[str]:
@@ -314,5 +314,5 @@ def _report_full_disk(folder: Path) -> Generator[None]:
     except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as error:
         raise StorageError(
             f"The snapshot can't be written to {str(folder)!r}: {str(error).splitlines()[0][:200]}.",
-            next_step="Make room there, or set `home` to another folder. What was there is untouched.",
+            next_step="Free some space there, or set `home` to another folder. The files already there are unchanged.",
         ) from error

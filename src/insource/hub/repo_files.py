@@ -127,8 +127,8 @@ class FilesLog:
             connection.execute(_ANSWERS.format(answers=lines))
         except duckdb.IOException as error:
             raise StorageError(
-                f"The Hub's answers can't be read in {str(self.path)!r}: {str(error).splitlines()[0][:200]}.",
-                next_step="Make it readable, or move it away and ask again with `insource hub files`.",
+                f"The Hub's answers in {str(self.path)!r} can't be read: {str(error).splitlines()[0][:200]}.",
+                next_step="Check the file's permissions, or move it away and run `insource hub files` again.",
             ) from error
         connection.execute(_WEIGHTS)
 

@@ -51,9 +51,7 @@ def sync(place: HubPlace, request: SyncRequest, *, progress: Progress) -> SyncRe
 
 def _repo_type(name: str) -> RepoType | None:
     if name and name not in REPO_TYPES:
-        raise UsageError(
-            f"There is no type of repositories {name!r}.", next_step=f"Choose of: {', '.join(REPO_TYPES)}."
-        )
+        raise UsageError(f"There is no repository type {name!r}.", next_step=f"Choose of: {', '.join(REPO_TYPES)}.")
     return REPO_TYPES[name] if name else None
 
 

@@ -129,10 +129,10 @@ def _devices(section: _Section) -> tuple[list[Device], Machine | None]:
         size = f"-{memory:g}gb" if memory else ""
         machine = parse_machine(f"{count}x {name}{size}" if count > 1 else name + size)
         if not machine.accelerators:
-            raise section.error("name", "is not an accelerator; state the system's figures at the top instead", name)
+            raise section.error("name", "is not an accelerator; put the system's figures at the top of the file", name)
         return [_stated(section, device) for device in machine.accelerators], machine
     if not memory:
-        raise section.error("memory_gb", "is needed where no name of the table is given", memory)
+        raise section.error("memory_gb", "is required unless a name from the table is given", memory)
     backend = section.text("backend") or "cuda"
     if backend not in _BACKENDS:
         raise section.error("backend", f"is one of {', '.join(_BACKENDS)}", backend)

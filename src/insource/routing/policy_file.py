@@ -114,7 +114,7 @@ def _kinds(entries: Mapping[str, Any], where: str) -> Kinds:
 
 def _kind(kind: str, where: str) -> str:
     if kind == UNSCANNED:
-        raise _bad(f"{where} names {UNSCANNED!r}: a failed scan always counts as the strictest action that is named")
+        raise _bad(f"{where} names {UNSCANNED!r}: a failed scan always gets the strictest action in the policy")
     if not _KIND.fullmatch(kind):
         raise _bad(f"{where} names the kind {kind!r}; a kind is of small letters, digits and _")
     return kind
@@ -174,5 +174,5 @@ def _text(value: str) -> str:
 def _bad(what: str) -> BadInput:
     return BadInput(
         f"The privacy policy is wrong: {what}.",
-        next_step="Correct the file (docs/privacy.md), or write it anew: `insource privacy set`.",
+        next_step="Correct the file (see docs/privacy.md), or write a new one with `insource privacy set`.",
     )

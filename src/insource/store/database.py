@@ -105,7 +105,7 @@ def _sqlite(url: URL, busy_seconds: float) -> Engine:
     named = url.database or ""
     if named in ("", ":memory:"):
         raise UsageError(
-            "The store can't live in memory: its readers and its writer use connections of their own.",
+            "The store can't live in memory: its readers and its writer use separate connections.",
             next_step="Set database_url to sqlite:///FILE.",
         )
     if not named.startswith("file:"):
@@ -143,7 +143,7 @@ def _server(url: URL) -> Engine:
         return create_engine(url, pool_pre_ping=True)
     except (ArgumentError, ImportError) as error:
         raise UsageError(
-            f"There is no driver for a database of the kind {url.drivername!r} ({error}).",
+            f"There is no driver for {url.drivername!r} databases ({error}).",
             next_step="Use sqlite:///FILE, or postgresql://... after: pip install 'insource[postgres]'.",
         ) from error
 

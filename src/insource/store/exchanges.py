@@ -179,7 +179,7 @@ class SqlExchangeStore:
         if not changed:
             raise UsageError(
                 f"There is no exchange {exchange_id!r} in the log.",
-                next_step="Look up its id: insource log export.",
+                next_step="Look up its id with `insource log export`.",
             )
 
 

@@ -54,7 +54,7 @@ def _inflate(data: bytes, window_bits: int) -> bytes:
     if machine.unconsumed_tail:
         raise _too_long()
     if not machine.eof:
-        raise Undecodable("its compressed bytes end early")
+        raise Undecodable("its compressed data is incomplete")
     return found
 
 
@@ -70,7 +70,7 @@ def _brotli(data: bytes) -> bytes:
         return found
     if not machine.can_accept_more_data():
         raise _too_long()
-    raise Undecodable("its compressed bytes end early")
+    raise Undecodable("its compressed data is incomplete")
 
 
 def _zstd(data: bytes) -> bytes:
@@ -87,7 +87,7 @@ def _zstd(data: bytes) -> bytes:
                 return bytes(found)
     except zstandard.ZstdError as error:
         raise Undecodable(f"its compressed bytes are damaged ({error})") from None
-    raise Undecodable("its compressed bytes end early")
+    raise Undecodable("its compressed data is incomplete")
 
 
 def _too_long() -> Undecodable:

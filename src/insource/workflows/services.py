@@ -117,5 +117,5 @@ def model_file(services: Services, ref: str) -> ModelFile:
         return model
     raise UnknownModel(
         f"{model.ref} is behind a server: there is no file of it here.",
-        next_step="Name a model file on this machine: INSOURCE_MODEL.",
+        next_step="Set INSOURCE_MODEL to a model file on this machine.",
     )

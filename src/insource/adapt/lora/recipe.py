@@ -89,7 +89,7 @@ class LoraRecipe:
     ) -> Learnt:
         """Goes on from the workspace's last checkpoint. Raises UsageError without the extra."""
         if workspace is None:
-            raise BadInput("The recipe 'lora' trains for minutes.", next_step="Use `insource adapt`.")
+            raise BadInput("The recipe 'lora' can't train here: it takes minutes.", next_step="Use `insource adapt`.")
         chosen, unseen = chosen_examples(examples, most=workspace.most_examples or _MOST_EXAMPLES)
         rows = training_rows((without_tools(example.request), example.reference) for example in chosen)
         probes = [without_tools(example.request) for example in unseen[:_PROBES]]

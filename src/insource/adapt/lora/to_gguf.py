@@ -93,7 +93,7 @@ def facts_of_config(config: Mapping[str, Any]) -> BaseFacts:
 def _unsupported(architecture: str) -> BadInput:
     return BadInput(
         f"Adapters of the architecture {architecture!r} can't be written as GGUF.",
-        next_step=f"Choose a model of {', '.join(sorted(set(ARCHITECTURES.values())))}.",
+        next_step=f"Choose a model with one of these architectures: {', '.join(sorted(set(ARCHITECTURES.values())))}.",
     )
 
 
@@ -136,7 +136,7 @@ def adapter_parts(tensors: Mapping[str, Any], base: BaseFacts) -> dict[str, Adap
 def _part(module: str, halves: Mapping[str, Floats], base: BaseFacts) -> AdapterPart:
     a, b = halves.get("A"), halves.get("B")
     if a is None or b is None or a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1]:
-        raise BadInput(f"The adapter's two matrices of {module!r} don't belong together.", next_step="Train it again.")
+        raise BadInput(f"The adapter's two matrices for {module!r} don't match.", next_step="Train it again.")
     shape = None if base.shapes is None else base.shapes.get(module, ())
     if shape is not None and shape != (a.shape[1], b.shape[0]):
         raise BadInput(
@@ -186,7 +186,7 @@ def _alpha(config: Mapping[str, Any], parts: Mapping[str, AdapterPart]) -> float
     alpha = float(config.get("lora_alpha", 0))
     if config.get("alpha_pattern"):
         raise BadInput(
-            "The adapter has an alpha of its own for some modules; a GGUF adapter has one for all.",
+            "Some modules of the adapter have their own alpha; a GGUF adapter has one alpha for all.",
             next_step="Train it with one alpha.",
         )
     if not alpha > 0:

@@ -240,7 +240,7 @@ def _encode(floats: Floats, type_name: str, columns: Floats | None, *, name: str
     largest = float(np.abs(floats).max(initial=0.0))
     if not np.isfinite(largest) or (type_name == "F16" and largest > _LARGEST_F16):
         raise BadInput(
-            f"The tensor {name!r} holds a value that {type_name} can't ({largest}).",
+            f"The tensor {name!r} has a value that {type_name} can't represent ({largest}).",
             next_step="Use BF16 where the value is finite; otherwise the source file is damaged.",
         )
     floats = np.ascontiguousarray(floats, dtype=np.float32)

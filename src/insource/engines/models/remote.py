@@ -266,7 +266,7 @@ def _safetensors_header(file: BinaryIO, size_bytes: int, *, name: str) -> tuple[
     start = file.read(8)
     length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
     if not 2 <= length <= min(size_bytes - 8, _MOST_HEADER_BYTES - 8):
-        raise _bad(name, f"states a header of {length:,} bytes in a file of {size_bytes:,}")
+        raise _bad(name, f"claims a header of {length:,} bytes, but the whole file has {size_bytes:,}")
     entries = _object(file.read(length), name)
     room = size_bytes - 8 - length
     return tuple(_tensor(key, value, name=name, room=room) for key, value in entries.items() if key != "__metadata__")
@@ -277,7 +277,7 @@ def _tensor(key: str, value: object, *, name: str, room: int) -> TensorInfo:
     dtype, shape, offsets = (fields.get(field) for field in ("dtype", "shape", "data_offsets"))
     lengths, ends = _counts(shape), _counts(offsets)
     if not isinstance(dtype, str) or lengths is None or ends is None or len(ends) != 2:
-        raise _bad(name, f"describes its tensor {key[:80]!r} in no known way")
+        raise _bad(name, f"describes the tensor {key[:80]!r} in an unknown way")
     size = ends[1] - ends[0]
     tensor = TensorInfo(name=key[:300], shape=lengths, type_name=dtype[:20], offset_bytes=ends[0], size_bytes=size)
     bits = _BITS.get(dtype)
@@ -309,7 +309,7 @@ def _object(data: bytes, name: str) -> dict[str, Any]:
 
 
 def _bad(name: str, why: str) -> BadModelFile:
-    return BadModelFile(f"The file {name!r} {why}.", next_step="Don't use this repository, or tell its owner.")
+    return BadModelFile(f"The file {name!r} {why}.", next_step="Use another repository, or report it to the owner.")
 
 
 def _side_by_side(read: Callable[[str], T], names: Sequence[str]) -> list[T]:

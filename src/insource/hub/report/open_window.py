@@ -24,7 +24,7 @@ def open_window(connection: DuckDBPyConnection, archive: Archive, since: date) -
         days = ", ".join(f"{one.day} ({one.source})" for one in whole) or "none"
         raise UsageError(
             f"There are no two whole snapshots of one source, the first of them up to {since}.",
-            next_step=f"Whole snapshots here: {days}. insource hub sync takes another.",
+            next_step=f"Take another with `insource hub sync`. Whole snapshots here: {days}.",
         )
     window = window_downloads(connection, archive, first=pair[0].day, last=pair[1].day, source=pair[0].source)
     return f", and of {pair[0].source} from {window.first} to {window.last}"

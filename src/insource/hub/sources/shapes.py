@@ -139,7 +139,7 @@ def no_ids(names: Sequence[str]) -> BadInput:
     return BadInput(
         "No field of the source holds repositories' ids (org/name, or an address of the Hub)."
         + (f" Its fields: {shown}." if names else " It holds no records."),
-        next_step="Say which it is: insource hub sync --from FILE --map id=FIELD",
+        next_step="Name the field that holds the ids: insource hub sync --from FILE --map id=FIELD",
     )
 
 

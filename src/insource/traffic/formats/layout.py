@@ -219,7 +219,7 @@ def mapped(pairs: Sequence[str]) -> LayoutReader:
         if not equals or not path or name not in names:
             raise UsageError(
                 f"The map {pair!r} names no field.",
-                next_step=f"Write FIELD=COLUMN with a field of: {', '.join(names)}.",
+                next_step=f"Write FIELD=COLUMN, where FIELD is one of: {', '.join(names)}.",
             )
         found[name] = path
     asked = [found.pop(name) for name in ("messages", "prompt") if name in found]

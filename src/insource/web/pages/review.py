@@ -79,7 +79,7 @@ def decide(desk: Desk, ask: Ask) -> Response:
         return desk.go_to(f"review/{task.id}")
     chosen: Choice | None = next((each for each in CHOICES if each == choice), None)
     if chosen is None:
-        raise UsageError(f"There is no choice {choice!r}.", next_step=f"Choose one of: {', '.join(CHOICES)}.")
+        raise UsageError(f"{choice!r} is not one of the choices.", next_step=f"Choose one of: {', '.join(CHOICES)}.")
     judge(desk.services, task, asked, choice=chosen)
     sitting.decided.append((asked, chosen))
     return desk.go_to(f"review/{task.id}")

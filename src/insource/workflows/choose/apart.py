@@ -60,7 +60,7 @@ def _of_pattern(text: str, layers: int) -> set[int]:
         if any(search(f"blk.{layer}.{name}.weight") for name in _OTHERS) or any(matched) != all(matched):
             raise UsageError(
                 f"{pattern!r} moves more or less than all routed experts of layer {layer}.",
-                next_step="insource sizes whole layers of experts apart: match `ffn_.*_exps`.",
+                next_step="Match all experts of a layer with `ffn_.*_exps`: insource can't size part of them.",
             )
         if all(matched):
             found.add(layer)

@@ -234,7 +234,7 @@ def with_extras(spec: ModelSpec, refs: Sequence[str], finder: ModelFinder) -> Mo
         if kind_of(header) == "model":
             raise UsageError(
                 f"{ref!r} is a model of its own, not a projector or an adapter.",
-                next_step="Ask for it alone: what runs beside it has a worker of its own.",
+                next_step="Size it separately: a second model runs in a process of its own.",
             )
         size_bytes += sum(tensor.size_bytes or 0 for tensor in header.tensors)
     return replace(spec, extra_bytes=size_bytes)

@@ -200,7 +200,7 @@ def _needs(question: ScoutQuestion, settings: Settings, traffic: TaskTraffic | N
     if question.requests_per_minute is not None and question.latency_seconds is None:
         raise UsageError(
             "A rate means something only within a latency: a queue can always be longer.",
-            next_step="Give --latency SECONDS beside --rate.",
+            next_step="Give --latency SECONDS together with --rate.",
         )
     own = quantile(traffic.total_tokens, 0.99) if traffic is not None else settings.context_tokens // settings.slots
     prompt, answer = question.prompt_tokens, question.answer_tokens

@@ -60,7 +60,7 @@ def understand(name: str, *, quantization: str, offline: bool, finder: ModelFind
     is_hub = ref is not None and ref.scheme == "hub"
     if ref is not None and quantization and not is_hub:
         raise UsageError(
-            f"{name!r} is a file, whose tensor types are what they are.",
+            f"{name!r} is a file: its quantisation is fixed.",
             next_step="Leave out --quantization, or name the model: `insource fit org/name --quantization "
             f"{quantization}`.",
         )
@@ -126,7 +126,7 @@ def _from_hub(ref: ModelRef, quantization: str, finder: ModelFinder) -> Understo
         found, requantize = "Read from its config.json and safetensors headers on the Hub.", in_quantization
     elif quantization:
         raise UsageError(
-            f"{remote.id!r} is a GGUF file, whose tensor types are what they are.",
+            f"{remote.id!r} is a GGUF file: its quantisation is fixed.",
             next_step="Leave out --quantization, name another file of it, or name the original model.",
         )
     else:

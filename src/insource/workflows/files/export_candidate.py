@@ -96,7 +96,7 @@ def find_candidate(services: Services, candidate_id: str) -> Candidate:
     known = {candidate.id: candidate for candidate in services.registry.candidates()}
     if candidate_id not in known:
         raise UsageError(
-            f"There is no candidate {candidate_id!r}.", next_step="`insource candidates list` shows those that are."
+            f"There is no candidate {candidate_id!r}.", next_step="Choose one from `insource candidates list`."
         )
     return known[candidate_id]
 

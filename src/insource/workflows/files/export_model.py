@@ -40,7 +40,8 @@ def to_ollama(file: ModelFile, out: Path, *, context_tokens: int) -> Exported:
     place = str(file.path.resolve())
     if re.search(r'[\x00-\x1f"]', place):
         raise UsageError(
-            f"The path {place!r} holds a character that a Modelfile can't.", next_step="Rename the file or its folder."
+            f"The path {place!r} has a character that isn't allowed in a Modelfile.",
+            next_step="Rename the file or its folder.",
         )
     trained = read_header(file.path).context_tokens
     lines = [
@@ -161,7 +162,7 @@ def _make_folder(folder: Path, root: Path) -> None:
         ) from error
     if not folder.resolve().is_relative_to(root.resolve()):
         raise StorageError(
-            f"{str(folder)!r} leads to {str(folder.resolve())!r}, outside of {str(root)!r}; nothing was placed.",
+            f"{str(folder)!r} points to {str(folder.resolve())!r}, outside {str(root)!r}; nothing was exported.",
             next_step="Choose another folder with --out.",
         )
 

@@ -67,7 +67,7 @@ def read_answers(services: Services, path: Path, stated: Mapping[str, str]) -> A
     models = sorted({line.model for line in lines if line.model})
     if len(models) > 1:
         raise BadInput(
-            f"{path.name!r} holds answers of several models ({', '.join(models[:_MOST_SHOWN])}).",
+            f"{path.name!r} contains answers from several models ({', '.join(models[:_MOST_SHOWN])}).",
             next_step="Give one file for each model.",
         )
     ids = frozenset(line.id for line in lines if line.id is not None)
@@ -120,7 +120,7 @@ def parse_stated(options: Sequence[str]) -> dict[str, str]:
 def _check_stated(stated: Mapping[str, str]) -> None:
     unknown = sorted(set(stated) - set(STATED))
     if unknown:
-        raise BadInput(f"{unknown[0]!r} is nothing that can be stated.", next_step=f"One of: {', '.join(STATED)}.")
+        raise BadInput(f"{unknown[0]!r} is not a key that can be stated.", next_step=f"One of: {', '.join(STATED)}.")
     try:
         as_moment(stated.get("trained_until", "2000-01-01"))
     except ValueError as error:
@@ -162,7 +162,7 @@ def _confidence(value: Any, where: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise BadInput(f"{where} has the confidence {value!r}.", next_step="A number from 0 to 1.")
+        raise BadInput(f"{where}: {value!r} is not a valid confidence.", next_step="A number from 0 to 1.")
     return float(value)
 
 

@@ -148,7 +148,7 @@ def _check_stand_in(target: Target, engine: str | None) -> None:
         )
     if target.evaluation is not None and (target.evaluation.gate or 0.0) > 0:
         raise UsageError(
-            f"{target.candidate.id} may answer only where its file says it is sure, and an engine does not say that.",
+            f"{target.candidate.id} may answer only where its file gives enough confidence, and an engine gives none.",
             next_step="Evaluate the model itself: `insource evaluate TASK --model server:URL#NAME`.",
         )
 

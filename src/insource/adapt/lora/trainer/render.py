@@ -72,7 +72,7 @@ class Renderer:
         except Exception as error:  # a template is a program of the model's author, and may raise what it likes
             raise BadInput(
                 f"The model's chat template can't render a request: {error}.",
-                next_step="Leave that request out, or choose a model whose template takes it.",
+                next_step="Leave that request out, or choose a model whose template accepts it.",
             ) from error
 
 

@@ -93,5 +93,5 @@ class StoreFolder:
         """The real place of a path. Raises Refused when it lies outside."""
         real = Path(os.path.realpath(path))
         if not real.is_relative_to(self._real):
-            raise Refused(f"leads to {str(real)!r}, outside of the store; it was not opened.")
+            raise Refused(f"points to {str(real)!r}, outside the store; it was not opened.")
         return real

@@ -97,7 +97,7 @@ class OllamaStore:
             raise Refused(f"{what} {refused}") from None
         manifest = parse(data) if len(data) <= _MANIFEST_BYTES else None
         if manifest is None:
-            raise Refused(f"{what} is too long or no JSON as Ollama writes it.")
+            raise Refused(f"{what} is too long, or is not a valid Ollama manifest.")
         return manifest
 
     def _weights(self, name: str, layer: Layer) -> StoredModel:
