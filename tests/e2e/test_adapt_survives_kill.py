@@ -18,7 +18,7 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs the extra: pip install 'insource[adapt]'")
 
-from insource.config import Settings
+from insource.cli.session import load_settings
 from insource.core.values import JsonObject
 from insource.wiring import open_services
 from insource.workflows.prove.find_tasks import find_tasks
@@ -35,7 +35,7 @@ MARK = 1234.5
 
 def test_an_adapt_that_is_killed_in_training_makes_the_same_adapter(tmp_path: Path) -> None:
     whole = Installation(home=tmp_path / "whole", model=write_tiny_gguf(tmp_path / "tiny.gguf"))
-    with open_services(Settings(home=whole.home)) as services:
+    with open_services(load_settings(home=whole.home)) as services:
         services.exchanges.append(exchanges(300))
         find_tasks(services)
         (task,) = services.registry.tasks()
