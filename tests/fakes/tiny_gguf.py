@@ -7,12 +7,12 @@ from pathlib import Path
 from insource.adapt.files.gguf import Entry, text, texts, u32, write_gguf
 from tests.quantize_models import Shape, drawn, entries, tensors
 
-_TEMPLATE = "{% for m in messages %}{{ m.content }}\n{% endfor %}"
+_TEMPLATE = "{% for m in messages %}{{ m.content }}<|end|>{% endfor %}"
 
 
 def write_tiny_gguf(path: Path, *, seed: int = 0) -> Path:
     """The same bytes for the same seed."""
-    tokens = [*_byte_tokens(), "<|end|>"]
+    tokens = [*_byte_tokens(), "ab", "<|end|>"]
     shape = Shape(layers=1, width=32, inner=32, heads=2, vocabulary=len(tokens), tied=True)
     facts: dict[str, Entry] = {
         **entries(shape),

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from insource.core.errors import UsageError
 from insource.core.evidence import Outcome
+from insource.core.fakes import FakeEngine
+from insource.core.values import EngineSettings, Model
 from insource.evals.ladder import Answers, area_of, compare
-from insource.workflows.prove.adapt import Wish, adapt_task, ladder_json
+from insource.workflows.prove.adapt import Wish, adapt_larger, adapt_task, ladder_json
 from insource.workflows.prove.find_tasks import find_tasks
-from tests.fakes.evaluating import evaluating, only_task
-from tests.fakes.traffic import exchanges
+from tests.fakes.evaluating import KNOWING, evaluating, only_task
+from tests.fakes.traffic import engine_that, exchanges
 
 
 def outcomes(seed: int, *, right: float, knows: float, n: int = 600) -> list[Outcome]:
@@ -107,3 +110,28 @@ async def test_an_unknown_recipe_is_refused(tmp_path: Path) -> None:
         find_tasks(services)
         with pytest.raises(UsageError, match="no recipe"):
             await adapt_task(services, only_task(services), wish=Wish(recipes=["magic"]))
+
+
+@pytest.mark.parametrize("knows", [True, False])
+async def test_a_larger_model_is_a_rung_by_the_same_rule(knows: bool, tmp_path: Path) -> None:
+    unknowing = engine_that(lambda text: "card")
+    with evaluating(tmp_path, unknowing, margin=0.05) as (services, small):
+        large, file = FakeEngine(KNOWING if knows else unknowing), services.find_model("")
+
+        def engine(model: Model, settings: EngineSettings) -> FakeEngine:
+            return large if model.ref == "large" else small
+
+        both = replace(services, make_engine=engine, find_model=lambda ref: replace(file, ref=ref or "small"))
+        services.exchanges.append(exchanges(500))
+        find_tasks(services)
+        before = await adapt_task(both, only_task(both))
+        assert before.may_go_on
+        assert large.calls == []
+        asked = len(small.calls)
+        after = await adapt_larger(both, only_task(both), before, "large")
+        assert [rung.recipe for rung in after.rungs] == ["prompt", "prompt on large"]
+        assert after.rungs[:1] == before.rungs
+        assert len(small.calls) == asked, "what is known is not measured again"
+        assert after.rungs[1].state == ("taken" if knows else "refused")
+        assert after.may_go_on is not knows
+        assert (after.best is not None) is knows

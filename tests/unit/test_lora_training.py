@@ -18,7 +18,7 @@ import pytest
 pytest.importorskip("torch")
 
 from insource.adapt.files.safetensors import read_safetensors
-from insource.adapt.lora.job import Hyperparameters, Job, Progress, Row, Trained, as_json
+from insource.adapt.lora.job import BUDGET_USED, Hyperparameters, Job, Progress, Row, Trained, as_json
 from insource.adapt.lora.run import train
 from insource.adapt.lora.to_gguf import facts_of_config, write_adapter
 from insource.adapt.quantize.importance import measure_importance, read_importance
@@ -107,10 +107,15 @@ def test_an_interrupt_ends_the_process_and_keeps_its_checkpoint(base: Path, tmp_
     assert (tmp_path / "checkpoints" / "current").is_file()
 
 
-def test_a_budget_cuts_the_plan_and_says_so(base: Path, tmp_path: Path) -> None:
+def test_a_budget_cuts_the_plan_and_a_larger_one_does_not_keep_the_cut(
+    whole: Trained, base: Path, tmp_path: Path
+) -> None:
     short = train(job(base, tmp_path, budget_seconds=0.001))
     assert short.steps == short.planned_steps == 4
-    assert short.ended == "the budget was used up"
+    assert short.ended == BUDGET_USED
+    again = train(job(base, tmp_path, budget_seconds=3600.0))
+    assert again.steps == again.planned_steps == 18
+    assert adapter_bytes(again) == adapter_bytes(whole)
 
 
 def test_a_job_without_a_row_that_fits_is_refused(base: Path, tmp_path: Path) -> None:

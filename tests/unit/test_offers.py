@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,16 @@ from insource.config import Settings
 from insource.core.errors import UsageError
 from insource.evals.suspicious import label_noise
 from insource.hub.snapshot import SnapshotCatalogue, SnapshotRow
+from insource.wiring import open_services
 from insource.wiring_choose import model_finder, open_scout
 from insource.workflows.choose.offer import offer_line, offers_json, offers_of
 from insource.workflows.choose.scout import ScoutQuestion, scout
 from insource.workflows.choose.scout_fit import make_fits
 from insource.workflows.choose.serving_cost import cheapest_first
 from insource.workflows.files.usable_models import MOST, choose_models
+from insource.workflows.prove.find_tasks import find_tasks
+from tests.fakes.tiny_gguf import write_tiny_gguf
+from tests.fakes.traffic import LABELS, exchange
 
 REFS = st.lists(st.sampled_from("abcdefghij"), unique=True)
 
@@ -79,6 +84,35 @@ def test_a_classifier_that_can_not_tell_the_labels_suspects_none() -> None:
     wrong = given.copy()
     wrong[:60] = (given[:60] + 1) % 3
     assert set(label_noise(sure, wrong).suspects) == set(range(60)), "one that can finds the wrong ones"
+
+
+def test_the_ladder_names_the_next_larger_model_and_how_to_get_it(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.testing import CliRunner
+
+    from insource.cli.main import app
+
+    drawn = random.Random(0)
+    with open_services(settings) as services:
+        services.exchanges.append(exchange(number, label=drawn.choice(LABELS)) for number in range(400))
+        find_tasks(services)
+        (task,) = services.registry.tasks()
+    given = {"home": settings.home, "catalogue": settings.catalogue, "hub_url": "http://127.0.0.1:9", "margin": 0.1}
+    given["model"] = f"file:{write_tiny_gguf(tmp_path / 'tiny.gguf')}"
+    for name, value in given.items():
+        monkeypatch.setenv(f"INSOURCE_{name.upper()}", str(value))
+    command = ["adapt", task.id, "--recipe", "head"]
+    assert json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)["open_models"] == []
+    found = json.loads(CliRunner().invoke(app, [*command, "--pull", "--json"]).stdout)
+    (offer,) = found["open_models"]
+    assert offer["ref"].startswith("maker/Open-1B-GGUF:")
+    assert found["no_open_model"].startswith("It was not pulled")
+    assert [rung["recipe"] for rung in found["rungs"]] == ["head"]
+    shown = CliRunner().invoke(app, [*command, "--pull"])
+    assert f"insource models pull {offer['ref']}" in " ".join(shown.output.split())
+    table = shown.stdout.splitlines()
+    assert max(map(len, table)) <= 80, shown.stdout
 
 
 def test_models_are_not_pulled_for_another_machine() -> None:

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from insource.cli.options import JsonOption, QuietOption, TaskArgument
 from insource.cli.output import Output
+from insource.cli.plan import puller
 from insource.cli.session import session
+from insource.core.errors import InsourceError
 
 if TYPE_CHECKING:
+    from insource.core.values import Task
+    from insource.workflows.choose.offer import Offer
+    from insource.workflows.choose.scout import ScoutParts
     from insource.workflows.prove.adapt import Ladder, Rung
+    from insource.workflows.prove.answers import Budget
+    from insource.workflows.services import Services
+
+_WIDTH = 80
 
 candidates_app = typer.Typer(help="List the candidates that were made, and delete the files of those nothing uses.")
 
@@ -31,41 +42,116 @@ def adapt(  # noqa: PLR0913 - a command's parameters are its options
     terms_read: Annotated[
         bool, typer.Option("--terms-read", help="You have read your provider's terms on training on its outputs.")
     ] = False,
+    pull: Annotated[
+        bool, typer.Option("--pull", help="Download the next larger model that fits here, and measure it too.")
+    ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Make candidates for a task, the cheapest to serve first, and keep those that buy something."""
     from insource.traffic.resolve import resolve_task
+    from insource.wiring_choose import open_scout
+    from insource.workflows.choose.offer import offers_json
     from insource.workflows.prove.adapt import Wish, adapt_task, ladder_json
     from insource.workflows.prove.evaluate import budget_of
 
-    with session(as_json=as_json, quiet=quiet) as (services, out):
+    with session(as_json=as_json, quiet=quiet) as (services, out), open_scout(services.settings) as scouting:
         named = resolve_task(services.registry.tasks(), task)
         wish = Wish(recipes=recipe, most_examples=examples, terms_noticed=terms_read)
+        budget = budget_of(services, minutes)
         with out.progress() as progress:
-            budget = budget_of(services, minutes)
             found = asyncio.run(adapt_task(services, named, wish=wish, budget=budget, progress=progress))
+        climber = _Larger(services=services, out=out, scouting=scouting, task=named, budget=budget)
+        found, offer, failed = climber.climb(found, pull=pull, wanted=recipe is None or pull)
         if as_json:
-            out.data(ladder_json(found))
+            open_models = offers_json([] if offer is None else [offer])
+            out.data({**ladder_json(found), "open_models": open_models, "no_open_model": failed or None})
         else:
             _show(found, named.name, out)
+            _show_larger(offer, failed, named.id, out)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Larger:
+    """The last rung: the next larger model that fits here, measured with the user's yes, else named."""
+
+    services: Services
+    out: Output
+    scouting: ScoutParts
+    task: Task
+    budget: Budget
+
+    def climb(self, found: Ladder, *, pull: bool, wanted: bool) -> tuple[Ladder, Offer | None, str]:
+        """The ladder, the model that is named and not measured, and why there is none or why it is not measured."""
+        from insource.workflows.offers import next_larger
+        from insource.workflows.prove.adapt import adapt_larger
+
+        if not wanted or not found.may_go_on:
+            return found, None, ""
+        offer = next_larger(found.evaluation, self.services, self.scouting)
+        if isinstance(offer, str):
+            return found, None, offer
+        if self.budget.spent or not (pull or self._says_yes(offer)):
+            return found, offer, ""
+        with self.out.progress() as progress:
+            try:
+                file = puller(self.services, progress)(offer.ref)
+            except InsourceError as error:
+                return found, offer, f"It was not pulled: {error}"
+            climbing = adapt_larger(self.services, self.task, found, file.ref, budget=self.budget, progress=progress)
+            return asyncio.run(climbing), None, ""
+
+    def _says_yes(self, offer: Offer) -> bool:
+        from insource.workflows.choose.offer import offer_line
+
+        if not self.out.is_interactive:
+            return False
+        self.out.say(f"The next larger open model that fits here: {offer_line(offer)}")
+        return typer.confirm("Download it and measure it now?", default=False, err=True)
 
 
 def _show(found: Ladder, name: str, out: Output) -> None:
     out.table(
         name,
-        ["recipe", "", ">share moved", ">quality", ">ms", ">made in", ">size"],
+        ["recipe", "", ">moved", ">quality", ">ms", ">made in", ">size"],
         [_row(rung) for rung in found.rungs],
     )
     for rung in found.rungs:
-        out.text(f"{rung.recipe}: {rung.reason}")
-    out.text(found.stopped)
-    out.text(f"{found.evaluation.verdict.value}: {found.evaluation.reason}")
+        out.text(f"{rung.recipe}: {rung.state}")
+        out.text(_indented(rung.reason))
+    out.text("")
+    out.text(_wrapped(found.stopped))
+    out.text(_wrapped(f"{found.evaluation.verdict.value}: {found.evaluation.reason}"))
     best = found.best
     if best is not None and best.trial is not None:
         out.say(f"Next: insource move {found.evaluation.task_id} --to {best.trial.candidate_id}")
     for warning in found.evaluation.warnings:
         out.say(f"Warning: {warning}")
+
+
+def _show_larger(offer: Offer | None, failed: str, task_id: str, out: Output) -> None:
+    from insource.workflows.choose.offer import offer_line
+
+    if offer is None:
+        if failed:
+            out.text(_wrapped(f"The next larger model: {failed}"))
+        return
+    out.text("The next larger open model that fits here, not measured yet:")
+    out.text(_indented(offer_line(offer)))
+    if failed:
+        out.text(_indented(failed))
+    out.say(f"Next: insource adapt {task_id} --pull downloads and measures it.")
+    out.say(f"Without a network here, run insource models pull {offer.ref} where there is one, and copy its file.")
+
+
+def _wrapped(text: str) -> str:
+    return fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _indented(text: str) -> str:
+    return fill(
+        text, _WIDTH, initial_indent="  ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _row(rung: Rung) -> tuple[str, ...]:

@@ -131,7 +131,7 @@ class _Planner:
         if not (pull or self._says_yes(made)):
             return made
         with self.out.progress() as progress:
-            fetch, offered = _puller(services, progress), with_offers(measured, made)
+            fetch, offered = puller(services, progress), with_offers(measured, made)
             measuring = measure_offers(offered, services, pull=fetch, budget=budget, progress=progress)
             return self._weighed(asyncio.run(measuring), progress, online=True)
 
@@ -167,7 +167,7 @@ class _Planner:
             self.out.say(f"Report: {report}")
 
 
-def _puller(services: Services, progress: Progress) -> Pull:
+def puller(services: Services, progress: Progress) -> Pull:
     from insource.wiring import open_models
     from insource.workflows.files.models import pull
 

@@ -13,16 +13,16 @@ from functools import cache
 
 from insource.core.errors import InsourceError
 from insource.core.evidence import Verdict
-from insource.core.values import ModelFile
+from insource.core.values import ModelFile, ServedModel
 from insource.workflows.choose.machine import HERE
-from insource.workflows.choose.offer import nothing_offered, offers_of
+from insource.workflows.choose.offer import Offer, nothing_offered, offers_of
 from insource.workflows.choose.scout import ScoutParts, ScoutQuestion, scout
 from insource.workflows.choose.scout_fit import make_fits
 from insource.workflows.choose.understand_model import ModelFinder, understand
 from insource.workflows.plan import Plan, PlanRow, with_found
 from insource.workflows.prove.answers import Budget
 from insource.workflows.prove.engines import Engines
-from insource.workflows.prove.evaluate import ENOUGH, Wanted, best_coverage, evaluate_task
+from insource.workflows.prove.evaluate import ENOUGH, TaskEvaluation, Wanted, best_coverage, evaluate_task
 from insource.workflows.services import Progress, Services, quiet
 
 Pull = Callable[[str], ModelFile]
@@ -68,6 +68,26 @@ def _far_off(row: PlanRow, finder: ModelFinder) -> int:
         with suppress(InsourceError):
             sizes.append(understand(ref, quantization="", offline=True, finder=finder).spec.parameters)
     return max(sizes)
+
+
+def next_larger(found: TaskEvaluation, services: Services, parts: ScoutParts) -> Offer | str:
+    """The smallest model of the task's shortlist here that needs more than the configured one and was not measured on
+    it; or why there is none, as a sentence."""
+    try:
+        within = parts.settings.latency_seconds
+        question = ScoutQuestion(task=found.task_id, machine=HERE, latency_seconds=within)
+        report = scout(question, parts, make_fits=make_fits)
+        configured = services.find_model(services.settings.model)
+    except InsourceError as error:
+        return error.message
+    tried = {configured.ref, *(trial.model for trial in found.trials if trial.model is not None)}
+    least_bytes = 0 if isinstance(configured, ServedModel) else configured.size_bytes
+    larger = [offer for offer in offers_of(report, tried=tried) if offer.needed_bytes > least_bytes]
+    if larger:
+        return larger[0]
+    if report.ranked:
+        return "No larger open model that fits here is left to measure."
+    return nothing_offered(report)
 
 
 async def measure_offers(

@@ -11,6 +11,8 @@ from typing import Any, Literal
 from insource.core.values import JsonObject
 
 Precision = Literal["float32", "bfloat16"]
+BUDGET_USED = "the budget was used up"
+"""Why a training ended that had no time for all of its epochs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

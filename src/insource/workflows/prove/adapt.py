@@ -47,6 +47,7 @@ class Rung:
     """One recipe on the ladder, with what it cost and what it bought."""
 
     recipe: str
+    """With " on MODEL" where that is not the configured one."""
     state: State
     reason: str
     """A sentence: what it bought beside the cheaper ones, or why it is refused or was not tried."""
@@ -77,6 +78,12 @@ class Ladder:
     """Why it went no further, as a sentence."""
 
     @property
+    def may_go_on(self) -> bool:
+        """There is evidence, and what is certified leaves enough for a dearer rung to buy."""
+        trials = [rung.trial for rung in self.rungs if rung.trial is not None]
+        return bool(self.rungs) and best_coverage(trials) < ENOUGH
+
+    @property
     def best(self) -> Rung | None:
         """The last rung that was taken and may answer something."""
         return next((r for r in reversed(self.rungs) if r.state == "taken" and r.coverage > 0), None)
@@ -103,6 +110,11 @@ class _Climb:
     rungs: list[Rung] = field(default_factory=list[Rung])
     base: Answers | None = None
     """What the last rung that was taken said on evidence."""
+    ref: str = ""
+    """Of the model that is asked; "": the configured one."""
+
+    def named(self, recipe: Recipe) -> str:
+        return f"{recipe.name} on {self.ref}" if self.ref else recipe.name
 
 
 async def adapt_task(
@@ -128,6 +140,40 @@ async def adapt_task(
     return Ladder(evaluation=evaluation, rungs=tuple(rungs), stopped=stopped)
 
 
+async def adapt_larger(
+    services: Services,
+    task: Task,
+    ladder: Ladder,
+    ref: str,
+    *,
+    budget: Budget | None = None,
+    progress: Progress = quiet,
+) -> Ladder:
+    """The ladder with the rungs of a further model on top, by the same rule. None of them is trained."""
+    begun = begin(services, task, budget=budget, progress=progress)
+    if begun.contest is None:
+        return ladder
+    found = Found.of(ladder.evaluation)
+    recipes = [r for r in sort_recipes(begun.contest, Found(), wanted=None) if r.asks_model and not r.trains]
+    taken = next((rung for rung in reversed(ladder.rungs) if rung.state == "taken"), None)
+    async with Engines(services) as engines:
+        climb = _Climb(
+            contest=begun.contest,
+            engines=engines,
+            wish=Wish(),
+            found=found,
+            rungs=list(ladder.rungs),
+            base=None if taken is None else _said_by(taken),
+            ref=ref,
+        )
+        stopped = await _climb(climb, recipes)
+    return Ladder(evaluation=conclude(services, begun, found), rungs=tuple(climb.rungs), stopped=stopped)
+
+
+def _said_by(rung: Rung) -> Answers:
+    return Answers(outcomes=rung.outcomes, gate=rung.evaluation.gate if rung.evaluation is not None else None)
+
+
 async def _climb(climb: _Climb, recipes: Sequence[Recipe]) -> str:
     for recipe in recipes:
         best = best_coverage([r.trial for r in climb.rungs if r.trial is not None and r.state == "taken"])
@@ -138,7 +184,7 @@ async def _climb(climb: _Climb, recipes: Sequence[Recipe]) -> str:
                 f"{1 - best:.0%}."
             )
         if climb.contest.budget.spent:
-            return f"Stopped before {recipe.name}: the time was over. The next call goes on there."
+            return f"Stopped before {climb.named(recipe)}: the time was over. The next call goes on there."
         rung = await _rung(climb, recipe)
         climb.rungs.append(rung)
         _keep(climb.contest, rung)
@@ -156,11 +202,11 @@ async def _rung(climb: _Climb, recipe: Recipe) -> Rung:
         if climb.wish.recipes is not None:
             raise
         climb.found.untried.append(recipe.name)
-        return Rung(recipe=recipe.name, state="not tried", reason=f"{error.message} {error.next_step}")
+        return Rung(recipe=climb.named(recipe), state="not tried", reason=f"{error.message} {error.next_step}")
     seconds = clock.monotonic() - began
     if isinstance(made, Trial):
         climb.found.trials.append(made)
-        return Rung(recipe=recipe.name, state="refused", reason=made.reason, trial=made, made_seconds=seconds)
+        return Rung(recipe=climb.named(recipe), state="refused", reason=made.reason, trial=made, made_seconds=seconds)
     measured = await measure(contest, made)
     climb.found.add(measured)
     return _judged(climb, made, measured, made_seconds=seconds)
@@ -170,7 +216,7 @@ async def _made(climb: _Climb, recipe: Recipe) -> Attempt | Trial:
     if recipe.trains:
         _require_notice(climb)
         return await trained_attempt(climb.contest, recipe, climb.engines, most_examples=climb.wish.most_examples)
-    running = await climb.engines.running() if recipe.asks_model else None
+    running = await climb.engines.running(climb.ref) if recipe.asks_model else None
     return await make_attempt(climb.contest, recipe, running)
 
 
@@ -185,7 +231,7 @@ def _judged(climb: _Climb, attempt: Attempt, measured: Measured, *, made_seconds
     if state == "taken":
         climb.base = own
     return Rung(
-        recipe=attempt.recipe.name,
+        recipe=climb.named(attempt.recipe),
         state=state,
         reason=reason,
         trial=measured.trial,

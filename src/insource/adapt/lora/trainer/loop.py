@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from insource.adapt.lora.job import Job, OnCheckpoint
+from insource.adapt.lora.job import BUDGET_USED, Job, OnCheckpoint
 from insource.adapt.lora.trainer import checkpoint
 from insource.adapt.lora.trainer.checkpoint import State
 from insource.adapt.lora.trainer.libraries import torch, transformers
@@ -141,7 +141,7 @@ class Loop:
         self._take_best()
         if self._is_stuck():
             return "the held rows got no better"
-        return "the budget was used up" if state.planned_steps < all_steps else "all epochs are done"
+        return BUDGET_USED if state.planned_steps < all_steps else "all epochs are done"
 
     def _resumed(self) -> State:
         found = checkpoint.load(self._folder, self._state.key, self._learner.parameters, optimizer=self._optimizer)

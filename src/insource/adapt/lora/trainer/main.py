@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from insource.adapt.child import Say, serve
-from insource.adapt.lora.job import Compute, Job, Progress, Trained, job_of
+from insource.adapt.lora.job import BUDGET_USED, Compute, Job, Progress, Trained, job_of
 from insource.core.errors import BadInput
 from insource.core.hashing import content_address, file_sha256
 from insource.core.values import JsonObject
@@ -25,7 +25,8 @@ def main() -> int:
 
 
 def _work(document: JsonObject, say: Say) -> JsonObject:
-    """A job that was done already is not done again: its result lies in the workspace."""
+    """A job that was done already is not done again: its result lies in the workspace. One that was cut to another
+    budget is."""
     job = job_of(document)
     key, result = content_address([job_key(job), list(job.probes)]), Path(job.workspace) / "result.json"
     try:
@@ -33,7 +34,9 @@ def _work(document: JsonObject, say: Say) -> JsonObject:
     except (OSError, ValueError):
         known = None
     if isinstance(known, dict) and known.get("key") == key:
-        return known["trained"]
+        if known["trained"]["ended"] != BUDGET_USED or known["budget_seconds"] == job.budget_seconds:
+            return known["trained"]
+        _start_anew(Path(job.workspace))
     try:
         trained = asdict(train(job, say))
     except FloatingPointError as error:
@@ -41,14 +44,23 @@ def _work(document: JsonObject, say: Say) -> JsonObject:
             f"Training failed: {error}.", next_step="Lower the learning rate, or train in float32."
         ) from error
     partial = result.with_suffix(".partial")
-    partial.write_text(json.dumps({"key": key, "trained": trained}, ensure_ascii=False), encoding="utf-8")
+    kept = {"key": key, "budget_seconds": job.budget_seconds, "trained": trained}
+    partial.write_text(json.dumps(kept, ensure_ascii=False), encoding="utf-8")
     partial.replace(result)
     return trained
 
 
+def _start_anew(workspace: Path) -> None:
+    from insource.adapt.lora.trainer import checkpoint
+
+    checkpoint.clear(workspace / "checkpoints")
+
+
 def job_key(job: Job) -> str:
-    """Of everything that the adapter depends on."""
-    known = {key: value for key, value in asdict(job).items() if key not in ("workspace", "probes", "base")}
+    """Of everything that the adapter depends on but the budget: what is left of it differs each time that a training
+    is gone on with, and how many steps it has room for stands in the checkpoint."""
+    without = ("workspace", "probes", "base", "budget_seconds")
+    known = {key: value for key, value in asdict(job).items() if key not in without}
     base = Path(job.base)
     files = [base] if base.is_file() else sorted(base.glob("*.safetensors")) + sorted(base.glob("*.json"))
     return content_address([known, [[path.name, file_sha256(path)] for path in files]])
