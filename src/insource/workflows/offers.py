@@ -43,9 +43,7 @@ def name_offers(
     for done, row in enumerate(plan.rows):
         progress("Looking for open models", done, len(plan.rows))
         stays = row.coverage <= 0 and row.verdict is not Verdict.SAY_WHAT_COUNTS
-        question = ScoutQuestion(
-            task=row.report.task.id, machine=machine, latency_seconds=parts.settings.latency_seconds
-        )
+        question = ScoutQuestion(task=row.report.task.id, machine=machine)
         rows.append(_named(row, question, parts, finder=finder) if stays else row)
     progress("Looking for open models", len(plan.rows), len(plan.rows))
     return replace(plan, rows=tuple(rows))
@@ -57,7 +55,8 @@ def _named(row: PlanRow, question: ScoutQuestion, parts: ScoutParts, *, finder: 
     except InsourceError as error:
         return replace(row, offers=(), no_offer=error.message)
     tried = {trial.model for trial in row.found.trials if trial.model is not None}
-    offers = offers_of(report, tried=tried, more_than_parameters=_far_off(row, finder))
+    within = parts.settings.latency_seconds
+    offers = offers_of(report, tried=tried, more_than_parameters=_far_off(row, finder), within_seconds=within)
     return replace(row, offers=offers, no_offer="" if offers else nothing_offered(report))
 
 
@@ -74,20 +73,15 @@ def next_larger(found: TaskEvaluation, services: Services, parts: ScoutParts) ->
     """The smallest model of the task's shortlist here that needs more than the configured one and was not measured on
     it; or why there is none, as a sentence."""
     try:
-        within = parts.settings.latency_seconds
-        question = ScoutQuestion(task=found.task_id, machine=HERE, latency_seconds=within)
-        report = scout(question, parts, make_fits=make_fits)
+        report = scout(ScoutQuestion(task=found.task_id, machine=HERE), parts, make_fits=make_fits)
         configured = services.find_model(services.settings.model)
     except InsourceError as error:
         return error.message
     tried = {configured.ref, *(trial.model for trial in found.trials if trial.model is not None)}
     least_bytes = 0 if isinstance(configured, ServedModel) else configured.size_bytes
-    larger = [offer for offer in offers_of(report, tried=tried) if offer.needed_bytes > least_bytes]
-    if larger:
-        return larger[0]
-    if report.ranked:
-        return "No larger open model that fits here is left to measure."
-    return nothing_offered(report)
+    offers = offers_of(report, tried=tried, within_seconds=parts.settings.latency_seconds)
+    larger = (offer for offer in offers if offer.needed_bytes > least_bytes)
+    return next(larger, None) or nothing_offered(report)
 
 
 async def measure_offers(

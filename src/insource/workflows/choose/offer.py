@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from insource.core.values import JsonObject
 from insource.fit.values import Estimate
@@ -39,10 +40,15 @@ class Offer:
 
 
 def offers_of(
-    report: ScoutReport, *, tried: Collection[str] = (), more_than_parameters: int = 0, rows: int = ROWS
+    report: ScoutReport,
+    *,
+    tried: Collection[str] = (),
+    more_than_parameters: int = 0,
+    within_seconds: float = inf,
+    rows: int = ROWS,
 ) -> tuple[Offer, ...]:
-    """The shortlist without what was measured on this task, is among `tried` (references) or is no larger than what
-    was far off, the cheapest to serve first."""
+    """The shortlist without what was measured on this task, is among `tried` (references), is no larger than what was
+    far off, or is known to take longer for a long request; the cheapest to serve first."""
     known = {key_of_model(ref) for ref in tried}
     open_ones = [
         item
@@ -50,6 +56,7 @@ def offers_of(
         if not item.evidence.this_task
         and item.found.group.key not in known
         and item.found.model.parameters > more_than_parameters
+        and (item.found.fit.seconds is None or item.found.fit.seconds <= within_seconds)
     ]
     offers = [offer for item in shortlist(open_ones, rows) if (offer := _offer(item)) is not None]
     return tuple(sorted(offers, key=lambda offer: (offer.needed_bytes, offer.id)))
@@ -59,8 +66,8 @@ def nothing_offered(report: ScoutReport) -> str:
     """Why there is no offer, as a sentence."""
     task = "" if report.task is None else f" {report.task.id}"
     if report.ranked:
-        return "Every larger open model that fits here and may be used was measured on it."
-    return f"No open model that is known here fits and answers in time; `insource scout{task}` says what to give up."
+        return "No larger open model that fits here and answers in time is left to measure."
+    return f"No open model that is known fits here; `insource scout{task}` says what to give up."
 
 
 def _offer(item: Ranked) -> Offer | None:
