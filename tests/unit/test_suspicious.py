@@ -38,3 +38,13 @@ def test_a_rare_label_that_a_classifier_hardly_knows_is_no_noise(seed: int) -> N
     found = label_noise(np.stack([1 - rare, rare], axis=1), given)
     assert found.share < 0.04
     assert len(found.suspects) <= given.sum()
+
+
+def test_labels_that_are_opinions_are_not_called_wrong() -> None:
+    """A classifier that is sure and disagrees with a half of the labels is no witness."""
+    drawn = np.random.default_rng(1)
+    given = drawn.integers(0, 2, 400)
+    said = np.where(drawn.random(400) < 0.5, given, 1 - given)
+    sure = np.full((400, 2), 0.05)
+    sure[np.arange(400), said] = 0.95
+    assert label_noise(sure, given).suspects == ()

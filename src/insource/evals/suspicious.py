@@ -25,6 +25,8 @@ _SURE = 0.5
 _SURE_SHARE = 0.5
 """Of the texts, those of which a classifier must find one label likelier than all others together, or its doubts are of
 its own making."""
+_MOST_NOISE = 0.3
+"""Where more labels seem wrong, the words don't tell the label (an opinion, a guess), and none is suspected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,8 @@ def label_noise(probabilities: Floats, given: Integers) -> LabelNoise:
     scaled = joint * np.divide(sizes, rows, out=np.zeros(labels), where=rows > 0)[:, None]
     total = scaled.sum()
     share = float(1 - np.trace(scaled) / total) if total else 0.0
+    if share > _MOST_NOISE:
+        return LabelNoise(share=0.0, suspects=())
     wrong = counted & (best != given)
     margin = probabilities.max(axis=1) - probabilities[each_row, given]
     order = np.argsort(-margin, kind="stable")
