@@ -128,7 +128,7 @@ async def test_a_larger_model_is_a_rung_by_the_same_rule(knows: bool, tmp_path: 
         assert before.may_go_on
         assert large.calls == []
         asked = len(small.calls)
-        after = await adapt_larger(both, only_task(both), before, "large")
+        after = await adapt_larger(both, only_task(both), before, ref="large")
         assert [rung.recipe for rung in after.rungs] == ["prompt", "prompt on large"]
         assert after.rungs[:1] == before.rungs
         assert len(small.calls) == asked, "what is known is not measured again"

@@ -68,7 +68,7 @@ def adapt(  # noqa: PLR0913 - a command's parameters are its options
             out.data({**ladder_json(found), "open_models": open_models, "no_open_model": failed or None})
         else:
             _show(found, named.name, out)
-            _show_larger(offer, failed, named.id, out)
+            _show_larger(offer, failed, task_id=named.id, out=out)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,9 @@ class _Larger:
                 file = puller(self.services, progress)(offer.ref)
             except InsourceError as error:
                 return found, offer, f"It was not pulled: {error}"
-            climbing = adapt_larger(self.services, self.task, found, file.ref, budget=self.budget, progress=progress)
+            climbing = adapt_larger(
+                self.services, self.task, found, ref=file.ref, budget=self.budget, progress=progress
+            )
             return asyncio.run(climbing), None, ""
 
     def _says_yes(self, offer: Offer) -> bool:
@@ -129,7 +131,7 @@ def _show(found: Ladder, name: str, out: Output) -> None:
         out.say(f"Warning: {warning}")
 
 
-def _show_larger(offer: Offer | None, failed: str, task_id: str, out: Output) -> None:
+def _show_larger(offer: Offer | None, failed: str, *, task_id: str, out: Output) -> None:
     from insource.workflows.choose.offer import offer_line
 
     if offer is None:

@@ -144,8 +144,8 @@ async def adapt_larger(
     services: Services,
     task: Task,
     ladder: Ladder,
-    ref: str,
     *,
+    ref: str,
     budget: Budget | None = None,
     progress: Progress = quiet,
 ) -> Ladder:
