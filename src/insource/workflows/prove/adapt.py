@@ -190,7 +190,10 @@ async def _climb(climb: _Climb, recipes: Sequence[Recipe]) -> str:
         _keep(climb.contest, rung)
     if not recipes:
         return "No recipe that was wanted serves such a task with so many examples."
-    return "Every recipe that serves such a task was tried."
+    if climb.ref:
+        return f"Every recipe that could ask {climb.ref} was tried."
+    named = climb.wish.recipes is not None
+    return f"Every recipe that {'was asked for' if named else 'serves such a task'} was tried."
 
 
 async def _rung(climb: _Climb, recipe: Recipe) -> Rung:
@@ -251,18 +254,30 @@ def _verdict(climb: _Climb, trial: Trial, step: Step | None) -> tuple[State, str
     if trial.end not in ("certified", "not shown"):
         return "refused", trial.reason
     if taken is None:
-        return "taken", f"The first that was measured. {trial.reason}"
+        return "taken", f"The first that was measured. {_sentence(trial.reason)}"
     if step is None:
-        return "refused", f"Too few inputs were answered by it and by {taken.recipe} to compare them. {trial.reason}"
-    gain, span = step.coverage, step.coverage_interval
-    told = (
-        f"beside {taken.recipe} it may answer {100 * gain:+.0f} points of the inputs ({100 * span.low:+.0f} to "
-        f"{100 * span.high:+.0f}), and the area under its curve of loss is {step.area:+.3f} "
-        f"({step.area_interval.low:+.3f} to {step.area_interval.high:+.3f}), on {step.n:,} inputs. {trial.reason}"
-    )
+        few = f"Too few inputs were answered by it and by {taken.recipe} to compare them."
+        return "refused", f"{few} {_sentence(trial.reason)}"
+    told = f"{_beside(step, taken.recipe)} {_sentence(trial.reason)}"
     if step.gains:
         return "taken", f"It buys something: {told}"
     return "refused", f"It buys nothing beyond noise: {told}"
+
+
+def _beside(step: Step, cheaper: str) -> str:
+    gain, span, area = step.coverage, step.coverage_interval, step.area_interval
+    amount = f"{abs(100 * gain):.0f} points {'less' if gain < 0 else 'more'}"
+    return (
+        f"of {step.n:,} inputs it may answer {amount} than {cheaper} "
+        f"({100 * span.low:+.0f} to {100 * span.high:+.0f}), and its area under the curve of loss over coverage is "
+        f"{abs(step.area):.3f} {'larger, so worse' if step.area > 0 else 'smaller, so better'} "
+        f"({area.low:+.3f} to {area.high:+.3f})."
+    )
+
+
+def _sentence(reason: str) -> str:
+    """A trial's reason goes on from the name of its recipe."""
+    return f"It {reason}" if reason.startswith("loses ") else reason[:1].upper() + reason[1:]
 
 
 def _milliseconds(contest: Contest, attempt: Attempt, evaluation: Evaluation | None) -> float | None:
