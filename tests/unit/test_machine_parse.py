@@ -190,7 +190,7 @@ def test_a_files_apple_chip_brings_its_own_system() -> None:
         ("name = 3", "is text"),
         ("cpu_features = 'avx2'", "list of texts"),
         ("device = 3", "list of tables"),
-        ("[[device]]", "'memory_gb' is needed"),
+        ("[[device]]", "'memory_gb' is required"),
         ("[[device]]\nmemory_gb = 8\ncount = 100000000", "16 at most"),
         ("[[device]]\nmemory_gb = 8\nbackend = 'abacus'", "'backend' is one of"),
         ("[[device]]\nname = 'epyc 9004'", "not an accelerator"),
