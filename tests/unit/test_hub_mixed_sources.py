@@ -55,7 +55,7 @@ def test_a_snapshot_of_ids_and_downloads_changes_no_other_figure(shared_data: Pa
     with gzip.open(shared_data / "hub" / OCTOBER, "rt") as file:
         october = json.load(file)
     thin = lines(tmp_path / "thin.jsonl", *({"id": one["name"], "downloads": one["hf_downloads"]} for one in october))
-    with pytest.raises(UsageError, match="of which day"):
+    with pytest.raises(UsageError, match="has no date"):
         sync(place(tmp_path), thin)
     sync(place(tmp_path), thin, day=date(2026, 10, 5))
     assert listed(tmp_path) == 20_148

@@ -14,8 +14,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from scipy.optimize import brentq
-
 from insource.stats.arrays import check_level
 
 SHIFT = 0.05
@@ -64,6 +62,8 @@ def detector(good: float, *, better: float = 0.0) -> Detector:
     top = 1.0
     while growth(top) < 0 and top < _LARGEST_THETA:
         top *= 2
+    from scipy.optimize import brentq  # late: a gateway imports this module and finds no roots
+
     theta = float(brentq(growth, 1e-6, top))  # pyright: ignore[reportArgumentType]  # float without full_output
     return Detector(reference=reference, threshold=_EXPONENT / theta)
 

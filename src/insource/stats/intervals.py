@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
 from scipy.special import betaincinv
 
 from insource.core.errors import BadInput
@@ -90,6 +89,8 @@ def _root_above(surplus: Callable[[float], float]) -> float:
         return 1.0
     if surplus(0.0) >= 0:
         return 0.0
+    from scipy.optimize import brentq  # late: a gateway imports this module and finds no roots
+
     root = float(brentq(surplus, 0.0, 1 - _EDGE, xtol=_TOLERANCE))  # pyright: ignore[reportArgumentType]  # float without full_output
     return min(root + 2 * _TOLERANCE, 1.0)
 

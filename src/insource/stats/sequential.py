@@ -14,7 +14,6 @@ import math
 from collections import Counter
 
 import numpy as np
-from scipy.optimize import brentq
 
 from insource.core.errors import BadInput
 from insource.stats.arrays import Floats, check_level
@@ -38,6 +37,8 @@ def _lower(values: Floats, counts: Floats, goal: float) -> float:
         return 0.0
     if _log_capital(values, counts, 1.0) >= goal:
         return 1.0
+    from scipy.optimize import brentq  # late: a gateway imports this module and finds no roots
+
     root = brentq(lambda m: _log_capital(values, counts, m) - goal, _EDGE, 1.0, xtol=_TOLERANCE)
     return max(float(root) - 2 * _TOLERANCE, 0.0)  # pyright: ignore[reportArgumentType]  # float without full_output
 
