@@ -175,7 +175,7 @@ async def main() -> None:
     finally:
         await engine.close()
     if not seen.probes or not all(seen.answers.values()):
-        print("the machine was never quiet: nothing can be said")
+        print("the machine was never quiet: no figure is worth anything")
         return
     text = "\n".join(report(seen, spec)) + "\n"
     print(text)

@@ -312,10 +312,19 @@ def remember_encodings() -> None:
 
 def sections(folder: Path, run: Run) -> Iterator[tuple[str, Callable[[], None]]]:
     parts = ("train", "val", "test")
-    known = lambda: clinc(folder, parts)  # noqa: E731
-    strangers = lambda: [each.text for each in clinc(folder, [f"oos_{part}" for part in parts])]  # noqa: E731
-    both = lambda: banking(folder, "train") + banking(folder, "test")  # noqa: E731
-    ten = lambda: [each for each in both() if each.label in INTENTS]  # noqa: E731
+
+    def known() -> list[Labelled]:
+        return clinc(folder, parts)
+
+    def strangers() -> list[str]:
+        return [each.text for each in clinc(folder, [f"oos_{part}" for part in parts])]
+
+    def both() -> list[Labelled]:
+        return banking(folder, "train") + banking(folder, "test")
+
+    def ten() -> list[Labelled]:
+        return [each for each in both() if each.label in INTENTS]
+
     yield "ten", lambda: prove_many("Ten intents of Banking77", ten(), [], size=1_000, run=run)
     yield "banking", lambda: prove_many("Banking77", both(), [], size=5_000, run=run)
     yield "clinc", lambda: prove_many("CLINC150", known(), strangers(), size=5_000, run=run)

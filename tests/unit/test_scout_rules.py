@@ -30,7 +30,7 @@ def needs(**changes: object) -> Needs:
 
 
 def fits_in(memory_bytes: int) -> Callable[[CatalogueModel], FitSummary]:
-    """Half a byte a parameter; of models without layers nothing can be said."""
+    """Half a byte a parameter; a model without layers is not judged."""
 
     def fits(item: CatalogueModel) -> FitSummary:
         needed = item.parameters // 2

@@ -128,7 +128,7 @@ def _fold(example: Example) -> int:
 
 
 def _fields(example: Example, *, calls: bool) -> JsonObject | None:
-    """The object to learn from a reference; None: it is no such answer."""
+    """The object to learn from a reference; None: it can't be read as one."""
     text = example.reference
     value: Any = find_json(text) if text.lstrip()[:1] in ("{", "[", "`") else None
     if not calls:

@@ -44,7 +44,7 @@ def _read_from() -> str:
     from insource.config import config_file
 
     file = config_file()
-    return f"{file} and the environment" if file.exists() else f"the environment; there is no {file}"
+    return f"{file} and the environment" if file.exists() else f"the environment only: {file} does not exist"
 
 
 def _show(settings: Settings | None, checks: list[_Checked], out: Output) -> None:

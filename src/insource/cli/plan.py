@@ -88,7 +88,7 @@ def plan(  # noqa: PLR0913 - a command's parameters are its options
             _export(services, export_requests, out, include_private=include_private)
             return
         if machine != _HERE:
-            fit.find_machine(machine)  # a wrong name is told before anything is measured
+            fit.find_machine(machine)  # a wrong name fails before anything is measured
         candidates = wanted(services, models=model, answers=answers, stated=stated)
         budget = budget_of(services, minutes)
         find_machine = cache(fit.find_machine)  # measured once

@@ -51,7 +51,7 @@ def run(services: Services, out: Output, *, addresses: bool = False) -> None:
     """Serves until interrupted. `addresses`: also as one line of JSON on stdout."""
     from insource.gateway.server import serve_until_stopped
     from insource.web.access import ROOT, TOKEN, new_token
-    from insource.web.dashboard import dashboard_app
+    from insource.web.late import LateDashboard
 
     token = new_token()
 
@@ -67,7 +67,7 @@ def run(services: Services, out: Output, *, addresses: bool = False) -> None:
         data = shlex.quote(json.dumps(_example(services), ensure_ascii=False))
         out.say(f"Try: curl -i {url}/v1/chat/completions -H 'content-type: application/json' -d {data}")
 
-    serve_until_stopped(services, dashboard=dashboard_app(services, token), on_ready=ready)
+    serve_until_stopped(services, dashboard=LateDashboard(services, token), on_ready=ready)
 
 
 def _mode_line(services: Services) -> str:

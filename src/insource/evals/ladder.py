@@ -20,7 +20,7 @@ from insource.evals.ledger import bets
 Floats = npt.NDArray[np.float64]
 _DRAWS = 1_000
 _LEAST = 30
-"""Inputs that both answered; of fewer nothing can be said."""
+"""Inputs that both answered; fewer are too few to compare them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

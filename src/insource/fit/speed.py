@@ -72,7 +72,7 @@ def predict_speed(
 ) -> SpeedPrediction | None:
     """Of one request beside `load.concurrency - 1` others; prefill is that of a prompt which fills the depth. None:
     the bandwidth or throughput of a device that holds layers is not known, or the layers themselves are not, or the
-    model does not generate token by token, so nothing can be said."""
+    model does not generate token by token, so it has no such speed."""
     parts = _parts(spec, machine, memory)
     if parts is None or not spec.architecture.generates:
         return None

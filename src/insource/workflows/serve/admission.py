@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from insource.adapt.familiarity import load_familiarity
 from insource.core.admission import not_admitted
 from insource.core.evidence import Candidate
 from insource.core.stores import Registry
 from insource.core.values import JsonObject, Move
-from insource.evals.repeats import load_repeats
 from insource.wire.chat import conversation_text
 
 NotAdmitted = Callable[[JsonObject], "str | None"]
@@ -18,6 +16,9 @@ NotAdmitted = Callable[[JsonObject], "str | None"]
 
 def load_admission(registry: Registry, candidate: Candidate, move: Move) -> NotAdmitted:
     """Raises StorageError and BadInput for artifacts that are gone or damaged."""
+    from insource.adapt.familiarity import load_familiarity  # late: without a move a gateway needs no NumPy
+    from insource.evals.repeats import load_repeats
+
     terms = candidate.terms
     sha256 = terms.familiarity_sha256
     familiarity = None if sha256 is None else load_familiarity(registry.artifact(sha256))
