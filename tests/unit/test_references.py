@@ -86,7 +86,7 @@ def test_a_criterion_is_inferred_chosen_and_forgotten(tmp_path: Path) -> None:
         chosen = choose_criterion(services, task.id, "exact")
         assert (chosen.criterion.scorer, chosen.criterion.chosen_by) == ("exact", "user")
         assert chosen.inferred.scorer == "label"
-        assert "you chose it" in criterion_words(chosen.criterion)
+        assert "You chose it" in criterion_words(chosen.criterion)
         assert [event.kind for event in services.registry.events(task_id=task.id)] == ["criterion"]
         assert infer_again(services, task.id).criterion == inferred.criterion
         with pytest.raises(UsageError, match="not installed"):

@@ -55,9 +55,16 @@ def _show(settings: Settings | None, checks: list[_Checked], out: Output) -> Non
         out.data({"checks": listed, "plugins": plugins, "settings": values})
         return
     out.table("Checks", ["check", "", "detail"], [(n, "ok" if ok else "wrong", detail) for n, ok, detail in checks])
-    out.table("Plugins", ["group", "name", "package"], [(p.group, p.name, p.package) for p in installed()])
+    out.table("Plugins", ["group", "package", "names"], _by_package())
     if values:
         out.table("Settings", ["setting", "value"], list(values.items()))
+
+
+def _by_package() -> list[tuple[str, str, str]]:
+    names: dict[tuple[str, str], list[str]] = {}
+    for plugin in installed():
+        names.setdefault((plugin.group, plugin.package), []).append(plugin.name)
+    return [(group, package, ", ".join(held)) for (group, package), held in names.items()]
 
 
 def _checks(settings: Settings) -> list[_Checked]:

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 def quantize(  # noqa: PLR0913 - a command's parameters are its options
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model file's reference; '' is the default model.")],
     task: Annotated[str, typer.Option(help="The task whose requests it is compared on: its id or name.")],
-    type_: Annotated[list[str] | None, typer.Option("--type", help="As Q4_K_M; may be given again.")] = None,
-    requests: Annotated[int, typer.Option(min=20, help="Compare on at most so many requests.")] = 200,
+    type_: Annotated[
+        list[str] | None, typer.Option("--type", help="A type such as Q4_K_M; may be given again.")
+    ] = None,
+    requests: Annotated[int, typer.Option(min=20, help="Compare on at most this many requests.")] = 200,
     importance: Annotated[
         str | None,
         typer.Option(
@@ -28,7 +30,9 @@ def quantize(  # noqa: PLR0913 - a command's parameters are its options
             help="Spare the weights that matter: measured on the task's requests (extra adapt), or llama.cpp's file.",
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where files go; the default is the home.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for the files; default: in the data folder.")
+    ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

@@ -86,6 +86,8 @@ def _show_criterion(report: CriterionReport, out: Output) -> None:
         out.text(f"  counts as the same: {_short(a, 60)!r} and {_short(b, 60)!r}")
     if report.criterion.scorer is None:
         out.say(f"Next: insource criterion {report.task.id} --checker CMD, or --review")
+    elif report.criterion.chosen_by == "user":
+        out.say(f"Next: insource evaluate {report.task.id}")
 
 
 def _short(text: str, most: int = _SHOWN_CHARACTERS) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from insource.core.errors import UsageError
-from insource.core.policy import ALL, UNREADABLE, Allowed, Kinds, Policy, Rule
+from insource.core.policy import ACTIONS, ALL, UNREADABLE, Allowed, Kinds, Policy, Rule
 from insource.routing.policy_file import check_kind, parse_policy, render_policy, rule_of
 
 
@@ -31,6 +31,8 @@ def changed(policy: Policy, changes: Changes) -> Policy:
     """Raises UsageError, and BadInput for what no policy may hold."""
     kinds: dict[str, Rule] = dict(policy.kinds if changes.task_id is None else policy.tasks.get(changes.task_id, {}))
     for kind, action in map(_pair, changes.actions):
+        if action not in ACTIONS:
+            raise UsageError(f"{action!r} is not an action.", next_step=f"Write one of {', '.join(ACTIONS)}.")
         given = rule_of(action, kind)
         former = kinds.get(check_kind(kind, "the command"))
         kinds[kind] = given if former is None else replace(former, action=given.action)

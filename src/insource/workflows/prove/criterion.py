@@ -115,5 +115,6 @@ def criterion_words(criterion: Criterion) -> str:
         shown = " " + shlex.join(str(word) for word in criterion.arguments.get("command") or [])
     elif not labels and criterion.arguments:
         shown = f" {json.dumps(criterion.arguments, ensure_ascii=False)[:80]}"
-    who = "you chose it" if criterion.chosen_by == "user" else f"inferred, confidence {criterion.confidence:.0%}"
-    return f"{criterion.scorer}{shown}: {who}. {criterion.reason}"
+    if criterion.chosen_by == "user":
+        return f"{criterion.scorer}{shown}. {criterion.reason}"
+    return f"{criterion.scorer}{shown}: inferred, confidence {criterion.confidence:.0%}. {criterion.reason}"
