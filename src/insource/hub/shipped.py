@@ -54,7 +54,7 @@ class ShippedEcosystem:
             spaces=None,
             offers=offers(found.id, ((id, ("gguf",), None) for id in found.gguf_repositories), evidence="catalogue"),
             as_of=self.as_of,
-            note=f"The shipped catalogue holds no lineage: parents and derivatives are not known here. To fetch them: {_NEXT_STEP}",
+            note=f"The shipped catalogue does not know parents and derivatives. To fetch them: {_NEXT_STEP}",
         )
 
     def search(self, asked: Search) -> Hits:
