@@ -130,11 +130,14 @@ class ScanProcess:
         """Waits for the answer for as long as the process works; False: it hangs."""
         if sys.platform == "win32":
             return True  # pipes can't be waited for there; the read waits
-        used, idle_since = _cpu_ticks(process.pid), time.monotonic()
         waiting = select.poll()  # not select(): a gateway with many connections has descriptors beyond its 1,024
         waiting.register(stream, select.POLLIN)
+        look_ms = 1000 * min(_LOOK_SECONDS, self._hung_seconds)
+        if waiting.poll(look_ms):
+            return True
+        used, idle_since = _cpu_ticks(process.pid), time.monotonic()
         while True:
-            if waiting.poll(1000 * min(_LOOK_SECONDS, self._hung_seconds)):
+            if waiting.poll(look_ms):
                 return True
             now = _cpu_ticks(process.pid)
             if now is None or used is None or now > used:
