@@ -15,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from insource.cli.candidates import wanted
 from insource.cli.main import app
-from insource.cli.session import load_settings
+from insource.cli.session import load_settings, session
 from insource.config import PROJECT_FAMILIES, Settings, closest_setting, unknown_variables
-from insource.core.errors import UsageError
+from insource.core.errors import InsourceError, UsageError
+from tests.fakes.gguf_writer import gguf_bytes
 
 ROOT = Path(__file__).parents[2]
 
@@ -124,3 +126,17 @@ def test_the_doctor_checks_the_rest_where_the_store_is_broken(tmp_path: Path, mo
     assert checks["settings"]["ok"]
     assert not checks["store"]["ok"]
     assert checks["disk"]["ok"]
+
+
+@pytest.mark.parametrize("ref", ["no/such", "there-is-none.gguf", "file:there-is-none.gguf", "wheel:no-such-package"])
+def test_a_model_that_is_not_here_is_told_before_anything_is_measured(ref: str) -> None:
+    with session(quiet=True) as (services, _), pytest.raises(InsourceError) as raised:
+        wanted(services, models=["", ref])
+    assert raised.value.next_step
+
+
+def test_a_path_names_a_model_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own.gguf").write_bytes(gguf_bytes(values=10))
+    monkeypatch.chdir(tmp_path)
+    with session(quiet=True) as (services, _):
+        assert wanted(services, models=["own.gguf"]).models == (f"file:{tmp_path / 'own.gguf'}",)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from insource.core.values import served_model
+
 if TYPE_CHECKING:
     from insource.workflows.prove.evaluate import Wanted
     from insource.workflows.services import Services
@@ -53,15 +55,30 @@ def wanted(
     answers: Sequence[Path] | None = None,
     stated: Sequence[str] | None = None,
 ) -> Wanted:
-    """Raises BadInput for a file of answers that can't be used."""
+    """Raises BadInput for a file of answers that can't be used, UnknownModel for a model that is not here."""
     from insource.workflows.prove.answers_file import parse_stated, read_answers
     from insource.workflows.prove.evaluate import Wanted
 
     said = parse_stated(stated or ())
     files = tuple(read_answers(services, path, said) for path in answers or ())
     # With a file of answers no model is asked unless it is named.
-    refs = _cheapest_first(services, models) if models else () if files else _models_here(services)
+    refs = _named(services, models) if models else () if files else _models_here(services)
     return Wanted(recipes=recipes, models=refs, answers=files)
+
+
+def _named(services: Services, refs: Sequence[str]) -> tuple[str, ...]:
+    """A misspelt model is told before anything is measured; a path is a file."""
+    from insource.wiring import open_models
+    from insource.workflows.files.stored import find_stored
+
+    settings = services.settings
+    models = open_models(settings)
+    meant = [f"file:{Path(ref).absolute()}" if Path(ref).is_file() else ref for ref in refs]
+    served = {settings.model} if settings.engine_url else {""}
+    for ref in meant:
+        if ref not in served and served_model(ref) is None:
+            find_stored(ref, models)
+    return _cheapest_first(services, meant)
 
 
 def _cheapest_first(services: Services, refs: Sequence[str]) -> tuple[str, ...]:

@@ -165,7 +165,9 @@ class ExternalEngine:
                 reply = await client.send(Call(path=path, headers=self._headers, method="GET"))
                 return reply.status, await reply.read()
         except UpstreamError as error:
-            raise self._failed(f"does not answer: {error.message}", "Start its server, or correct the URL.") from error
+            raise self._failed(
+                f"does not answer: {error.message.rstrip(chr(46))}", "Start its server, or correct the URL."
+            ) from error
         except TimeoutError:
             raise self._failed(f"did not answer within {_CHECK_SECONDS:g} s", "Check that its server runs.") from None
 
