@@ -1,6 +1,9 @@
 """What a log of ten real intents is certified for, beside tracer-llm's gate on the same draws.
 
-    python -m bench.heads_peers PYTHON [DRAWS]     PYTHON: of an environment with tracer-llm (it needs an older NumPy)
+    python -m bench.heads_peers PYTHON [DRAWS] [PEER_DRAWS]
+
+PYTHON is that of an environment with tracer-llm, which needs an older NumPy. It takes forty times longer, so it may get
+only the first PEER_DRAWS of the draws.
 
 Each draw takes 1,000 of the messages as the log; what was not drawn is answered afterwards and tests the promise: at
 most 2 % wrong among what is answered here. insource fits its head and certifies it with the first candidate's budget,
@@ -102,7 +105,7 @@ def main() -> None:
     show(
         "insource, base install, 2 % at 95 % confidence over all looks and candidates", [ours(*each) for each in draws]
     )
-    version, found = theirs(python, draws)
+    version, found = theirs(python, draws[: int(sys.argv[3]) if len(sys.argv) > 3 else count])
     show(f"tracer-llm {version}, 98 % agreement, WordLlama's vectors", found)
 
 

@@ -234,7 +234,12 @@ async def _held_out(
     most = screen_answers(len(contest.log.labels)) if learnt.trained is None else _HELD_ANSWERS
     pool = _one_a_cluster(pool)[:most]
     settings = contest.services.settings
-    screen = Screen(margin=settings.margin, alpha=contest.alpha, min_coverage=0.25)
+    screen = Screen(
+        margin=settings.margin,
+        alpha=contest.alpha,
+        min_coverage=0.25,
+        reference_loss=float(np.mean([contest.scoring.loss_hosted(example) for example in pool] or [0.0])),
+    )
     found: dict[str, Asked] = {}
     for start in range(0, len(pool), BATCH):
         batch = pool[start : start + BATCH]
