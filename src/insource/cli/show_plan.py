@@ -115,7 +115,8 @@ def _served(row: PlanRow) -> str:
     if load is None or not load.requests_per_minute:
         return said
     needed = "" if load.needed_per_minute is None else f"; its busiest hour needs {load.needed_per_minute:,.3g}"
-    return f"{said} {load.machine} can serve {load.requests_per_minute:,.3g} requests a minute{needed}."
+    machine = "This machine" if load.machine == "here" else load.machine
+    return f"{said} {machine} can serve {load.requests_per_minute:,.3g} requests a minute{needed}."
 
 
 def money_lines(made: Plan) -> Iterator[str]:
