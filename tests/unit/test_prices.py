@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from genai_prices import Usage, calc_price
+from genai_prices.data_snapshot import get_snapshot
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,3 +94,21 @@ def test_counts_of_tokens_that_are_none_are_not_priced(stated: dict[str, Any]) -
     if counted is not None:
         assert all(type(n) is int and n >= 0 for n in counted)
         price_usd("gpt-4o", input_tokens=counted[0], output_tokens=counted[1], when=_WHEN)
+
+
+def test_rates_give_the_packages_own_price_of_every_model_also_beyond_its_tiers() -> None:
+    priced = 0
+    for provider in get_snapshot().providers:
+        for model in provider.models[::7]:  # a seventh takes half a second
+            name = f"{provider.id}/{model.id}".lower()
+            for tokens in ((0, 0), (3, 7), (127_999, 2), (200_001, 4_099), (1_048_577, 0)):
+                found = price_usd(name, input_tokens=tokens[0], output_tokens=tokens[1], when=_WHEN)
+                if found is not None:
+                    usage = Usage(input_tokens=tokens[0], output_tokens=tokens[1])
+                    asked = next(p for p in get_snapshot().providers if p.id == name.partition("/")[0])
+                    listed = asked.find_model(name.partition("/")[2], all_providers=get_snapshot().providers)
+                    assert listed is not None
+                    price = listed.calc_price(usage, asked, genai_request_timestamp=_WHEN)
+                    assert found == float(price.total_price), (name, tokens)
+                    priced += 1
+    assert priced > 1_000

@@ -5,9 +5,11 @@ Not here: budgets, and costs that a provider itself reported, which always win o
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from insource.core.values import JsonObject
 from insource.wire import chat
@@ -66,15 +68,58 @@ def price_usd(model: str, *, input_tokens: int, output_tokens: int, when: dateti
     prefix (`openai/`, `azure/`, `openrouter/openai/`) chooses that provider's price; an unknown one such as `ollama/`
     has none.
     """
-    found = _find(model.strip().lower())
+    name = model.strip().lower()
+    found = _find(name)
     if found is None:
         return None
+    rates = _rates(name, _condition(found[1], when))
+    if input_tokens > rates.most_input_tokens:
+        return float(_list_price(found, input_tokens, output_tokens, when=when))
+    return float(rates.base + rates.input_token * input_tokens + rates.output_token * output_tokens)
+
+
+class _Rates(NamedTuple):
+    """Exact, in US dollars."""
+
+    base: Decimal
+    input_token: Decimal
+    output_token: Decimal
+    most_input_tokens: float
+    """Beyond them a token has another price."""
+
+
+def _condition(info: ModelInfo, when: datetime) -> int:
+    """Which of a model's prices holds at that time; the package's own rule is asked only where there are several."""
+    if not isinstance(info.prices, list) or len(info.prices) < 2:
+        return 0
+    holds = info.get_prices(when)
+    return next(at for at, condition in enumerate(info.prices) if condition.prices is holds)
+
+
+@lru_cache(maxsize=1024)
+def _rates(model: str, at: int) -> _Rates:
+    """What each token costs, drawn from the package's prices: asking it takes 50 microseconds."""
+    from genai_prices.types import ModelInfo, TieredPrices
+
+    found = _find(model)
+    assert found is not None  # who asks has found it
+    provider, info = found
+    prices = info.prices[at].prices if isinstance(info.prices, list) else info.prices
+    tiers = [tier for price in vars(prices).values() if isinstance(price, TieredPrices) for tier in price.tiers]
+    alone = provider, ModelInfo(id=info.id, match=info.match, prices=prices)
+    base, one_in, one_out = (_list_price(alone, *tokens) for tokens in ((0, 0), (1, 0), (0, 1)))
+    most = min((tier.start for tier in tiers), default=math.inf)
+    return _Rates(base, one_in - base, one_out - base, most_input_tokens=most)
+
+
+def _list_price(
+    found: tuple[Provider, ModelInfo], input_tokens: int, output_tokens: int, *, when: datetime | None = None
+) -> Decimal:
     from genai_prices import Usage
 
     provider, info = found
     usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
-    price = info.calc_price(usage, provider, genai_request_timestamp=when)
-    return float(price.total_price)
+    return info.calc_price(usage, provider, genai_request_timestamp=when).total_price
 
 
 @lru_cache(maxsize=1024)  # bounded, unlike the package's own memory of names that it did not find
