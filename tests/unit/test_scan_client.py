@@ -71,6 +71,16 @@ def test_a_process_that_dies_hangs_or_will_not_stop_is_replaced(moody: ScanProce
     assert moody.pid not in (None, first)
 
 
+@pytest.mark.parametrize("mood", ["raise", "die"])
+def test_of_many_bodies_only_the_one_that_goes_wrong_is_unscanned(moody: ScanProcess, mood: str) -> None:
+    bodies = [body("hello"), body("a secret")] * 50
+    expected: list[tuple[str, ...]] = [(), ("word",)] * 50
+    assert moody.kinds_of([]) == []
+    assert moody.kinds_of(bodies) == expected, "more than one frame holds"
+    bodies[70], expected[70] = body(f"{mood} a secret"), ("unscanned",)
+    assert moody.kinds_of(bodies) == expected
+
+
 def test_a_detector_that_prints_disturbs_no_answer(moody: ScanProcess) -> None:
     first = moody.pid
     for _ in range(3):

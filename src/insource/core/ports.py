@@ -361,6 +361,10 @@ class RequestScan(Protocol):
         """The kinds of private data in a request's body, sorted; with `unscanned` where it was not read to its end."""
         ...
 
+    def kinds_of(self, bodies: Sequence[bytes]) -> list[tuple[str, ...]]:
+        """As `kinds`, of many at once."""
+        ...
+
     def examine(self, job: ScanJob) -> Examined:
         """What is private in a request under a policy; with the masked body where the policy says mask."""
         ...

@@ -6,7 +6,8 @@ processor time, in proportion to the body: how busy the machine is changes no fi
 
     python -m insource.traffic.scan_process DETECTOR CPU_SECONDS NICENESS
 
-Frames, both ways: four bytes of length (big-endian) and so many bytes of MessagePack; an order in, its result out.
+Frames, both ways: four bytes of length (big-endian) and so many bytes of MessagePack; a list of orders in, the list of
+their results out.
 """
 
 from __future__ import annotations
@@ -129,10 +130,10 @@ def main() -> None:
         os.nice(int(sys.argv[3]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and the end of stdin ends this
     scanner = Scanner(plugins.load("detectors", sys.argv[1]), float(sys.argv[2]))
-    decoder = msgspec.msgpack.Decoder(Order)
+    decoder = msgspec.msgpack.Decoder(list[Order])
     encoder = msgspec.msgpack.Encoder()
     while (frame := read_frame(sys.stdin.buffer)) is not None:
-        write_frame(answers, encoder.encode(scanner.answer(decoder.decode(frame))))
+        write_frame(answers, encoder.encode([scanner.answer(order) for order in decoder.decode(frame)]))
 
 
 if __name__ == "__main__":

@@ -36,6 +36,12 @@ def get(record: Any, *paths: str) -> Any:
     return None
 
 
+def first_step(path: str) -> str:
+    """The key of a record that a path goes through, unless the record has a key that is the path."""
+    steps = _steps(path)
+    return steps[0] if steps else path
+
+
 @lru_cache(maxsize=_PATHS)
 def _steps(path: str) -> tuple[str, ...]:
     """() for a plain key."""

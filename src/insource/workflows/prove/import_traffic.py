@@ -199,7 +199,8 @@ class _Import:
     def _take(self, some: list[Exchange | BadLine]) -> None:
         report = self.report
         exchanges, conflicting = _kept_apart(self._services, [one for one in some if isinstance(one, Exchange)])
-        finished = [_finish(self._services, self._scan, exchange) for exchange in exchanges]
+        found = self._scan.kinds_of([json_text.encode(exchange.request) for exchange in exchanges])
+        finished = [_finish(self._services, exchange, kinds) for exchange, kinds in zip(exchanges, found, strict=True)]
         report.added += self._services.exchanges.append(finished)
         report.read += len(finished)
         report.conflicting += conflicting
@@ -281,9 +282,8 @@ def _same(before: Exchange, exchange: Exchange) -> bool:
 # ---------------------------------------------------------------------------------------- privacy and cost
 
 
-def _finish(services: Services, scan: RequestScan, exchange: Exchange) -> Exchange:
+def _finish(services: Services, exchange: Exchange, found: Sequence[str]) -> Exchange:
     """Kinds that the log itself states are kept beside those found here: a log can make a request more private only."""
-    found = scan.kinds(json_text.encode(exchange.request))
     kinds = dict.fromkeys((*(exchange.private_kinds or ()), *found))
     return priced(replace(exchange, private_kinds=tuple(kinds)), services)
 
