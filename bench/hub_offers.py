@@ -48,6 +48,8 @@ _MACHINES = ("rtx-4090", "rtx-3060", "m1-8gb", "m4-pro-24gb", "h100", "ryzen 7 5
 _POLICY = "permissive,open-model,copyleft,use-restricted,non-commercial,unknown"
 _PAGES = 2_000
 _FAR = 0.25
+_WHOLE = 0.7
+"""Of its original's parameters: an adapter has far fewer."""
 _WORDS = re.compile(
     r"abliterat|ablat|oblit|heretic|heresy|uncensor|decensor|derestrict|unrestrict|unfilter|unalign|jailb|nsfw"
     r"|no-?refus|amoral|no-?limit|unhinged|biproj|norm-?preserv|\breap\b|prune|role-?play|\brp\b|merge|distill",
@@ -65,6 +67,7 @@ SELECT id, list_transform(tags, lambda tag: lower(tag)),
     list_transform(coalesce(base_models, []), lambda base: [lower(base.id), coalesce(base.relation, '')])
 FROM models
 """
+_PARAMETERS = "SELECT id, parameters FROM sizes WHERE parameters > 0"
 _GGUF = "SELECT id FROM models WHERE contains(lower(id), 'gguf') ORDER BY id"
 _MOST = "SELECT id FROM models ORDER BY downloads DESC NULLS LAST, id LIMIT ?"
 
@@ -74,6 +77,7 @@ class Judge:
 
     def __init__(self, connection: DuckDBPyConnection) -> None:
         rows = connection.execute(_ROWS).fetchall()
+        self._sizes: Mapping[str, int] = dict(connection.execute(_PARAMETERS).fetchall())
         self._tags: Mapping[str, list[str]] = {id: tags for id, tags, _ in rows if tags is not None}
         self._bases: Mapping[str, list[list[str]]] = {id: bases for id, _, bases in rows}
 
@@ -87,6 +91,8 @@ class Judge:
         if told and not _WORDS.search(original):
             return f"tagged {told[0]}"
         kinds = {kind for id, kind in self._bases.get(offer, ()) if id == original.lower()}
+        if self._sizes.get(offer, 0) > _WHOLE * self._sizes.get(original, 0):
+            kinds -= {"adapter"}  # the Hub labels the copies of a model that is tagged `lora` so
         return f"declared {min(kinds)}" if kinds and not kinds & {"quantized", ""} else ""
 
 
