@@ -208,18 +208,24 @@ def _key_rows(keys: Sequence[Key], peers: Peers) -> list[str]:
     ours = [[(s.start, s.end) for s in private_spans(text) if s.kind == "secret"] for _, text, _ in keys]
     rows = [f"{'keys of fixed-prefix rules':28}{'rules':>6}{'found':>9}{'keys':>7}"]
     rows.append(_key_row("insource", keys, ours))
+    rows += [f"  of {rule}: {count} of {_DRAWN}" for rule, count in _whole(keys, ours).items() if count < _DRAWN]
     if "detect-secrets" in peers:
         spans = [[(s[0], s[1]) for s in found] for found in peers["detect-secrets"]["spans"][_KEYS]]
         rows.append(_key_row("detect-secrets", keys, spans))
     return rows
 
 
-def _key_row(tool: str, keys: Sequence[Key], spans: Sequence[Sequence[tuple[int, int]]]) -> str:
-    """A key is found when one span covers it, without the separator that some of the rules take with it."""
+def _whole(keys: Sequence[Key], spans: Sequence[Sequence[tuple[int, int]]]) -> Counter[str]:
+    """Keys found by rule: when one span covers it, without the separator that some of the rules take with it."""
     whole: Counter[str] = Counter()
     for (rule, text, (start, end)), found in zip(keys, spans, strict=True):
         end = start + len(text[start:end].rstrip(" .;\"'`\n\r"))
         whole[rule] += any(at <= start and to >= end for at, to in found)
+    return whole
+
+
+def _key_row(tool: str, keys: Sequence[Key], spans: Sequence[Sequence[tuple[int, int]]]) -> str:
+    whole = _whole(keys, spans)
     rules = {rule for rule, _, _ in keys}
     all_found = sum(whole[rule] == _DRAWN for rule in rules)
     return f"{tool:28}{len(rules):6}{all_found / len(rules):9.3f}{sum(whole.values()) / len(keys):7.3f}"

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from insource.traffic.encoded import as_text, encoded_bytes
 from insource.traffic.restoring import SIGNED
@@ -67,8 +67,7 @@ class Leaf:
     """The text that it holds in base64."""
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """A part of a text to scan, and where it stands."""
 
     at: int
@@ -77,8 +76,7 @@ class Segment:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     value: str
     segments: tuple[Segment, ...]
     joints: tuple[int, ...] | None = None
@@ -134,8 +132,7 @@ def read(value: Any) -> Reading:
 # ---------------------------------------------------------------------------------------------------- the walk
 
 
-@dataclass(frozen=True, slots=True)
-class _Context:
+class _Context(NamedTuple):
     depth: int = 0
     early: bool = False
     signed: bool = False

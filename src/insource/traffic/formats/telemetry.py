@@ -66,7 +66,7 @@ class TelemetryReader:
             return True
         if "op_name" in record:
             return False  # Weave's, which has attributes too
-        span = "context" in record or not {"traceId", "spanId", "trace_id", "span_id"}.isdisjoint(record)
+        span = not {"context", "context.span_id", "traceId", "spanId", "trace_id", "span_id"}.isdisjoint(record)
         return span and ("attributes" in record or any(name.startswith("attributes.") for name in record))
 
     def read(self, record: JsonObject, outer: JsonObject) -> Iterable[Recorded | Lacking]:

@@ -52,7 +52,13 @@ LANGFUSE = LayoutReader(
         latency_seconds=("latency",),
         cost_usd=("totalCost", "total_cost", "calculatedTotalCost", "costDetails.total", "cost_details.total"),
         input_tokens=("usageDetails.input", "usage_details.input", "usage.input", "promptTokens", "inputUsage"),
-        output_tokens=("usageDetails.output", "usage_details.output", "usage.output", "completionTokens"),
+        output_tokens=(
+            "usageDetails.output",
+            "usage_details.output",
+            "usage.output",
+            "completionTokens",
+            "outputUsage",
+        ),
         status=("level",),
         session_id=("sessionId", "session_id"),
         trace_id=("traceId", "trace_id"),
@@ -74,7 +80,7 @@ HELICONE = LayoutReader(
         created=("request_created_at",),
         ended=("response_created_at",),
         latency_ms=("delay_ms",),
-        cost_usd=("costUSD", "cost"),
+        cost_usd=("costUSD", "cost_usd", "cost"),
         input_tokens=("prompt_tokens",),
         output_tokens=("completion_tokens",),
         status=("response_status",),
@@ -189,8 +195,8 @@ VERTEX = LayoutReader(
 AZURE = LayoutReader(
     name="azure",
     has=(
-        ("resourceId", "ResourceId", "_ResourceId", "CorrelationId", "correlationId"),
-        ("operationName", "OperationName"),
+        ("resourceId", "ResourceId", "_ResourceId", "CorrelationId", "correlationId", "TimeGenerated"),
+        ("operationName", "OperationName", "RequestMessages"),
         ("properties", "RequestMessages", "RequestBody", "BackendRequestBody"),
     ),
     layout=Layout(
@@ -323,7 +329,7 @@ _BESIDE = Layout(
     ended=("ended_at", "end_time", "endTime", "completed_at"),
     latency_seconds=("latency_seconds", "latency_s", "duration_seconds", "duration_s", "elapsed_seconds"),
     latency_ms=("latency_ms", "latencyMs", "duration_ms", "durationMs", "elapsed_ms", "response_time_ms"),
-    cost_usd=("cost_usd", "costUSD", "cost", "total_cost", "totalCost"),
+    cost_usd=("cost_usd", "costUSD", "cost", "total_cost", "totalCost", "total_estimated_cost"),
     input_tokens=(
         *("input_tokens", "prompt_tokens", "inputTokens", "promptTokens", "usage.prompt_tokens", "usage.input_tokens"),
         "metrics.prompt_tokens",
@@ -344,13 +350,13 @@ _BESIDE = Layout(
 PAIRS = LayoutReader(
     name="openai",
     rank=1,
-    has=(("request", "request_body", "requestBody", "req"),),
+    has=(("request", "request_body", "requestBody", "req", "kwargs.messages"),),
     keep_rest=True,
     layout=replace(
         _BESIDE,
         parsed=False,
-        request=("request.body", "request", "request_body", "requestBody", "req"),
-        response=("response.body", "response", "response_body", "responseBody", "res", "completion", "output"),
+        request=("request.body", "request", "request_body", "requestBody", "req", "kwargs"),
+        response=("response.body", "response", "response_body", "responseBody", "resp", "res", "completion", "output"),
         status=(*_BESIDE.status, "response.status_code"),
     ),
     next_step='Write one JSON object a line: {"request": {"model": …, "messages": […]}, "response": {…}}.',
