@@ -24,18 +24,29 @@ _FILLS = "█▓▒░·"
 
 ExpertsOption = Annotated[
     list[str] | None,
-    typer.Option("--override-tensor", "-ot", metavar="PATTERN=CPU", help="Keep matching experts in system memory."),
+    typer.Option(
+        "--override-tensor",
+        "-ot",
+        metavar="PATTERN=CPU",
+        help="Keep experts whose tensor names match in system memory.",
+    ),
 ]
 
 
 def fit(  # noqa: PLR0913 - a command's parameters are its options
-    model: Annotated[str, typer.Argument(help="A model file's reference, a Hub id, or `org/name` of a known family.")],
-    context: Annotated[int, typer.Option(min=256, metavar="TOKENS", help="Context over all slots.")] = 8192,
-    slots: Annotated[int, typer.Option(min=1, max=256, help="Requests at once; each has context / slots.")] = 4,
+    model: Annotated[str, typer.Argument(help="A model file, a Hub id, or `org/name` of a known family.")],
+    context: Annotated[
+        int, typer.Option(min=256, metavar="TOKENS", help="Context length, shared by all slots.")
+    ] = 8192,
+    slots: Annotated[
+        int, typer.Option(min=1, max=256, help="Requests at the same time; each gets context / slots.")
+    ] = 4,
     cache_type: Annotated[str, typer.Option(help="Type of the KV cache: f16, q8_0, q4_0, ...")] = "f16",
-    quantization: Annotated[str, typer.Option(help="Of the weights, where no file says it: Q4_K_M, Q8_0, ...")] = "",
+    quantization: Annotated[
+        str, typer.Option(help="Quantisation to assume where no file states one: Q4_K_M, Q8_0, ...")
+    ] = "",
     gpu_layers: Annotated[
-        int | None, typer.Option(min=0, help="Layers on accelerators; default: as many as fit.")
+        int | None, typer.Option(min=0, help="Layers to put on accelerators; default: as many as fit.")
     ] = None,
     depth: Annotated[
         int | None, typer.Option(min=0, metavar="TOKENS", help="Context depth at which to estimate speed.")
@@ -44,21 +55,29 @@ def fit(  # noqa: PLR0913 - a command's parameters are its options
         str, typer.Option(metavar="TASK", help="Also estimate how many requests of this task this machine can serve.")
     ] = "",
     latency: Annotated[
-        float, typer.Option(min=0.001, metavar="SECONDS", help="For --task: 95 of 100 answers come within.")
+        float,
+        typer.Option(
+            min=0.001, metavar="SECONDS", help="With --task: time within which 95 of 100 requests must be answered."
+        ),
     ] = 30.0,
     beside: Annotated[
-        list[str] | None, typer.Option("--with", metavar="REF", help="A projector or LoRA loaded too; may be repeated.")
+        list[str] | None,
+        typer.Option("--with", metavar="REF", help="Also load this projector or LoRA adapter; repeatable."),
     ] = None,
-    draft: Annotated[str, typer.Option(metavar="REF", help="A draft model for speculative decoding, loaded too.")] = "",
+    draft: Annotated[
+        str, typer.Option(metavar="REF", help="Also load this draft model, for speculative decoding.")
+    ] = "",
     n_cpu_moe: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Keep the experts of the first N layers in system memory.")
     ] = None,
     override_tensor: ExpertsOption = None,
     machine: MachineOption = "here",
     offline: Annotated[
-        bool, typer.Option("--offline", help="Ask no network: files here and shipped tables only.")
+        bool, typer.Option("--offline", help="Use only local files and shipped tables, no network.")
     ] = False,
-    svg: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Write the picture too.")] = None,
+    svg: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg", help="Also write the memory picture to this file.")
+    ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
