@@ -21,7 +21,36 @@ _BAR_CELLS = 56
 _FILLS = "█▓▒░·"
 """Weights, KV cache, compute, margin, free: told apart without colour."""
 
-
+ContextOption = Annotated[int, typer.Option(min=256, metavar="TOKENS", help="Context length, shared by all slots.")]
+SlotsOption = Annotated[int, typer.Option(min=1, max=256, help="Requests at the same time; each gets context / slots.")]
+QuantizationOption = Annotated[
+    str, typer.Option(help="Quantisation to assume where no file states one: Q4_K_M, Q8_0, ...")
+]
+LayersOption = Annotated[
+    int | None, typer.Option(min=0, help="Layers to put on accelerators; default: as many as fit.")
+]
+DepthOption = Annotated[
+    int | None, typer.Option(min=0, metavar="TOKENS", help="Context depth at which to estimate speed.")
+]
+TaskOption = Annotated[
+    str, typer.Option(metavar="TASK", help="Also estimate how many requests of this task this machine can serve.")
+]
+LatencyOption = Annotated[
+    float,
+    typer.Option(
+        min=0.001, metavar="SECONDS", help="With --task: time within which 95 of 100 requests must be answered."
+    ),
+]
+BesideOption = Annotated[
+    list[str] | None,
+    typer.Option("--with", metavar="REF", help="Also load this projector or LoRA adapter; repeatable."),
+]
+DraftOption = Annotated[str, typer.Option(metavar="REF", help="Also load this draft model, for speculative decoding.")]
+FirstExpertsOption = Annotated[
+    int | None, typer.Option(min=0, metavar="N", help="Keep the experts of the first N layers in system memory.")
+]
+OfflineOption = Annotated[bool, typer.Option("--offline", help="Use only local files and shipped tables, no network.")]
+SvgOption = Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Also write the memory picture to this file.")]
 ExpertsOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -35,49 +64,21 @@ ExpertsOption = Annotated[
 
 def fit(  # noqa: PLR0913 - a command's parameters are its options
     model: Annotated[str, typer.Argument(help="A model file, a Hub id, or `org/name` of a known family.")],
-    context: Annotated[
-        int, typer.Option(min=256, metavar="TOKENS", help="Context length, shared by all slots.")
-    ] = 8192,
-    slots: Annotated[
-        int, typer.Option(min=1, max=256, help="Requests at the same time; each gets context / slots.")
-    ] = 4,
+    context: ContextOption = 8192,
+    slots: SlotsOption = 4,
     cache_type: Annotated[str, typer.Option(help="Type of the KV cache: f16, q8_0, q4_0, ...")] = "f16",
-    quantization: Annotated[
-        str, typer.Option(help="Quantisation to assume where no file states one: Q4_K_M, Q8_0, ...")
-    ] = "",
-    gpu_layers: Annotated[
-        int | None, typer.Option(min=0, help="Layers to put on accelerators; default: as many as fit.")
-    ] = None,
-    depth: Annotated[
-        int | None, typer.Option(min=0, metavar="TOKENS", help="Context depth at which to estimate speed.")
-    ] = None,
-    task: Annotated[
-        str, typer.Option(metavar="TASK", help="Also estimate how many requests of this task this machine can serve.")
-    ] = "",
-    latency: Annotated[
-        float,
-        typer.Option(
-            min=0.001, metavar="SECONDS", help="With --task: time within which 95 of 100 requests must be answered."
-        ),
-    ] = 30.0,
-    beside: Annotated[
-        list[str] | None,
-        typer.Option("--with", metavar="REF", help="Also load this projector or LoRA adapter; repeatable."),
-    ] = None,
-    draft: Annotated[
-        str, typer.Option(metavar="REF", help="Also load this draft model, for speculative decoding.")
-    ] = "",
-    n_cpu_moe: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Keep the experts of the first N layers in system memory.")
-    ] = None,
+    quantization: QuantizationOption = "",
+    gpu_layers: LayersOption = None,
+    depth: DepthOption = None,
+    task: TaskOption = "",
+    latency: LatencyOption = 30.0,
+    beside: BesideOption = None,
+    draft: DraftOption = "",
+    n_cpu_moe: FirstExpertsOption = None,
     override_tensor: ExpertsOption = None,
     machine: MachineOption = "here",
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Use only local files and shipped tables, no network.")
-    ] = False,
-    svg: Annotated[
-        Path | None, typer.Option(metavar="FILE.svg", help="Also write the memory picture to this file.")
-    ] = None,
+    offline: OfflineOption = False,
+    svg: SvgOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
