@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _GIB = 2**30
 _BAR_CELLS = 56
+_LEAST_CELLS = 16
+"""Of a bar on a narrow terminal: beside its figures it must stay on one line."""
 _FILLS = "█▓▒░·"
 """Weights, KV cache, compute, margin, free: told apart without colour."""
 
@@ -125,8 +127,10 @@ def show(report: FitReport, told: Sequence[str], *, out: Output) -> None:
     )
     out.text(f"{_FILLS[0]} weights  {_FILLS[1]} KV cache  {_FILLS[2]} compute  {_FILLS[3]} margin  {_FILLS[4]} free")
     width = max(len(device.device) for device in memory.devices)
-    for device in memory.devices:
-        out.text(f"{device.device:<{width}} {bar(device)} {_sizes(device)}")
+    sizes = [_sizes(device) for device in memory.devices]
+    cells = min(_BAR_CELLS, max(_LEAST_CELLS, out.width - width - 2 - max(map(len, sizes))))
+    for device, size in zip(memory.devices, sizes, strict=True):
+        out.text(f"{device.device:<{width}} {bar(device, cells)} {size}")
     for sentence in told:
         out.text(sentence)
 
