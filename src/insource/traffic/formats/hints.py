@@ -59,7 +59,7 @@ _FIELDS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("model", re.compile(r"model|engine|deployment", re.IGNORECASE)),
     ("created", re.compile(r"time|date|created|_at$|^ts$", re.IGNORECASE)),
 )
-_OTHERWISE = re.compile(r"^(?:role|object|type|kind|status|level|title)$|system|provider", re.IGNORECASE)
+_OTHERWISE = re.compile(r"^(?:id|role|object|type|kind|status|level|title)$|system|provider", re.IGNORECASE)
 _NEAR = 0.5
 _LONG_WORD = 20
 _MOST_SHOWN = 12

@@ -51,13 +51,13 @@ LANGFUSE = LayoutReader(
         ended=("endTime", "end_time"),
         latency_seconds=("latency",),
         cost_usd=("totalCost", "total_cost", "calculatedTotalCost", "costDetails.total", "cost_details.total"),
-        input_tokens=("usageDetails.input", "usage_details.input", "usage.input", "promptTokens", "inputUsage"),
+        input_tokens=(
+            *("usageDetails.input", "usage_details.input", "usage.input", "usage.promptTokens", "promptTokens"),
+            "inputUsage",
+        ),
         output_tokens=(
-            "usageDetails.output",
-            "usage_details.output",
-            "usage.output",
-            "completionTokens",
-            "outputUsage",
+            *("usageDetails.output", "usage_details.output", "usage.output", "usage.completionTokens"),
+            *("completionTokens", "outputUsage"),
         ),
         status=("level",),
         session_id=("sessionId", "session_id"),
@@ -107,8 +107,14 @@ LANGSMITH = LayoutReader(
         created=("start_time",),
         ended=("end_time",),
         cost_usd=("total_cost",),
-        input_tokens=("prompt_tokens", "outputs.llm_output.token_usage.prompt_tokens"),
-        output_tokens=("completion_tokens", "outputs.llm_output.token_usage.completion_tokens"),
+        input_tokens=(
+            *("prompt_tokens", "outputs.llm_output.token_usage.prompt_tokens", "outputs.usage_metadata.input_tokens"),
+            "outputs.messages.0.usage_metadata.input_tokens",
+        ),
+        output_tokens=(
+            *("completion_tokens", "outputs.llm_output.token_usage.completion_tokens"),
+            *("outputs.usage_metadata.output_tokens", "outputs.messages.0.usage_metadata.output_tokens"),
+        ),
         error=("error",),
         # Not its session_id: that is the project, the same for all.
         session_id=("extra.metadata.session_id", "extra.metadata.thread_id", "extra.metadata.conversation_id"),
@@ -164,8 +170,12 @@ BEDROCK = LayoutReader(
     has=(("modelId", "schemaType"), ("input.inputBodyJson", "input.inputBodyS3Path"), ("operation", "output")),
     layout=Layout(
         parsed=False,
-        request=("input.inputBodyJson",),
-        response=("output.outputBodyJson",),
+        # The bodies of models with a dialect of their own (Titan, Llama, Mistral, Claude 2) before those of all others.
+        request=("input.inputBodyJson.inputText", "input.inputBodyJson.prompt", "input.inputBodyJson"),
+        response=(
+            *("output.outputBodyJson.generation", "output.outputBodyJson.results.0.outputText"),
+            *("output.outputBodyJson.outputs.0.text", "output.outputBodyJson.completion", "output.outputBodyJson"),
+        ),
         model=("modelId",),
         id=("requestId",),
         created=("timestamp",),
@@ -375,13 +385,7 @@ _ANSWER = (
 TEXTS = LayoutReader(
     name="texts",
     rank=2,
-    has=(
-        _ASKED,
-        (
-            *_ANSWER,
-            *_BESIDE.label,
-        ),
-    ),
+    has=(_ASKED, (*_ANSWER, *_BESIDE.label)),
     lacks=("observations", "spans", "conversations", "custom_id"),
     keep_rest=True,
     layout=replace(
