@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from insource.core.errors import UsageError
-from insource.core.evidence import Outcome
+from insource.core.errors import TrainingFailed, UsageError
+from insource.core.evidence import Outcome, Verdict
 from insource.core.fakes import FakeEngine
 from insource.core.values import EngineSettings, Model
 from insource.evals.ladder import Answers, area_of, compare
@@ -135,3 +135,20 @@ async def test_a_larger_model_is_a_rung_by_the_same_rule(knows: bool, tmp_path: 
         assert after.rungs[1].state == ("taken" if knows else "refused")
         assert after.may_go_on is not knows
         assert (after.best is not None) is knows
+
+
+async def test_a_training_that_breaks_ends_its_rung_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*job: object, **more: object) -> None:
+        raise TrainingFailed("The training process ended with code -9.", next_step="Start it again.")
+
+    monkeypatch.setattr("insource.adapt.lora.recipe.train", breaks)
+    unknowing = engine_that(lambda text: "card")
+    with evaluating(tmp_path, unknowing, recipes=("prompt", "lora"), margin=0.05) as (services, _):
+        services.exchanges.append(exchanges(500))
+        find_tasks(services)
+        ladder = await adapt_task(services, only_task(services), wish=Wish(terms_noticed=True))
+        prompt, lora = ladder.rungs
+        assert prompt.trial is not None
+        assert (lora.recipe, lora.state) == ("lora", "refused")
+        assert lora.reason == "The training process ended with code -9. Start it again."
+        assert ladder.evaluation.verdict is Verdict.MORE_DATA

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 from insource.config import child_environment
-from insource.core.errors import BadInput, InsourceError
+from insource.core.errors import BadInput, InsourceError, TrainingFailed
 from insource.core.processes import die_with_parent
 from insource.core.values import JsonObject
 
@@ -33,7 +33,7 @@ def ignore(value: Any) -> None:
 
 def answer_of(module: str, request: str, *, heard: Heard = ignore, python: str = sys.executable) -> JsonObject:
     """Runs `python -m module`; the lines before the last go to `heard`. An exception of `heard` (an interrupt too) ends
-    the process. Raises BadInput for what it refuses, InsourceError where it breaks."""
+    the process. Raises BadInput for what it refuses, TrainingFailed where it breaks."""
     with tempfile.TemporaryFile() as talk:
         process = subprocess.Popen(
             [python, "-P", "-m", module],
@@ -84,10 +84,10 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _crashed(code: int | None, talk: IO[bytes]) -> InsourceError:
+def _crashed(code: int | None, talk: IO[bytes]) -> TrainingFailed:
     talk.seek(0)
     lines = [line for line in talk.read().decode(errors="replace").splitlines() if line.strip()]
-    return InsourceError(
+    return TrainingFailed(
         f"The training process ended with code {code}: {' | '.join(lines[-_SHOWN_LINES:]) or 'it said nothing'}",
         next_step="Start it again: it goes on from its last checkpoint. If memory ran out (code -9), lower the batch "
         "or the longest row.",

@@ -91,5 +91,9 @@ class DownloadFailed(UpstreamError):
     pass
 
 
+class TrainingFailed(InsourceError):
+    """The libraries broke, or the machine had no memory left: what it learnt so far is kept."""
+
+
 class StorageError(InsourceError):
     pass

@@ -362,7 +362,7 @@ class RequestScan(Protocol):
         ...
 
     def kinds_of(self, bodies: Sequence[bytes]) -> list[tuple[str, ...]]:
-        """As `kinds`, of many at once."""
+        """`kinds` of each, for whoever has many: cheaper than one by one."""
         ...
 
     def examine(self, job: ScanJob) -> Examined:

@@ -28,8 +28,8 @@ OFF_THE_WAY = 10
 HUNG_SECONDS = 30.0
 """Without an answer and without any processor time used: what waits for nothing that is known never ends."""
 _LOOK_SECONDS = 1.0
-_AT_ONCE, _AT_ONCE_BYTES = 64, 1 << 20
-"""Bodies in one frame, where many are asked about: a frame a body costs a quarter of a scan."""
+_TOGETHER, _TOGETHER_BYTES = 64, 1 << 20
+"""Bodies that go to the process at once, and bytes of them: a round trip costs as much as the scan of a short one."""
 
 
 class ScanProcess:
@@ -66,43 +66,44 @@ class ScanProcess:
         return self.examine(ScanJob(body=body, policy=self._own_policy())).names
 
     def kinds_of(self, bodies: Sequence[bytes]) -> list[tuple[str, ...]]:
-        """As `kinds`, of many; where the process dies or hangs over one of them, the others are asked about again."""
         policy = self._own_policy()
-        found: list[tuple[str, ...]] = []
-        for some in _frames(bodies):
-            jobs = [ScanJob(body=body, policy=policy) for body in some]
-            answers = self._examined(jobs) or [self.examine(job) for job in jobs]
-            found += [answer.names for answer in answers]
-        return found
+        return [
+            examined.names
+            for some in _together(bodies)
+            for examined in self._examined([ScanJob(body=body, policy=policy) for body in some])
+        ]
 
     def examine(self, job: ScanJob) -> Examined:
-        answers = self._examined([job])
-        return Examined(kinds={UNSCANNED: 1}) if answers is None else answers[0]
+        return self._examined([job])[0]
 
-    def _examined(self, jobs: Sequence[ScanJob]) -> list[Examined] | None:
-        """Of jobs under one policy; None: the process died or hung, and is gone."""
+    def _examined(self, jobs: Sequence[ScanJob]) -> list[Examined]:
+        """Of jobs under one policy. Where the process fails with several, each is asked for by itself: only what it
+        fails with is unscanned."""
         with self._busy:
             try:
                 answer = self._asked(jobs)
             except OSError:
                 answer = None
-            if answer is None:
-                self._drop()
-                return None
-            return msgspec.msgpack.decode(answer, type=list[Examined])
+            if answer is not None:
+                return msgspec.msgpack.decode(answer, type=list[Examined])
+            self._drop()
+        if len(jobs) == 1:
+            return [Examined(kinds={UNSCANNED: 1})]
+        return [self.examine(job) for job in jobs]
 
     def _asked(self, jobs: Sequence[ScanJob]) -> bytes | None:
-        process = self._running(0 if jobs[0].policy.acts else OFF_THE_WAY)
+        policy = jobs[0].policy
+        process = self._running(0 if policy.acts else OFF_THE_WAY)
         if process is None:
             return None
         to, back = cast("BinaryIO", process.stdin), cast("BinaryIO", process.stdout)
-        write_frame(to, msgspec.msgpack.encode([self._order(job) for job in jobs]))
+        write_frame(to, self._order(jobs, policy))
         return read_frame(back) if self._answers(process, back) else None
 
-    def _order(self, job: ScanJob) -> Order:
-        policy = None if job.policy is self._told else job.policy
-        self._told = job.policy
-        return Order(job=replace(job, policy=WATCH), policy=policy)
+    def _order(self, jobs: Sequence[ScanJob], policy: Policy) -> bytes:
+        new = None if policy is self._told else policy
+        self._told = policy
+        return msgspec.msgpack.encode(Order(jobs=[replace(job, policy=WATCH) for job in jobs], policy=new))
 
     def close(self) -> None:
         """Ends the process, also under another thread that waits for its answer: then its request is unscanned, as are
@@ -163,18 +164,17 @@ class ScanProcess:
                 return False
 
 
-def _frames(bodies: Sequence[bytes]) -> Iterator[list[bytes]]:
-    """A longer body has a frame of its own."""
-    frame: list[bytes] = []
+def _together(bodies: Sequence[bytes]) -> Iterator[list[bytes]]:
+    some: list[bytes] = []
     size_bytes = 0
     for body in bodies:
-        if frame and (len(frame) == _AT_ONCE or size_bytes + len(body) > _AT_ONCE_BYTES):
-            yield frame
-            frame, size_bytes = [], 0
-        frame.append(body)
+        if some and (len(some) == _TOGETHER or size_bytes + len(body) > _TOGETHER_BYTES):
+            yield some
+            some, size_bytes = [], 0
+        some.append(body)
         size_bytes += len(body)
-    if frame:
-        yield frame
+    if some:
+        yield some
 
 
 def _cpu_ticks(pid: int) -> int | None:

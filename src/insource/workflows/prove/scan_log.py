@@ -23,7 +23,7 @@ def scan_log(services: Services, *, progress: Progress = quiet) -> int:
     with closing(services.make_scan()) as scan:
         while batch := list(islice(waiting, _BATCH)):
             found = scan.kinds_of([json_text.encode(item.request) for item in batch])
-            services.exchanges.set_private_kinds({item.id: kinds for item, kinds in zip(batch, found, strict=True)})
+            services.exchanges.set_private_kinds(dict(zip((item.id for item in batch), found, strict=True)))
             done += len(batch)
             progress("Scanning for private data", done, None)
     return done

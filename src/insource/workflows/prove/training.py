@@ -13,7 +13,7 @@ from pathlib import Path
 
 from insource.adapt.quantize.convert import widen
 from insource.core.cores import usable_cores
-from insource.core.errors import BadInput, InsourceError
+from insource.core.errors import BadInput, InsourceError, TrainingFailed
 from insource.core.hashing import content_address, file_sha256
 from insource.core.ports import Learnt, Recipe, Trained, Workspace
 from insource.core.values import ModelFile
@@ -48,6 +48,9 @@ async def trained_attempt(
     except BadInput as error:
         files.finished(name)
         return Trial(recipe=recipe.name, end="refused", reason=error.message)
+    except TrainingFailed as error:
+        reason = f"{error.message.rstrip('.')}. {error.next_step}"
+        return Trial(recipe=recipe.name, model=engines.file.ref, end="unfinished", reason=reason)
     assert learnt.trained is not None, f"the recipe {recipe.name} trains"
     adapter_sha256 = files.keep(learnt.trained.adapter, log=learnt.trained.log)
     refusal = await _refusal(contest, learnt.trained, engines, adapter_sha256=adapter_sha256, folder=folder)
