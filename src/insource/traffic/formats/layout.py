@@ -84,7 +84,7 @@ def tops(layout: Layout) -> frozenset[str]:
 
 
 @lru_cache(maxsize=256)
-def _within(layout: Layout, keys: frozenset[str]) -> Layout:
+def within(layout: Layout, keys: frozenset[str]) -> Layout:
     """The layout without the paths that no record with these keys can hold: a record holds few of them all."""
     found: dict[str, Paths] = {}
     for each in fields(layout):
@@ -135,7 +135,7 @@ def _holds(record: JsonObject, path: str) -> bool:
 
 def read(layout: Layout, record: JsonObject, *, keep_rest: bool = False, next_step: str = "") -> Recorded:
     """The call that a record tells of, where the layout says."""
-    layout = _within(layout, frozenset(record))
+    layout = within(layout, frozenset(record))
     model = text(get(record, *layout.model))
     status, error = get(record, *layout.status), get(record, *layout.error)
     response, flaw = _answer(layout, record, model=model)
