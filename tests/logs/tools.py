@@ -138,7 +138,7 @@ _OLLAMA_ANSWER = {
     **_OLLAMA_END,
 }
 _HAR = replace(_RECORDED, cost_usd=None)
-_LOCAL = Wanted(model="llama3.2")
+_LOCAL = Wanted(model="llama3.2", latency_seconds=0.7)
 
 
 def _har_samples() -> tuple[Sample, ...]:

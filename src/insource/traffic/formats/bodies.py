@@ -13,6 +13,8 @@ from insource.core.values import JsonObject
 from insource.traffic.formats.fields import get, items, obj, structure, text
 from insource.wire import dialects, json_text, parts
 
+_CALL = "function_call"
+"""The role of a turn that is a call, in the forms that fine-tuning tools take."""
 _ROLES: Mapping[str, str] = {
     "human": "user",
     "prompter": "user",
@@ -27,7 +29,7 @@ _ROLES: Mapping[str, str] = {
     "developer": "developer",
     "tool": "tool",
     "function": "function",
-    "function_call": "assistant",
+    _CALL: "assistant",
     "observation": "tool",
 }
 _LANGCHAIN: Mapping[str, str] = {
@@ -159,9 +161,18 @@ def as_message(value: Any) -> JsonObject | None:
     message |= {key: inner[key] for key in inner if key not in _BESIDE and inner[key] not in (None, [], {})}
     extra = message.pop("additional_kwargs", None)
     calls = items(inner.get("tool_calls")) or items(get(extra, "tool_calls"))
+    if not calls and _CALL in (value.get("role"), value.get("from")) and (calls := _calls_in(content)):
+        message["content"] = None
     if calls:
         message["tool_calls"] = [parts.tool_call(call) for call in calls if isinstance(call, dict)]
     return None if content is None and "content" not in inner and not calls else message
+
+
+def _calls_in(content: Any) -> list[JsonObject]:
+    """The calls that a turn of their own spells in JSON; [] for what is none."""
+    found = structure(content)
+    calls = found if isinstance(found, list) else [found]
+    return calls if all(isinstance(call, dict) and isinstance(call.get("name"), str) for call in calls) else []
 
 
 def _role(value: JsonObject) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from insource.core.values import CHAT_ENDPOINT, Exchange, JsonObject, ReferenceKind
 from insource.traffic.formats.fields import get, moment
-from insource.wire import chat, dialects, json_text
+from insource.wire import chat, dialects, json_text, ollama
 
 Missing = Literal["messages", "answer"]
 NO_ANSWER = "no_answer"
@@ -123,7 +123,7 @@ def _exchange(call: Recorded, said: dialects.Translated, *, id: str, number: int
         response=None if response is None or failed else _with_usage(response, call),
         status=500 if failed and call.status == 200 else call.status,
         endpoint=said.endpoint,
-        latency_seconds=call.latency_seconds,
+        latency_seconds=_latency(call),
         cost_usd=call.cost_usd,
         cost_source=None if call.cost_usd is None else "recorded",
         incomplete=None if failed else call.incomplete,
@@ -137,6 +137,12 @@ def _exchange(call: Recorded, said: dialects.Translated, *, id: str, number: int
 def _stated(response: JsonObject | None) -> datetime | None:
     """The time in the answer itself: Unix seconds, or Ollama's and Gemini's dates."""
     return moment(get(response, "created", "created_at", "createTime"))
+
+
+def _latency(call: Recorded) -> float | None:
+    """As recorded, else as Ollama's answer itself states it."""
+    answer = call.response or {}
+    return ollama.seconds(answer) if call.latency_seconds is None and "done" in answer else call.latency_seconds
 
 
 def _with_usage(response: JsonObject, call: Recorded) -> JsonObject:

@@ -54,6 +54,7 @@ _OUTPUT_TOKENS = (
     *("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens", "llm.token_count.completion"),
     *("ai.usage.outputTokens", "ai.usage.completionTokens", "llm.usage.completion_tokens"),
 )
+_DETAILS = "gen_ai.client.inference.operation.details"
 _MLFLOW = "mlflow.spanType"
 _FAILED = (2, "2", "ERROR", "STATUS_CODE_ERROR", "error")
 
@@ -88,7 +89,7 @@ def _spans(record: JsonObject) -> Iterator[JsonObject]:
 
 def _call(span: JsonObject) -> Recorded | None:
     """None: it is no call to a model."""
-    said = _attributes(span)
+    said = {**_details(span), **_attributes(span)}
     kind = str(
         get(said, "gen_ai.operation.name", "openinference.span.kind", "llm.request.type", "ai.operationId", _MLFLOW)
         or ""
@@ -162,6 +163,12 @@ def _attributes(span: JsonObject) -> JsonObject:
         flat |= {k.removeprefix("attributes."): v for k, v in span.items() if k.startswith("attributes.")}
         flat |= _flattened({k: v for k, v in flat.items() if isinstance(v, dict)})
     return _gathered({key: value for key, value in flat.items() if value is not None})
+
+
+def _details(span: JsonObject) -> JsonObject:
+    """What the span's own event says of the call: since 1.37 texts may stand there, under the attributes' names."""
+    events = [event for event in items(span.get("events")) if isinstance(event, dict)]
+    return next((_attributes(event) for event in events if get(event, "name", "event_name") == _DETAILS), {})
 
 
 def _plain(value: Any) -> Any:

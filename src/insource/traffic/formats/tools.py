@@ -38,7 +38,11 @@ LITELLM = LayoutReader(
 
 LANGFUSE = LayoutReader(
     name="langfuse",
-    has=(("traceId", "trace_id"), ("input",), ("startTime", "start_time")),
+    has=(
+        ("traceId", "trace_id", "usageDetails", "costDetails", "modelParameters"),
+        ("input",),
+        ("startTime", "start_time"),
+    ),
     only=("type", frozenset({"generation", "llm"})),
     lacks=("run_type", "attributes"),
     layout=Layout(
@@ -213,18 +217,21 @@ AZURE = LayoutReader(
         parsed=False,
         request=(
             *("RequestMessages", "BackendRequestBody", "RequestBody", "properties.requestMessages"),
-            *("properties.backendRequestBody", "properties.requestBody"),
+            *("properties.backendRequestBody", "properties.requestBody", "properties.RequestMessages"),
         ),
         response=(
             *("ResponseMessages", "BackendResponseBody", "ResponseBody", "properties.responseMessages"),
-            *("properties.backendResponseBody", "properties.responseBody"),
+            *("properties.backendResponseBody", "properties.responseBody", "properties.ResponseMessages"),
         ),
-        model=("ModelName", "DeploymentName", "properties.modelName", "properties.modelDeploymentName"),
+        model=(
+            *("ModelName", "DeploymentName", "properties.modelName", "properties.modelDeploymentName"),
+            *("properties.deploymentName", "properties.ModelName", "properties.DeploymentName"),
+        ),
         id=("CorrelationId", "correlationId"),
         created=("TimeGenerated", "time"),
         latency_ms=("TotalTime", "durationMs"),
-        input_tokens=("PromptTokens", "properties.promptTokens"),
-        output_tokens=("CompletionTokens", "properties.completionTokens"),
+        input_tokens=("PromptTokens", "properties.promptTokens", "properties.PromptTokens"),
+        output_tokens=("CompletionTokens", "properties.completionTokens", "properties.CompletionTokens"),
         status=("ResponseCode", "resultSignature", "properties.responseCode"),
     ),
     next_step="Azure OpenAI's own diagnostics hold no texts: put API Management in front and log the prompts and "
