@@ -1,21 +1,29 @@
-"""How long each page of the dashboard takes over a large log: median and worst of several openings, in milliseconds.
+"""What a dashboard over a large log costs: milliseconds a page, the size of the store, and the processor while idle.
 
-`python bench/dashboard.py [EXCHANGES]` (default 1,000,000) makes a store in a temporary folder, by SQL for speed, and
-asks the ASGI application in this process. Writes bench/results/dashboard.json.
+`python bench/dashboard.py [EXCHANGES]` (default 1,000,000) makes a store in a temporary folder and asks the ASGI
+application in this process for each page. Then `insource serve` runs over that store, and the overview is asked for
+again as often as an open one asks for itself; counted is the processor time of the gateway and of all it started.
+Writes bench/results/dashboard_EXCHANGES.json.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import httpx
+import psutil
 from tests.fakes.dashboard import Browser, client_of, task
 from tests.fakes.evidence import START, candidate, evaluation
 from tests.fakes.serving import completion, request
@@ -30,6 +38,8 @@ PAGES = ("", "?days=365", "tasks", "tasks/t1", "review", "requests", "requests?w
          "requests?text=number 999", "requests/e0000010", "privacy", "plan")  # fmt: skip
 OPENINGS = 7
 TASKS = 8
+IDLE_SECONDS = 90
+"""Six times the overview asks for itself."""
 _BATCH = 20_000
 
 
@@ -80,15 +90,77 @@ async def measure(services: Services) -> list[dict[str, object]]:
     return rows
 
 
+def payload_bytes(services: Services) -> int:
+    """Of requests and answers as compact JSON."""
+    kept = (part for each in services.exchanges.read() for part in (each.request, each.response) if part is not None)
+    return sum(len(json.dumps(part, ensure_ascii=False, separators=(",", ":")).encode()) for part in kept)
+
+
+def store_bytes(home: Path) -> int:
+    """Of the database with its journal."""
+    return sum(file.stat().st_size for file in home.glob("*.db*"))
+
+
+@contextmanager
+def serving(home: Path) -> Generator[tuple[psutil.Process, str]]:
+    """The gateway's process and the address of its dashboard, token included."""
+    command = [sys.executable, "-m", "insource.cli.main", "serve", "--port", "0", "--json"]
+    environment = {**os.environ, "INSOURCE_HOME": str(home)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert process.stdout is not None
+            yield psutil.Process(process.pid), str(json.loads(process.stdout.readline())["dashboard"])
+        finally:
+            process.terminate()
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    family = [process, *process.children(recursive=True)]
+    return sum(times.user + times.system for times in (each.cpu_times() for each in family))
+
+
+def idle_share(home: Path) -> tuple[float, float]:
+    """Of one core: nobody looking, and the overview open."""
+    shares: list[float] = []
+    with serving(home) as (process, address), httpx.Client(follow_redirects=True, timeout=600) as client:
+        page = client.get(address).raise_for_status()
+        every = int(re.findall(r'data-live="(\d+)"', page.text)[0])
+        for is_open in (False, True):
+            time.sleep(every)
+            before, started = cpu_seconds(process), time.perf_counter()
+            while time.perf_counter() - started < IDLE_SECONDS:
+                time.sleep(every)
+                if is_open:
+                    client.get(page.url).raise_for_status()
+            shares.append((cpu_seconds(process) - before) / (time.perf_counter() - started))
+    closed, opened = shares
+    return closed, opened
+
+
 def main() -> None:
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    with tempfile.TemporaryDirectory() as folder, open_services(load_settings(home=Path(folder))) as services:
-        started = time.perf_counter()
-        fill(services, n)
-        print(f"{n:,} exchanges written in {time.perf_counter() - started:.0f} s")
-        rows = asyncio.run(measure(services))
-    document = {"exchanges": n, "openings": OPENINGS, "pages": rows}
-    Path(__file__).with_name("results").joinpath("dashboard.json").write_text(json.dumps(document, indent=2) + "\n")
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        with open_services(load_settings(home=home)) as services:
+            started = time.perf_counter()
+            fill(services, n)
+            print(f"{n:,} exchanges written in {time.perf_counter() - started:.0f} s")
+            payload, stored = payload_bytes(services), store_bytes(home)
+            print(f"store {stored / 1e6:,.1f} MB, payload {payload / 1e6:,.1f} MB: {stored / payload:.2f} times")
+            rows = asyncio.run(measure(services))
+        closed, opened = idle_share(home)
+        print(f"idle: {closed:.2%} of a core; with the overview open: {opened:.2%}")
+    document = {
+        "exchanges": n,
+        "payload_bytes": payload,
+        "store_bytes": stored,
+        "idle_core_share": closed,
+        "open_core_share": opened,
+        "openings": OPENINGS,
+        "pages": rows,
+    }
+    results = Path(__file__).with_name("results")
+    results.joinpath(f"dashboard_{n}.json").write_text(json.dumps(document, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """The pattern detector beside Presidio and a secret scanner, in one run: recall on labelled texts and on keys, false
 alarms on code, READMEs and ordinary questions, placeholders, the cost of a scan, and what it takes to find names.
 
-    python bench/privacy_detect.py [--data FOLDER] [--sources FOLDER …] [--gitleaks FILE] [--peers PYTHON]
+    python -m bench.privacy_detect [--data FOLDER] [--sources FOLDER …] [--gitleaks FILE [--keys-only]] [--peers PYTHON]
 
 --gitleaks: gitleaks' own configuration, from whose rules keys are drawn. --peers: the Python of an environment with
 presidio-analyzer, detect-secrets and, for names, a pipeline of spaCy (bench/peers/privacy_tools.py). Without an option
-its rows are missing. Prints the table and writes bench/results/privacy.txt.
+its rows are missing. Prints the table and writes bench/results/privacy.txt; with --keys-only the rows of the keys and
+the placeholders, and bench/results/secrets.txt.
 
 Rules were tuned on the labelled texts, on the keys, on the placeholders and on half of the packages of a machine's
 source files; the files measured are the other half. A span counts from LEAST_CONFIDENCE on.
@@ -138,6 +139,12 @@ def table(options: argparse.Namespace) -> str:
     return "\n".join(rows) + "\n"
 
 
+def keys_table(configuration: Path | None) -> str:
+    """What needs no other data and takes seconds."""
+    rows = [*_key_rows(_draw_keys(configuration), {}), "", *_alarm_rows({_PLACEHOLDERS: placeholders()}, {})]
+    return "\n".join(row.rstrip() for row in rows) + "\n"
+
+
 def _recall_rows(records: Sequence[dict[str, Any]], peers: Peers) -> list[str]:
     tally = measure(records)
     presidio, named = peers.get("presidio"), peers.get("presidio with a model")
@@ -208,18 +215,24 @@ def _key_rows(keys: Sequence[Key], peers: Peers) -> list[str]:
     ours = [[(s.start, s.end) for s in private_spans(text) if s.kind == "secret"] for _, text, _ in keys]
     rows = [f"{'keys of fixed-prefix rules':28}{'rules':>6}{'found':>9}{'keys':>7}"]
     rows.append(_key_row("insource", keys, ours))
+    rows += [f"  of {rule}: {count} of {_DRAWN}" for rule, count in _whole(keys, ours).items() if count < _DRAWN]
     if "detect-secrets" in peers:
         spans = [[(s[0], s[1]) for s in found] for found in peers["detect-secrets"]["spans"][_KEYS]]
         rows.append(_key_row("detect-secrets", keys, spans))
     return rows
 
 
-def _key_row(tool: str, keys: Sequence[Key], spans: Sequence[Sequence[tuple[int, int]]]) -> str:
-    """A key is found when one span covers it, without the separator that some of the rules take with it."""
+def _whole(keys: Sequence[Key], spans: Sequence[Sequence[tuple[int, int]]]) -> Counter[str]:
+    """Keys found by rule: when one span covers it, without the separator that some of the rules take with it."""
     whole: Counter[str] = Counter()
     for (rule, text, (start, end)), found in zip(keys, spans, strict=True):
         end = start + len(text[start:end].rstrip(" .;\"'`\n\r"))
         whole[rule] += any(at <= start and to >= end for at, to in found)
+    return whole
+
+
+def _key_row(tool: str, keys: Sequence[Key], spans: Sequence[Sequence[tuple[int, int]]]) -> str:
+    whole = _whole(keys, spans)
     rules = {rule for rule, _, _ in keys}
     all_found = sum(whole[rule] == _DRAWN for rule in rules)
     return f"{tool:28}{len(rules):6}{all_found / len(rules):9.3f}{sum(whole.values()) / len(keys):7.3f}"
@@ -287,11 +300,13 @@ def main() -> None:
     parser.add_argument("--sources", type=Path, nargs="*", default=[])
     parser.add_argument("--gitleaks", type=Path)
     parser.add_argument("--peers")
-    parser.add_argument("--out", type=Path, default=_ROOT / "bench" / "results" / "privacy.txt")
+    parser.add_argument("--keys-only", action="store_true")
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    text = table(options)
+    text = keys_table(options.gitleaks) if options.keys_only else table(options)
     print(text)
-    options.out.write_text(text, encoding="utf-8")
+    usual = _ROOT / "bench" / "results" / ("secrets.txt" if options.keys_only else "privacy.txt")
+    (options.out or usual).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -41,10 +41,12 @@ _CATEGORIES = {
 class SecretRule:
     id: str
     pattern: re.Pattern[str]
+    group: int | None
+    """The part that is the secret, where the rule says so; else its first group."""
 
     @classmethod
-    def of(cls, id: str, regex: str) -> SecretRule:
-        return cls(id, re.compile(regex, re.ASCII))
+    def of(cls, id: str, regex: str, group: int | None = None) -> SecretRule:
+        return cls(id, re.compile(regex, re.ASCII), group)
 
     def sample(self, rng: random.Random) -> tuple[str, tuple[int, int]]:
         """A text that the rule matches, and where the secret stands in it."""
@@ -52,8 +54,8 @@ class SecretRule:
             text = _draw(parser.parse(self.pattern.pattern, self.pattern.flags), rng)
             match = self.pattern.search(text + " ")
             if match:
-                group = next((at for at in range(1, len(match.groups()) + 1) if match.group(at)), 0)
-                return text, match.span(group)
+                first = next((at for at in range(1, len(match.groups()) + 1) if match.group(at)), 0)
+                return text, match.span(first if self.group is None else self.group)
         raise ValueError(f"no text matches {self.id}")
 
 
@@ -62,7 +64,7 @@ def fixed_prefix_rules(path: Path) -> list[SecretRule]:
     for rule in tomllib.loads(path.read_text("utf-8"))["rules"]:
         if "regex" not in rule or "path" in rule:
             continue
-        secret = SecretRule.of(rule["id"], _as_python(rule["regex"]))
+        secret = SecretRule.of(rule["id"], _as_python(rule["regex"]), rule.get("secretGroup"))
         tree = parser.parse(secret.pattern.pattern, secret.pattern.flags)
         if any(len(prefix) >= _SHORTEST_PREFIX for prefix in _prefixes(tree)):
             found.append(secret)

@@ -59,7 +59,7 @@ def settings() -> str:
     ]
     intro = (
         "Set in `insource.toml` in the data folder (or the file that `INSOURCE_CONFIG` names) or, over it, in the\n"
-        "environment. Units are in the names. `insource doctor` prints the values in force.\n"
+        "environment. Units are in the names. `insource doctor` prints those that you changed, with `--json` all.\n"
     )
     return "\n".join(
         [HEAD, "# Settings\n", intro, "| setting | variable | default | meaning |", "|---|---|---|---|", *rows, ""]

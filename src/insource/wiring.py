@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -20,11 +20,10 @@ from insource.core.stores import EvidenceStore, ExchangeStore, Registry
 from insource.core.values import EngineSettings, Exchange, Model, ModelFile, PrivacySpan, ServedModel, served_model
 from insource.store.event_writer import EventWriter
 from insource.store.writer import BatchingWriter, WriterHealth
-from insource.workflows.services import Progress, Services, policy_in_force
+from insource.workflows.services import FindLicence, Progress, Services, policy_in_force
 
 # What takes long to load is imported where it is used: `insource moves` needs a database and nothing else.
 if TYPE_CHECKING:
-    from insource.core.ecosystem import EffectiveLicence
     from insource.engines.llamacpp import LlamaCppEngine
     from insource.engines.models.cache import ModelCache
     from insource.traffic.scan_client import ScanProcess
@@ -264,12 +263,14 @@ def open_services(settings: Settings) -> Generator[Services]:
             return served
         return find(ref, cache=models().cache, sources=models().sources)
 
-    def find_licence(ref: str) -> EffectiveLicence | None:
+    @contextmanager
+    def open_licences() -> Generator[FindLicence]:
         from insource.wiring_choose import open_ecosystem
         from insource.workflows.choose.licence import licence_in_force
 
-        with open_ecosystem(settings) as ecosystem:
-            return licence_in_force(ref, find_model=find_model, ecosystem=ecosystem)
+        with ExitStack() as opened:
+            ecosystem = cache(lambda: opened.enter_context(open_ecosystem(settings)))
+            yield cache(lambda ref: licence_in_force(ref, find_model=find_model, ecosystem=ecosystem()))
 
     def pull_default_model(progress: Progress) -> ModelFile:
         from insource.workflows.files.models import pull_default
@@ -294,7 +295,7 @@ def open_services(settings: Settings) -> Generator[Services]:
             scorers=plugins.Group("scorers"),
             find_model=find_model,
             pull_default_model=pull_default_model,
-            find_licence=find_licence,
+            open_licences=open_licences,
             make_engine=lambda model, wanted: _engine(settings, model, wanted),
             make_adapted=lambda model, wanted, adapters: _adapted(settings, model, wanted, adapters=adapters),
             record=writer.record,

@@ -38,6 +38,8 @@ pytestmark = [
 _ERROR = 0.05
 _PROMPT_TOKENS = 560
 """More than one micro-batch of 512."""
+_SHORT_PROMPT_TOKENS = 16
+"""In the slots beside: the buffers are as large as one prompt makes them."""
 _KEY = "key"
 
 
@@ -83,8 +85,9 @@ def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
 
 
 def _ask(url: str, number: int) -> int:
-    """Tokens of the prompt that were worked through."""
-    words = " ".join(str((number + index) % 10) for index in range(_PROMPT_TOKENS // 2))
+    """Tokens of the prompt that were worked through; the first is the long one."""
+    tokens = _SHORT_PROMPT_TOKENS if number else _PROMPT_TOKENS
+    words = " ".join(str((number + index) % 10) for index in range(tokens // 2))
     body = json.dumps({"prompt": words, "n_predict": 4, "cache_prompt": False}).encode()
     headers = {"authorization": f"Bearer {_KEY}", "content-type": "application/json"}
     request = urllib.request.Request(f"{url}/completion", body, headers)
@@ -101,7 +104,7 @@ def test_the_prediction_is_within_five_percent_of_the_measured_peak(
     spec = spec_of_gguf(read_header(default_model_path), name="default")
     predicted = predict_memory(spec, cpu_machine(), run).total_bytes + baseline_bytes
     with _worker(default_model_path, run) as (pid, url), ThreadPoolExecutor(slots) as pool:
-        assert min(pool.map(lambda number: _ask(url, number), range(slots))) > run.ubatch_tokens
+        assert max(pool.map(lambda number: _ask(url, number), range(slots))) > run.ubatch_tokens
         measured = peak_resident_kb(pid) * 1024
     assert predicted == pytest.approx(measured, rel=_ERROR)
 

@@ -62,7 +62,8 @@ def world(default_model_path: Path, tmp_path_factory: pytest.TempPathFactory) ->
     kept = lines_of("triage") + lines_of("policy")
     log = write_lines(folder / "traffic.jsonl", kept)
     with running_responder("--answer", HOSTED, "--any-model") as hosted:
-        settings = {"provider_url": hosted.url, "provider_key_env": "NO_SUCH_KEY"}
+        # Anchors would be asked, and recorded, between two requests of a test.
+        settings = {"provider_url": hosted.url, "provider_key_env": "NO_SUCH_KEY", "anchors": "0"}
         installation = Installation(home=folder / "home", model=default_model_path, settings=settings)
         installation.run("import", str(log))
         (triage,) = [task for task in installation.json("tasks")["tasks"] if len(task["labels"]) == 12]

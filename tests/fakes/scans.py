@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from insource.core.policy import WATCH, Policy
@@ -19,6 +20,9 @@ class ScanHere:
 
     def kinds(self, body: bytes) -> tuple[str, ...]:
         return self.examine(ScanJob(body=body, policy=self.policy)).names
+
+    def kinds_of(self, bodies: Sequence[bytes]) -> list[tuple[str, ...]]:
+        return [self.kinds(body) for body in bodies]
 
     def examine(self, job: ScanJob) -> Examined:
         return examine(job, self.detector)

@@ -30,7 +30,13 @@ RUNS = tuple(
     for cache in CACHES
     for slots in SLOTS
 )
-"""The settings that every model is asked about."""
+"""The settings that every model is asked about by `make promises`."""
+HALF_OF_THE_RUNS = tuple(
+    RunSettings(context_tokens=context, cache_type_k=cache, cache_type_v=cache, slots=SLOTS[(i + j) % 2])
+    for i, context in enumerate(CONTEXTS)
+    for j, cache in enumerate(CACHES)
+)
+"""Every context with every cache, and each of them with both numbers of slots."""
 ODD_RUNS = (
     RunSettings(context_tokens=5000, slots=3, cache_type_k="q5_1", cache_type_v="q5_1"),
     RunSettings(context_tokens=300, slots=1, cache_type_k="f32", cache_type_v="f32"),

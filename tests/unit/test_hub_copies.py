@@ -75,6 +75,22 @@ def test_a_page_offers_no_altered_model() -> None:
     assert page.by_kind == {"altered": 3, "quantized": 1}
 
 
+def test_a_namesake_that_declares_another_model_is_offered_for_that_one() -> None:
+    with world(
+        model("org/Big-7B", tags=[]),
+        model("org/Big-7B-Instruct", "org/Big-7B", tags=[]),
+        model("q/Big-7B-AWQ", "org/Big-7B-Instruct", kind="quantized", tags=[]),
+        model("q/Big-7B-FP8", "else/Big-7B", kind="quantized", tags=[]),
+        model("q/Big-7B-MLX", "x/Tale-9B", kind="quantized", tags=[]),
+    ) as connection:
+        build_lineage(connection)
+        offers = {
+            id: {offer.id for offer in page_of(connection, id, as_of=date(2026, 5, 1)).offers}
+            for id in ("org/Big-7B", "org/Big-7B-Instruct")
+        }
+    assert offers == {"org/Big-7B": {"q/Big-7B-FP8"}, "org/Big-7B-Instruct": {"q/Big-7B-AWQ"}}
+
+
 def test_no_group_of_the_shipped_catalogue_offers_an_altered_copy() -> None:
     selection = SnapshotCatalogue().select(Wanted(pipelines=frozenset()))
     groups = group_copies(selection.models)

@@ -203,7 +203,7 @@ def lineages(draw: st.DrawFn) -> tuple[int, list[tuple[int, int]], dict[int, int
     return count, declared, {child: parent for child, parent in told.items() if child != parent}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(lineages())
 def test_every_way_up_is_found_whichever_told_it(lineage: tuple[int, list[tuple[int, int]], dict[int, int]]) -> None:
     count, declared, told = lineage

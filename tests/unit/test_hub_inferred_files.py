@@ -75,7 +75,7 @@ def worlds(draw: st.DrawFn) -> tuple[list[dict[str, Any]], dict[str, dict[str, i
 
 
 @given(worlds())
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 def test_the_parent_of_a_copy_is_the_oldest_model_that_has_all_of_it(
     drawn: tuple[list[dict[str, Any]], dict[str, dict[str, int]]],
 ) -> None:

@@ -8,6 +8,7 @@ import json
 from datetime import date
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import pytest
 from duckdb import DuckDBPyConnection
@@ -20,6 +21,7 @@ from insource.core.errors import BadInput, UsageError
 from insource.hub.duck import connect
 from insource.hub.sources.api_lines import slim
 from insource.hub.sources.read import Read, read_file
+from insource.hub.sources.rows import cleaned
 from insource.hub.sync import HubPlace
 from tests.hub_place import hub_report, sync
 
@@ -66,6 +68,21 @@ def test_long_lists_are_cut_and_unseen_characters_go(duck: DuckDBPyConnection, t
     assert (row["license"], row["license_name"], row["languages"]) == ("mit", None, ["en"])
     _, (row,) = read_records(duck, tmp_path, {"id": "org/name", "tags": ["good", "b\x1bad", "y" * 300, ""]})
     assert row["tags"] == ["good"]
+
+
+_UNSEEN = {"Cc", "Cf", "Zl", "Zp"}
+_TAGS = st.one_of(
+    st.none(), st.text(max_size=4), st.sampled_from(["a", "Z", "ü", "y" * 201, "b\x1b", "base_model:o/m"])
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.one_of(st.none(), st.lists(_TAGS, max_size=30)))
+def test_a_cleaned_list_is_sorted_and_has_no_repeats(duck: DuckDBPyConnection, told: list[str | None] | None) -> None:
+    query = f"SELECT {cleaned('files', 'VARCHAR[]')} FROM (SELECT ?::VARCHAR[] AS files)"
+    ((found,),) = duck.execute(query, [told]).fetchall()
+    seen = {tag for tag in told or () if tag and len(tag) <= 200 and not any(category(c) in _UNSEEN for c in tag)}
+    assert found == (None if told is None else sorted(seen))
 
 
 def test_the_same_in_parquet(duck: DuckDBPyConnection, tmp_path: Path) -> None:

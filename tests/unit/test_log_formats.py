@@ -11,7 +11,7 @@ from insource.core.errors import BadInput
 from insource.core.values import CHAT_ENDPOINT, Exchange
 from insource.wire import chat
 from insource.workflows.prove.import_traffic import import_traffic
-from tests.logs import batches, databases, evaluations, forms, telemetry, texts, tools
+from tests.logs import batches, databases, evaluations, forms, rows, telemetry, texts, tools
 from tests.logs.importing import HeldExchanges, import_or_refuse, services_over, written
 from tests.logs.mutations import mutate
 from tests.logs.sample import ASKED, RULES, Sample, Wanted
@@ -24,6 +24,7 @@ SAMPLES = (
     *batches.SAMPLES,
     *databases.SAMPLES,
     *forms.SAMPLES,
+    *rows.SAMPLES,
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
@@ -41,6 +42,7 @@ def services(tmp_path: Path) -> Iterator[Services]:
     registry.put_candidate(candidate("lora-1", recipe="lora"))
     parts: dict[str, Any] = {field.name: None for field in fields(Services)}
     parts |= {"settings": Settings(**NO_SETTINGS), "clock": FakeClock(), "registry": registry, "evidence": evidence}
+    parts["open_licences"] = lambda: nullcontext(lambda ref: None)
     yield Services(**parts)
     database.close()
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, datetime
+from itertools import product
 from typing import Any
 
 import pytest
-from genai_prices import Usage, calc_price
+from genai_prices import Usage
+from genai_prices.data_snapshot import get_snapshot
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,10 +54,21 @@ def test_unknown_model_has_no_price(model: str) -> None:
     assert _price(model) is None
 
 
-def test_agrees_with_the_package_that_it_stands_on() -> None:
-    ours = _price("gpt-4o", input_tokens=123, output_tokens=45)
-    theirs = calc_price(Usage(input_tokens=123, output_tokens=45), "gpt-4o", genai_request_timestamp=_WHEN)
-    assert ours == float(theirs.total_price)
+def test_every_model_costs_what_the_package_says() -> None:
+    """Below, at and above the steps of prices that depend on the context's length, at two hours of the day."""
+    models = [(provider, model) for provider in get_snapshot().providers for model in provider.models]
+    asked = ((0, 0), (123, 45), (31_999, 4_000), (300_001, 7))
+    compared = 0
+    for provider, model in models[::5]:  # a fifth takes a second; the step moves over all providers
+        if provider.find_model(model.id.lower()) is not model:
+            continue  # a few are found under another model's name
+        compared += 1
+        for (read, written), when in product(asked, (_WHEN, _WHEN.replace(hour=18))):
+            usage = Usage(input_tokens=read, output_tokens=written)
+            theirs = model.calc_price(usage, provider, genai_request_timestamp=when)
+            ours = price_usd(f"{provider.id}/{model.id}", input_tokens=read, output_tokens=written, when=when)
+            assert ours == float(theirs.total_price), (provider.id, model.id, read)
+    assert compared > 150
 
 
 @given(st.integers(0, 10**5), st.integers(0, 10**5))

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -190,6 +190,9 @@ class SlowScan:
 
     def kinds(self, body: bytes) -> tuple[str, ...]:
         return self.examine(ScanJob(body=body)).names
+
+    def kinds_of(self, bodies: Sequence[bytes]) -> list[tuple[str, ...]]:
+        return [self.kinds(body) for body in bodies]
 
     def examine(self, job: ScanJob) -> Examined:
         time.sleep(0.01)

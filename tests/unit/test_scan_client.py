@@ -55,6 +55,20 @@ def test_what_goes_wrong_within_the_limit_costs_one_body(moody: ScanProcess, moo
     assert moody.kinds(body("hello")) == ()
 
 
+@pytest.mark.parametrize("mood", ["raise", "loop", "exit", "die"])
+def test_among_many_bodies_only_the_one_that_goes_wrong_is_unscanned(moody: ScanProcess, mood: str) -> None:
+    bodies = [body("a secret"), body("hello"), body(f"{mood} a secret"), body("a secret")]
+    assert moody.kinds_of(bodies) == [("word",), (), ("unscanned",), ("word",)]
+    assert moody.kinds_of([]) == []
+
+
+def test_many_bodies_give_what_each_gives_by_itself() -> None:
+    texts = ["mail a@b.com", "hello", "x " * 100_000, "card 4111 1111 1111 1111"]
+    bodies = [b"not JSON", b"", *(body(text) for text in texts * 20)]
+    with closing(ScanProcess("patterns", cpu_seconds=5.0)) as scan:
+        assert scan.kinds_of(bodies) == [scan.kinds(one) for one in bodies]
+
+
 def test_what_was_found_before_it_went_wrong_is_kept(moody: ScanProcess) -> None:
     assert moody.kinds(body("a secret", "loop")) == ("unscanned", "word")
 

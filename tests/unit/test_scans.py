@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -24,6 +24,9 @@ class ScriptedScan:
 
     def kinds(self, body: bytes) -> tuple[str, ...]:
         return self.examine(ScanJob(body=body)).names
+
+    def kinds_of(self, bodies: Sequence[bytes]) -> list[tuple[str, ...]]:
+        return [self.kinds(body) for body in bodies]
 
     def examine(self, job: ScanJob) -> Examined:
         if job.body == b"sleep":

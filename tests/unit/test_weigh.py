@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -20,7 +21,7 @@ from typer.testing import CliRunner
 from insource.cli.main import app
 from insource.cli.show_plan import money_lines
 from insource.config import Settings
-from insource.core.ecosystem import EffectiveLicence
+from insource.core.ecosystem import Ecosystem, EffectiveLicence
 from insource.core.errors import RefusedByPolicy, UsageError
 from insource.core.evidence import Verdict
 from insource.core.fakes import FakeEngine
@@ -31,7 +32,7 @@ from insource.core.values import Exchange, ModelFile, Stage
 from insource.hub.licence_chain import chain, refusal
 from insource.hub.licences import parse_policy
 from insource.wiring import open_services
-from insource.wiring_choose import open_fit
+from insource.wiring_choose import open_ecosystem, open_fit
 from insource.workflows.choose.licence import hub_name, licence_in_force
 from insource.workflows.choose.shared_machine import Load, share_machine
 from insource.workflows.plan import Plan, make_plan, plan_json
@@ -61,7 +62,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service
         services = replace(
             opened,
             find_model=lambda ref: file,
-            find_licence=lambda ref: licensed("apache-2.0"),
+            open_licences=lambda: nullcontext(lambda ref: licensed("apache-2.0")),
             recipes={"prompt": opened.recipes["prompt"]},
             make_engine=lambda model, settings: FakeEngine(engine_that(label_of)),
         )
@@ -218,7 +219,7 @@ def test_what_saves_most_for_the_time_comes_first(loads: list[Load]) -> None:
 def test_a_licence_that_the_policy_refuses_stops_the_move(
     services: Services, plan: Plan, license: str, stage: Stage
 ) -> None:
-    services = replace(services, find_licence=lambda ref: licensed(license))
+    services = replace(services, open_licences=lambda: nullcontext(lambda ref: licensed(license)))
     before = services.registry.moves()
     told = weighed(plan, services)
     (row,) = told.rows
@@ -238,14 +239,43 @@ def test_a_licence_that_the_policy_refuses_stops_the_move(
 
 
 def test_what_it_is_built_on_counts_too_and_an_unknown_licence_does_not(services: Services, plan: Plan) -> None:
-    built = replace(services, find_licence=lambda ref: licensed("apache-2.0", parent="cc-by-nc-4.0"))
+    built = replace(
+        services, open_licences=lambda: nullcontext(lambda ref: licensed("apache-2.0", parent="cc-by-nc-4.0"))
+    )
     (row,) = weighed(plan, built).rows
     assert row.verdict is Verdict.KEEP
     assert f"p, on which {MODEL} is built" in row.reason
     for nobody in (None, licensed(None)):
-        unknown = replace(services, find_licence=lambda ref, nobody=nobody: nobody)
+        unknown = replace(services, open_licences=lambda nobody=nobody: nullcontext(lambda ref: nobody))
         assert weighed(plan, unknown).can_move
         assert move_task(unknown, row.report.task.id, to=None, stage=Stage.LIVE).stage is Stage.LIVE
+
+
+def test_what_is_known_of_models_is_opened_once_for_all_and_only_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    @contextmanager
+    def counted(settings: Settings) -> Generator[Ecosystem]:
+        opened.append("opened")
+        with open_ecosystem(settings) as ecosystem:
+            yield ecosystem
+        opened.append("closed")
+
+    monkeypatch.setattr("insource.wiring_choose.open_ecosystem", counted)
+    given: dict[str, Any] = {"home": tmp_path}
+    with open_services(Settings(**given)) as services:
+        with services.open_licences():
+            pass
+        assert opened == []
+        with services.open_licences() as find_licence:
+            found = [find_licence(ref) for ref in (MODEL, "Qwen/Qwen3-8B", "nobody/knows-this", MODEL)]
+            assert opened == ["opened"]
+    assert opened == ["opened", "closed"]
+    assert found[0] == found[3]
+    assert found[0] is not None
+    assert found[2] is None
 
 
 def test_a_certified_candidate_that_is_allowed_stands_in_for_one_that_is_not(services: Services, plan: Plan) -> None:
@@ -255,7 +285,7 @@ def test_a_certified_candidate_that_is_allowed_stands_in_for_one_that_is_not(ser
     second = replace(row.evaluation, id="e2", candidate_id="head-1", coverage=row.coverage / 2, whole=False)
     refusing = replace(
         services,
-        find_licence=lambda ref: licensed("cc-by-nc-4.0"),
+        open_licences=lambda: nullcontext(lambda ref: licensed("cc-by-nc-4.0")),
         registry=cast(
             "Registry",
             SimpleNamespace(

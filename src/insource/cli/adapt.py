@@ -25,22 +25,23 @@ if TYPE_CHECKING:
 
 _WIDTH = 80
 
-candidates_app = typer.Typer(help="List the candidates that were made, and delete the files of those nothing uses.")
+candidates_app = typer.Typer(help="List candidates, and delete the files that nothing uses.")
 
 
 def adapt(  # noqa: PLR0913 - a command's parameters are its options
     task: TaskArgument,
-    recipe: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Try only this recipe; may be given again.")
-    ] = None,
+    recipe: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Try only this recipe; repeatable.")] = None,
     minutes: Annotated[
-        float | None, typer.Option(min=0.1, help="Stop after so many minutes; the next time goes on there.")
+        float | None, typer.Option(min=0.1, help="Stop after this many minutes; the next run continues from there.")
     ] = None,
     examples: Annotated[
-        int | None, typer.Option(min=40, help="Train on at most this many examples; default: as many as are useful.")
+        int | None, typer.Option(min=40, help="Train on at most this many examples; default: as many as help.")
     ] = None,
     terms_read: Annotated[
-        bool, typer.Option("--terms-read", help="You have read your provider's terms on training on its outputs.")
+        bool,
+        typer.Option(
+            "--terms-read", help="Confirm that you have read your provider's terms on training on its outputs."
+        ),
     ] = False,
     pull: Annotated[
         bool, typer.Option("--pull", help="Download the next larger model that fits here, and measure it too.")
@@ -48,7 +49,7 @@ def adapt(  # noqa: PLR0913 - a command's parameters are its options
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Make candidates for a task, the cheapest to serve first, and keep those that buy something."""
+    """Train or prompt candidates for a task, the cheapest to serve first, and keep those that help."""
     from insource.traffic.resolve import resolve_task
     from insource.wiring_choose import open_scout
     from insource.workflows.choose.offer import offers_json

@@ -20,20 +20,20 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         metavar="REF",
-        help="Ask this model, a file or server:URL#NAME; may be given again (cheapest first). Else the "
+        help="Try this model: a file or server:URL#NAME; repeatable, the cheapest first. Default: the "
         "configured one and the cheapest others on this machine.",
     ),
 ]
 AnswersOption = Annotated[
     list[Path] | None,
-    typer.Option("--answers", metavar="FILE", help="Measure answers that were made elsewhere; may be given again."),
+    typer.Option("--answers", metavar="FILE", help="Measure answers that were produced elsewhere; repeatable."),
 ]
 StatedOption = Annotated[
     list[str] | None,
     typer.Option(
         "--stated",
         metavar="KEY=VALUE",
-        help="Of the model of --answers: model, revision, quantisation, settings, trained_on, trained_until.",
+        help="Describe the model behind --answers: model, revision, quantisation, settings, trained_on, trained_until.",
     ),
 ]
 MinutesOption = Annotated[
@@ -42,7 +42,7 @@ MinutesOption = Annotated[
         "--minutes",
         min=0.1,
         metavar="MINUTES",
-        help="Stop asking models after so many minutes; the next time goes on there.",
+        help="Stop asking models after this many minutes; the next run continues from there.",
     ),
 ]
 

@@ -16,22 +16,24 @@ from insource.cli.session import session
 if TYPE_CHECKING:
     from insource.workflows.prove.import_traffic import ImportReport
 
-log_app = typer.Typer(help="The exchange log.", no_args_is_help=True)
+log_app = typer.Typer(help="Delete from the exchange log, or export it.", no_args_is_help=True)
 
 
 def import_log(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Logs: files, folders, archives, or - for standard input.")
+        list[Path], typer.Argument(metavar="FILE...", help="Log files, folders or archives; - reads standard input.")
     ],
     format: Annotated[str | None, typer.Option(help="Read only this format; default: detected from the file.")] = None,
     map: Annotated[
         list[str] | None,
         typer.Option(
-            "--map", metavar="FIELD=COLUMN,...", help="Where the fields are, as prompt=question,answer=reply."
+            "--map",
+            metavar="FIELD=COLUMN,...",
+            help="Which column holds which field, such as prompt=question,answer=reply.",
         ),
     ] = None,
     without_answers: Annotated[
-        bool, typer.Option("--without-answers", help="Also take logs whose requests have no answers.")
+        bool, typer.Option("--without-answers", help="Also import requests that have no answer.")
     ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -102,7 +104,7 @@ def prune(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Delete old exchanges from the log, and old events. Tasks, moves and certificates stay."""
+    """Delete old exchanges and events from the log. Tasks, moves and certificates stay."""
     with session(as_json=as_json, quiet=quiet) as (services, out):
         before = services.clock.now() - timedelta(days=older_than)
         count = services.exchanges.count_before(before)
@@ -123,15 +125,15 @@ def prune(
 @log_app.command("export")
 def export(
     out_file: Annotated[Path | None, typer.Option("--out", help="File to write; default: stdout.")] = None,
-    format: Annotated[str, typer.Option(help="insource or openai.")] = "insource",
-    task: Annotated[str | None, typer.Option(help="Only this task's exchanges.")] = None,
+    format: Annotated[str, typer.Option(help="Format to write: insource or openai.")] = "insource",
+    task: Annotated[str | None, typer.Option(help="Export only this task's exchanges.")] = None,
     include_private: Annotated[
-        bool, typer.Option("--include-private", help="Also exchanges with personal data or secrets.")
+        bool, typer.Option("--include-private", help="Also export exchanges with personal data or secrets.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --out: print what was written as JSON.")] = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write the exchange log as JSON lines. Private exchanges are withheld unless asked for."""
+    """Write the exchange log as JSON lines, by default without private exchanges."""
     from insource.traffic.resolve import resolve_task
     from insource.workflows.prove.export_log import export_log
 

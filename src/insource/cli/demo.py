@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 def demo(
     traffic: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Run on this log instead of the one written for the demo.")
+        Path | None, typer.Option(metavar="FILE", help="Use this log instead of the demo's own.")
     ] = None,
-    no_serve: Annotated[bool, typer.Option("--no-serve", help="End after the report.")] = False,
+    no_serve: Annotated[bool, typer.Option("--no-serve", help="Stop after the report, without serving.")] = False,
     port: PortOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,

@@ -25,7 +25,7 @@ _Checked = tuple[str, bool, str]
 
 
 def doctor(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
-    """Check settings, store, model, privacy policy, provider, port and disk; print the settings in force."""
+    """Check settings, store, model, privacy policy, provider, port and disk; list the settings that you changed."""
     out = Output(as_json=as_json, quiet=quiet)
     settings, checks = None, list[_Checked]()
     try:
@@ -56,8 +56,16 @@ def _show(settings: Settings | None, checks: list[_Checked], out: Output) -> Non
         return
     out.table("Checks", ["check", "", "detail"], [(n, "ok" if ok else "wrong", detail) for n, ok, detail in checks])
     out.table("Plugins", ["group", "package", "names"], _by_package())
-    if values:
-        out.table("Settings", ["setting", "value"], list(values.items()))
+    if settings is not None:
+        changed = [(name, values[name]) for name in _changed(settings)]
+        out.table("Changed settings", ["setting", "value"], changed)
+        out.text(f"{len(values) - len(changed)} others have their defaults; `insource doctor --json` lists them.")
+
+
+def _changed(settings: Settings) -> list[str]:
+    fields = type(settings).model_fields
+    defaults = {name: field.get_default(call_default_factory=True) for name, field in fields.items()}
+    return [name for name, default in defaults.items() if getattr(settings, name) != default]
 
 
 def _by_package() -> list[tuple[str, str, str]]:

@@ -19,15 +19,13 @@ if TYPE_CHECKING:
 
 def evaluate(  # noqa: PLR0913 - a command's parameters are its options
     task: Annotated[str | None, typer.Argument(metavar="TASK", help="A task's id or name.")] = None,
-    recipe: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Try only this recipe; may be given again.")
-    ] = None,
+    recipe: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Try only this recipe; repeatable.")] = None,
     model: ModelOption = None,
     answers: AnswersOption = None,
     stated: StatedOption = None,
     minutes: MinutesOption = None,
     verify: Annotated[
-        str | None, typer.Option(metavar="ID", help="Derive a certificate again from its evidence bundle.")
+        str | None, typer.Option(metavar="ID", help="Recompute a certificate from its evidence bundle.")
     ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 
 def export(
-    candidate: Annotated[str, typer.Argument(metavar="CANDIDATE", help="Its id, from `insource candidates list`.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder.")],
-    copy: Annotated[bool, typer.Option("--copy", help="Copy the model file where the disk takes no link.")] = False,
+    candidate: Annotated[
+        str, typer.Argument(metavar="CANDIDATE", help="The candidate's id, from `insource candidates list`.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to create.")],
+    copy: Annotated[
+        bool, typer.Option("--copy", help="Copy the model file where the disk does not support links.")
+    ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

@@ -18,47 +18,69 @@ if TYPE_CHECKING:
 
 _GIB = 2**30
 _BAR_CELLS = 56
+_LEAST_CELLS = 16
+"""Of a bar on a narrow terminal: beside its figures it must stay on one line."""
 _FILLS = "█▓▒░·"
 """Weights, KV cache, compute, margin, free: told apart without colour."""
 
-
+ContextOption = Annotated[int, typer.Option(min=256, metavar="TOKENS", help="Context length, shared by all slots.")]
+SlotsOption = Annotated[int, typer.Option(min=1, max=256, help="Requests at the same time; each gets context / slots.")]
+QuantizationOption = Annotated[
+    str, typer.Option(help="Quantisation to assume where no file states one: Q4_K_M, Q8_0, ...")
+]
+LayersOption = Annotated[
+    int | None, typer.Option(min=0, help="Layers to put on accelerators; default: as many as fit.")
+]
+DepthOption = Annotated[
+    int | None, typer.Option(min=0, metavar="TOKENS", help="Context depth at which to estimate speed.")
+]
+TaskOption = Annotated[
+    str, typer.Option(metavar="TASK", help="Also estimate how many requests of this task this machine can serve.")
+]
+LatencyOption = Annotated[
+    float,
+    typer.Option(
+        min=0.001, metavar="SECONDS", help="With --task: time within which 95 of 100 requests must be answered."
+    ),
+]
+BesideOption = Annotated[
+    list[str] | None,
+    typer.Option("--with", metavar="REF", help="Also load this projector or LoRA adapter; repeatable."),
+]
+DraftOption = Annotated[str, typer.Option(metavar="REF", help="Also load this draft model, for speculative decoding.")]
+FirstExpertsOption = Annotated[
+    int | None, typer.Option(min=0, metavar="N", help="Keep the experts of the first N layers in system memory.")
+]
+OfflineOption = Annotated[bool, typer.Option("--offline", help="Use only local files and shipped tables, no network.")]
+SvgOption = Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Also write the memory picture to this file.")]
 ExpertsOption = Annotated[
     list[str] | None,
-    typer.Option("--override-tensor", "-ot", metavar="PATTERN=CPU", help="Keep matching experts in system memory."),
+    typer.Option(
+        "--override-tensor",
+        "-ot",
+        metavar="PATTERN=CPU",
+        help="Keep experts whose tensor names match in system memory.",
+    ),
 ]
 
 
 def fit(  # noqa: PLR0913 - a command's parameters are its options
-    model: Annotated[str, typer.Argument(help="A model file's reference, a Hub id, or `org/name` of a known family.")],
-    context: Annotated[int, typer.Option(min=256, metavar="TOKENS", help="Context over all slots.")] = 8192,
-    slots: Annotated[int, typer.Option(min=1, max=256, help="Requests at once; each has context / slots.")] = 4,
+    model: Annotated[str, typer.Argument(help="A model file, a Hub id, or `org/name` of a known family.")],
+    context: ContextOption = 8192,
+    slots: SlotsOption = 4,
     cache_type: Annotated[str, typer.Option(help="Type of the KV cache: f16, q8_0, q4_0, ...")] = "f16",
-    quantization: Annotated[str, typer.Option(help="Of the weights, where no file says it: Q4_K_M, Q8_0, ...")] = "",
-    gpu_layers: Annotated[
-        int | None, typer.Option(min=0, help="Layers on accelerators; default: as many as fit.")
-    ] = None,
-    depth: Annotated[
-        int | None, typer.Option(min=0, metavar="TOKENS", help="Context depth at which to estimate speed.")
-    ] = None,
-    task: Annotated[
-        str, typer.Option(metavar="TASK", help="Also estimate how many requests of this task this machine can serve.")
-    ] = "",
-    latency: Annotated[
-        float, typer.Option(min=0.001, metavar="SECONDS", help="For --task: 95 of 100 answers come within.")
-    ] = 30.0,
-    beside: Annotated[
-        list[str] | None, typer.Option("--with", metavar="REF", help="A projector or LoRA loaded too; may be repeated.")
-    ] = None,
-    draft: Annotated[str, typer.Option(metavar="REF", help="A draft model for speculative decoding, loaded too.")] = "",
-    n_cpu_moe: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Keep the experts of the first N layers in system memory.")
-    ] = None,
+    quantization: QuantizationOption = "",
+    gpu_layers: LayersOption = None,
+    depth: DepthOption = None,
+    task: TaskOption = "",
+    latency: LatencyOption = 30.0,
+    beside: BesideOption = None,
+    draft: DraftOption = "",
+    n_cpu_moe: FirstExpertsOption = None,
     override_tensor: ExpertsOption = None,
     machine: MachineOption = "here",
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Ask no network: files here and shipped tables only.")
-    ] = False,
-    svg: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Write the picture too.")] = None,
+    offline: OfflineOption = False,
+    svg: SvgOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -105,8 +127,10 @@ def show(report: FitReport, told: Sequence[str], *, out: Output) -> None:
     )
     out.text(f"{_FILLS[0]} weights  {_FILLS[1]} KV cache  {_FILLS[2]} compute  {_FILLS[3]} margin  {_FILLS[4]} free")
     width = max(len(device.device) for device in memory.devices)
-    for device in memory.devices:
-        out.text(f"{device.device:<{width}} {bar(device)} {_sizes(device)}")
+    sizes = [_sizes(device) for device in memory.devices]
+    cells = min(_BAR_CELLS, max(_LEAST_CELLS, out.width - width - 2 - max(map(len, sizes))))
+    for device, size in zip(memory.devices, sizes, strict=True):
+        out.text(f"{device.device:<{width}} {bar(device, cells)} {size}")
     for sentence in told:
         out.text(sentence)
 

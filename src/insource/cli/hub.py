@@ -15,27 +15,36 @@ from insource.cli.session import load_settings
 if TYPE_CHECKING:
     from insource.core.ecosystem_store import FieldMapping, SnapshotInfo
 
-app = typer.Typer(help="The open-model ecosystem: snapshots of the Hub's metadata.", no_args_is_help=True)
+app = typer.Typer(help="Search and analyse snapshots of the Hub's metadata.", no_args_is_help=True)
 
 FromOption = Annotated[
     str,
     typer.Option(
         "--from",
         metavar="PATH|URL",
-        help="hub-stats' Parquet files, API records, a snapshot of ours; default: the Hub's API.",
+        help="Read hub-stats' Parquet files, API records or an insource snapshot; default: the Hub's API.",
     ),
 ]
 TypeOption = Annotated[
     str,
-    typer.Option("--type", metavar="TYPE", help="models, datasets or spaces; default: the file's, else models."),
+    typer.Option(
+        "--type", metavar="TYPE", help="models, datasets or spaces; default: what the file holds, else models."
+    ),
 ]
-LimitOption = Annotated[int | None, typer.Option(min=1, metavar="N", help="Only so many: a partial snapshot.")]
-DayOption = Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Day of a file; default: the newest date in it.")]
+LimitOption = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Stop after this many; the snapshot is then partial.")
+]
+DayOption = Annotated[
+    str, typer.Option(metavar="YYYY-MM-DD", help="Day the file describes; default: the newest date in it.")
+]
 WholeOption = Annotated[
-    bool, typer.Option("--whole", help="The file lists all that its source has: what it lacks is gone.")
+    bool, typer.Option("--whole", help="Treat the file as complete: what is not in it was deleted.")
 ]
 MapOption = Annotated[
-    str, typer.Option("--map", metavar="COLUMN=FIELD,…", help="Fields of a file that are called otherwise.")
+    str,
+    typer.Option(
+        "--map", metavar="COLUMN=FIELD,…", help="Which column of the file holds which field, where names differ."
+    ),
 ]
 
 
@@ -50,7 +59,7 @@ def sync(  # noqa: PLR0913 - a command's parameters are its options
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Take a snapshot of the Hub's models, datasets or Spaces; one that was interrupted goes on."""
+    """Take a snapshot of the Hub's models, datasets or Spaces, or continue an interrupted one."""
     from insource.core.ecosystem_store import SyncRequest
     from insource.wiring_choose import ecosystem_store
 
@@ -81,7 +90,7 @@ def sync(  # noqa: PLR0913 - a command's parameters are its options
 
 @app.command("snapshots")
 def snapshots(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
-    """List the snapshots that are here."""
+    """List the local snapshots."""
     from insource.wiring_choose import ecosystem_store
 
     found = ecosystem_store(load_settings()).snapshots()

@@ -14,22 +14,22 @@ from insource.cli.session import load_settings
 
 
 def edges(
-    out_file: Annotated[Path, typer.Option("--out", metavar="FILE.parquet", help="Where the edges go.")],
+    out_file: Annotated[Path, typer.Option("--out", metavar="FILE.parquet", help="File to write.")],
     inferred: Annotated[
-        bool, typer.Option("--inferred", help="Also parents inferred of models that declare none.")
+        bool, typer.Option("--inferred", help="Also infer parents of models that declare none.")
     ] = False,
     learned: Annotated[
         bool,
         typer.Option(
-            help="Of the inferred ones also those learned from what others declare: 10 seconds for every 1,000 models. "
-            "Without them it answers at the size of the whole Hub."
+            help="With --inferred, also use what is learned from other models: 10 seconds per 1,000 models. "
+            "--no-learned keeps it quick on the whole Hub."
         ),
     ] = True,
     source: FileOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write every edge with its kind, evidence and confidence as Parquet."""
+    """Write every link from a model to its parent, with kind, evidence and confidence, as Parquet."""
     from insource.wiring_choose import open_ecosystem
 
     out = Output(as_json=as_json, quiet=quiet)

@@ -10,14 +10,16 @@ from insource.cli.options import JsonOption, QuietOption
 from insource.cli.output import Output
 from insource.cli.session import load_settings
 
-ModelArgument = Annotated[str, typer.Argument(help="A model, with those it may be a copy of; default: the most used.")]
-LimitOption = Annotated[int, typer.Option(min=1, metavar="N", help="Models that are asked about: two requests each.")]
+ModelArgument = Annotated[
+    str, typer.Argument(help="Ask about this model and those it may be a copy of; default: the most used.")
+]
+LimitOption = Annotated[int, typer.Option(min=1, metavar="N", help="Models to ask about, with two requests each.")]
 
 
 def files(
     model: ModelArgument = "", limit: LimitOption = 200, as_json: JsonOption = False, quiet: QuietOption = False
 ) -> None:
-    """Ask the Hub for hashes and configurations of models that declare no parent: copies and parents show in them."""
+    """Ask the Hub for file hashes and configurations of models that declare no parent, to find copies and parents."""
     from insource.wiring_choose import ecosystem_store
     from insource.workflows.ecosystem.names import safe_name
 

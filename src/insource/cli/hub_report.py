@@ -15,23 +15,25 @@ from insource.core.errors import UsageError
 if TYPE_CHECKING:
     from insource.core.ecosystem_report import Taken
 
-OutOption = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="For report.html, SVG, PNG and CSV.")]
+OutOption = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder for report.html, SVG, PNG and CSV.")]
 FileOption = Annotated[
     Path | None,
     typer.Option(
         "--from",
         metavar="PATH",
-        help="hub-stats' models.parquet or records; default: the newest snapshot here, else the shipped catalogue.",
+        help="hub-stats' models.parquet or API records; default: the newest local snapshot or the shipped catalogue.",
     ),
 ]
 SinceOption = Annotated[
-    str, typer.Option(metavar="YYYY-MM-DD", help="Also what happened since a snapshot of that day, or before it.")
+    str, typer.Option(metavar="YYYY-MM-DD", help="Also show changes since the last snapshot up to this day.")
 ]
-OnlyOption = Annotated[list[str] | None, typer.Option("--only", metavar="FIGURE", help="Only this one; repeatable.")]
+OnlyOption = Annotated[
+    list[str] | None, typer.Option("--only", metavar="FIGURE", help="Make only this figure; repeatable.")
+]
 OrganisationsOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE.toml", help="Your own table of account kinds and countries, used instead of the shipped one."
+        metavar="FILE.toml", help="Use your own table of account kinds and countries instead of the shipped one."
     ),
 ]
 
@@ -45,7 +47,7 @@ def report(  # noqa: PLR0913 - a command's parameters are its options
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Figures of the Hub beside the published ones: definitions, pictures, numbers. Nothing is fetched."""
+    """Compare figures of the Hub with published ones: definitions, charts, numbers. Uses no network."""
     from insource.wiring_choose import open_ecosystem
     from insource.workflows.ecosystem.report import report_json
 

@@ -22,23 +22,34 @@ _HOW = "in 4 bits (Q4_K_M) with 4,096 tokens of context, by the shapes of known 
 
 
 def search(  # noqa: PLR0913 - a command's parameters are its options
-    text: Annotated[str, typer.Argument(help="Words that the model's id holds, in any order.")] = "",
-    family: Annotated[str, typer.Option(metavar="ID", help="Only this model and its descendants.")] = "",
-    licence: Annotated[str, typer.Option(metavar="CLASS", help="Only licences of a class, such as permissive.")] = "",
-    task: Annotated[str, typer.Option(metavar="TASK", help="Only a task of the Hub, as text-generation.")] = "",
-    language: Annotated[str, typer.Option(metavar="CODE", help="Only models stating this language, such as de.")] = "",
-    least: Annotated[float | None, typer.Option("--min", metavar="B", help="Least size, in 10^9 parameters.")] = None,
-    most: Annotated[float | None, typer.Option("--max", metavar="B", help="Largest size, in 10^9 parameters.")] = None,
-    fits: Annotated[
-        str, typer.Option(metavar="MACHINE", help="Only sizes that run on a machine: `here`, or as `rtx-4090`.")
+    text: Annotated[str, typer.Argument(help="Words in the model's id, in any order.")] = "",
+    family: Annotated[str, typer.Option(metavar="ID", help="Show only this model and its descendants.")] = "",
+    licence: Annotated[
+        str, typer.Option(metavar="CLASS", help="Show only this class of licence, such as permissive.")
     ] = "",
-    growing: Annotated[bool, typer.Option("--growing", help="Most derivatives a week first.")] = False,
-    rows: Annotated[int, typer.Option(min=1, max=1000, help="Models shown.")] = 20,
+    task: Annotated[str, typer.Option(metavar="TASK", help="Show only this Hub task, such as text-generation.")] = "",
+    language: Annotated[
+        str, typer.Option(metavar="CODE", help="Show only models that state this language, such as de.")
+    ] = "",
+    least: Annotated[
+        float | None, typer.Option("--min", metavar="B", help="Minimum size, in billions of parameters.")
+    ] = None,
+    most: Annotated[
+        float | None, typer.Option("--max", metavar="B", help="Maximum size, in billions of parameters.")
+    ] = None,
+    fits: Annotated[
+        str,
+        typer.Option(
+            metavar="MACHINE", help="Show only sizes that run on this machine: `here`, or a device such as `rtx-4090`."
+        ),
+    ] = "",
+    growing: Annotated[bool, typer.Option("--growing", help="Sort by new derivatives a week, the most first.")] = False,
+    rows: Annotated[int, typer.Option(min=1, max=1000, help="Models to show.")] = 20,
     source: FileOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Search models by words of their id, family, licence class, task, language, size and machine."""
+    """Search models by words in their id, family, licence class, task, language, size and machine."""
     from insource.core.ecosystem_search import Search
     from insource.wiring_choose import open_ecosystem
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from insource.core.ecosystem import EffectiveLicence, Link, Page
 
 BomOption = Annotated[
-    Path | None, typer.Option("--bom", metavar="FILE.json", help="Write an AI bill of materials too (CycloneDX 1.7).")
+    Path | None, typer.Option("--bom", metavar="FILE.json", help="Also write an AI bill of materials (CycloneDX 1.7).")
 ]
-HubModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="The Hub's id, as Qwen/Qwen2.5-7B.")]
+HubModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="The model's Hub id, such as Qwen/Qwen2.5-7B.")]
 _SHOWN_LINKS = 25
 _SHOWN_SPACES = 3
 
@@ -30,7 +30,7 @@ def show(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show a model's facts, its family, the licence in force over its whole chain, and what was built on it."""
+    """Show a model's facts, its family, the licence that its whole chain implies, and what was built on it."""
     from insource.hub.published import published_json, published_sentence, read_published
     from insource.workflows.ecosystem.show import page_json
 

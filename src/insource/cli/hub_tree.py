@@ -18,24 +18,28 @@ if TYPE_CHECKING:
 
 FileOption = Annotated[
     Path | None,
-    typer.Option("--from", metavar="FILE", help="A file of models, read as `hub sync` would; default: the snapshots."),
+    typer.Option(
+        "--from", metavar="FILE", help="Read models from this file, as `hub sync` would; default: local snapshots."
+    ),
 ]
 
 
 def tree(  # noqa: PLR0913 - a command's parameters are its options
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's id, in any case.")],
-    depth: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="Steps down.")] = 3,
-    most: Annotated[int, typer.Option(min=1, max=500, metavar="N", help="Children shown of each model.")] = 12,
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="The model's Hub id; upper and lower case do not matter.")
+    ],
+    depth: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="Generations to show.")] = 3,
+    most: Annotated[int, typer.Option(min=1, max=500, metavar="N", help="Children to show per model.")] = 12,
     skip: Annotated[
-        bool, typer.Option("--skip-intermediaries", help="Pass over quantisers' and re-uploaders' copies.")
+        bool, typer.Option("--skip-intermediaries", help="Leave out copies by quantisers and re-uploaders.")
     ] = False,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also as a page that folds.")] = None,
-    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Also as a picture.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the tree as a page that folds.")] = None,
+    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the tree as a picture.")] = None,
     source: FileOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show a model's descendants: fine-tunes, adapters, quantisations and merges, and theirs."""
+    """Show a model's descendants: fine-tunes, adapters, quantisations and merges, level by level."""
     from insource.wiring_choose import open_ecosystem
 
     out = Output(as_json=as_json, quiet=quiet)

@@ -14,15 +14,13 @@ from insource.cli.session import load_settings
 
 
 def trending(
-    days: Annotated[
-        int, typer.Option(min=1, max=3650, help="Length of the window, which ends with the snapshot.")
-    ] = 28,
-    rows: Annotated[int, typer.Option(min=1, max=1000, help="Roots shown.")] = 20,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="Days before the snapshot to look at.")] = 28,
+    rows: Annotated[int, typer.Option(min=1, max=1000, help="Roots to show.")] = 20,
     source: FileOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Rank roots by new derivatives a week, with floods, repeats and unused uploads discounted."""
+    """Rank base models by new derivatives a week; floods, repeats and unused uploads count less."""
     from insource.wiring_choose import open_ecosystem
     from insource.workflows.ecosystem.names import safe_name
 

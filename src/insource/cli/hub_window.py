@@ -14,13 +14,13 @@ from insource.core.errors import UsageError
 
 
 def window(
-    first: Annotated[str, typer.Argument(metavar="FIRST", help="Day of the earlier snapshot, as 2026-05-20.")],
-    last: Annotated[str, typer.Argument(metavar="LAST", help="Day of the later one.")],
-    most: Annotated[int, typer.Option("--most", min=1, max=10_000, metavar="N", help="Models shown.")] = 20,
+    first: Annotated[str, typer.Argument(metavar="FIRST", help="Day of the earlier snapshot, such as 2026-05-20.")],
+    last: Annotated[str, typer.Argument(metavar="LAST", help="Day of the later snapshot.")],
+    most: Annotated[int, typer.Option("--most", min=1, max=10_000, metavar="N", help="Models to show.")] = 20,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show what was downloaded between two snapshots, of the models that both hold."""
+    """Show downloads between two snapshots, for the models in both."""
     from insource.wiring_choose import ecosystem_store
     from insource.workflows.ecosystem.names import safe_name
 

@@ -29,13 +29,13 @@ def machine(
         ),
     ] = "here",
     measure: Annotated[
-        bool, typer.Option("--measure", help="Measure memory and processor now: a few seconds at full load.")
+        bool, typer.Option("--measure", help="Measure memory and processor speed now: a few seconds at full load.")
     ] = False,
-    raw: Annotated[bool, typer.Option("--raw", help="Print the untouched answers of ggml and the system.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Print what ggml and the system report, unprocessed.")] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show what this computer has for models: devices, memory, speed; or what a computer has that you don't."""
+    """Show what a computer offers for running models: devices, memory, speed. Default: this one."""
     from insource.wiring import SystemClock
     from insource.workflows.choose.machine import HERE, MachineFolders, describe, find_machine
 

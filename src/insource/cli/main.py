@@ -55,7 +55,7 @@ def _root(  # pyright: ignore[reportUnusedFunction] - Typer calls it
     pass
 
 
-app.command("demo", short_help="Run the whole loop once, on a log of its own.")(demo.demo)
+app.command("demo", short_help="Run the whole loop once on a sample log.")(demo.demo)
 app.command("serve", short_help="Serve the gateway and the dashboard.")(serve.serve)
 app.command("import", short_help="Import recorded traffic.")(data.import_log)
 app.add_typer(data.log_app, name="log")
@@ -67,15 +67,15 @@ app.command("review", short_help="Decide which of two answers is right.")(refere
 app.command("evaluate", short_help="Measure candidates and certify what is proven.")(evaluate.evaluate)
 app.command("adapt", short_help="Make candidates, the cheapest first.")(adapt.adapt)
 app.add_typer(adapt.candidates_app, name="candidates", short_help="List candidates, and delete unused files.")
-app.command("export", short_help="Write a candidate with all it rests on.")(export.export)
-app.command("quantize", short_help="Write a model in fewer bits, and compare.")(quantize.quantize)
-app.command("plan", short_help="Decide for each task whether it can move, and why.")(plan.plan)
+app.command("export", short_help="Write a candidate's files to a folder.")(export.export)
+app.command("quantize", short_help="Quantise a model and compare on a task.")(quantize.quantize)
+app.command("plan", short_help="Decide for each task whether it can move.")(plan.plan)
 app.command("label", short_help="Record what the right answer is.")(references.label)
 app.command("move", short_help="Move a task to a local candidate.")(move.move)
 app.command("rollback", short_help="Route a task back to the hosted API.")(move.rollback)
 app.command("moves", short_help="List moves and pins, or what happened to them.")(move.moves)
 app.add_typer(models.app, name="models")
-app.command("machine", short_help="Show what this computer has for models.")(machine.machine)
+app.command("machine", short_help="Show what a computer offers for models.")(machine.machine)
 app.add_typer(privacy.app, name="privacy")
 app.add_typer(hub.app, name="hub", short_help="Search the open-model ecosystem.")
 app.command("doctor", short_help="Check this installation.")(doctor.doctor)

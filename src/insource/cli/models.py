@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _SAID = 20
 """Sentences about what is no entry of a store; a folder may hold any number of stray files."""
 
-app = typer.Typer(help="Model files on this machine.", no_args_is_help=True)
+app = typer.Typer(help="Fetch, list, share and remove model files.", no_args_is_help=True)
 
 RefArgument = Annotated[
     str,
@@ -42,7 +42,7 @@ class Target(StrEnum):
 
 @app.command("pull")
 def pull(ref: RefArgument = "", as_json: JsonOption = False, quiet: QuietOption = False) -> None:
-    """Fetch a model file: resumed if it was interrupted, and checked by its sha256."""
+    """Download a model file, resuming an interrupted download, and check its sha256."""
     from insource.wiring import open_models
     from insource.workflows.files import models
 
@@ -62,12 +62,12 @@ def pull(ref: RefArgument = "", as_json: JsonOption = False, quiet: QuietOption 
 @app.command("list")
 def list_files(
     try_them: Annotated[
-        bool, typer.Option("--try", help="Load what our engine has not tried yet, and remember whether it runs.")
+        bool, typer.Option("--try", help="Load each file not tried yet, and remember whether it runs.")
     ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """List the model files on this machine: ours, llama.cpp's, Ollama's and LM Studio's."""
+    """List the model files on this machine: insource's, llama.cpp's, Ollama's and LM Studio's."""
     from insource.wiring import open_models
     from insource.wiring_choose import open_fits
     from insource.workflows.files import model_stores
@@ -114,11 +114,13 @@ def servers(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
 @app.command("import")
 def import_file(
     ref: Annotated[str, typer.Argument(metavar="MODEL", help="ollama:..., lmstudio:..., llamacpp:..., or a path.")],
-    name: Annotated[str, typer.Option("--as", metavar="NAME", help="Its name here; default: based on its own.")] = "",
+    name: Annotated[
+        str, typer.Option("--as", metavar="NAME", help="Name to give it; default: made from its own.")
+    ] = "",
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Give a model file of another tool a lasting name here, without copying it."""
+    """Register another tool's model file under a lasting name, without copying it."""
     from insource.wiring import open_models
     from insource.workflows.files.import_model import import_model
 
@@ -141,14 +143,15 @@ def export(  # noqa: PLR0913 - a command's parameters are its options
     ref: RefArgument,
     to: Annotated[Target, typer.Option("--to", help="Tool to export for, or a plain folder.")],
     out_path: Annotated[
-        Path | None, typer.Option("--out", metavar="PATH", help="Modelfile, LM Studio's folder, or the folder.")
+        Path | None,
+        typer.Option("--out", metavar="PATH", help="Modelfile to write, LM Studio's folder, or the plain folder."),
     ] = None,
-    copy: Annotated[bool, typer.Option("--copy", help="Copy the file where no link is possible.")] = False,
-    run: Annotated[bool, typer.Option("--run", help="Run `ollama create` too.")] = False,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the file where the disk does not support links.")] = False,
+    run: Annotated[bool, typer.Option("--run", help="Also run `ollama create`.")] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Hand a model to another tool: a Modelfile for Ollama, a linked file for LM Studio or in a folder."""
+    """Make a model available to another tool: a Modelfile for Ollama, a linked file for LM Studio or in a folder."""
     from insource.wiring import lmstudio_folders, open_models
     from insource.workflows.files import export_model
     from insource.workflows.files.models import find
@@ -177,11 +180,13 @@ def export(  # noqa: PLR0913 - a command's parameters are its options
 @app.command("show")
 def show(
     ref: RefArgument = "",
-    verify: Annotated[bool, typer.Option("--verify", help="Hash the file again and compare.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hash the file again and compare with the recorded hash.")
+    ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show what a model file is, from its own header."""
+    """Show what a model file's own header says about it."""
     from insource.wiring import open_models
     from insource.workflows.files import models
 
@@ -208,7 +213,7 @@ def show(
 
 @app.command("remove")
 def remove(ref: RefArgument, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
-    """Remove a model file from the cache. A `file:` of your own is only forgotten."""
+    """Remove a model file from the cache. A `file:` of yours is only unregistered."""
     from insource.wiring import open_models
     from insource.workflows.files import models
 

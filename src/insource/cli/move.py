@@ -25,13 +25,13 @@ def move(  # noqa: PLR0913 - a command's parameters are its options
     to: Annotated[
         str | None,
         typer.Option(
-            metavar="CANDIDATE", help="Candidate id or recipe; default: the one certified to answer the most."
+            metavar="CANDIDATE", help="Candidate id or recipe; default: the one certified for the largest share."
         ),
     ] = None,
-    stage: Annotated[Stage, typer.Option(help="observe, shadow, canary or live.")] = Stage.LIVE,
+    stage: Annotated[Stage, typer.Option(help="Stage to move to: observe, shadow, canary or live.")] = Stage.LIVE,
     engine: Annotated[
         str | None,
-        typer.Option(metavar="REF", help="What answers for a candidate whose answers were made elsewhere."),
+        typer.Option(metavar="REF", help="Model that serves a candidate whose answers were produced elsewhere."),
     ] = None,
     pin: Annotated[bool, typer.Option("--pin", help="Keep all of the task's requests on this machine.")] = False,
     without_certificate: Annotated[
@@ -80,7 +80,7 @@ async def _ask_stand_in(services: Services, task_name: str, *, to: str | None, e
 
 
 def rollback(task: TaskArgument, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
-    """Send a task's requests to the provider again, and remove its pin. Takes effect within a second."""
+    """Route a task back to the hosted API and unpin it. A running gateway follows within a second."""
     from insource.workflows.prove.move import rollback_task
 
     with session(as_json=as_json, quiet=quiet) as (services, out):
@@ -98,7 +98,7 @@ def rollback(task: TaskArgument, as_json: JsonOption = False, quiet: QuietOption
 
 def moves(
     events: Annotated[bool, typer.Option("--events", help="Show what happened to the moves, and why.")] = False,
-    days: Annotated[float, typer.Option(min=0.0, help="Show the events of so many days.")] = 14.0,
+    days: Annotated[float, typer.Option(min=0.0, help="With --events: days to look back.")] = 14.0,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

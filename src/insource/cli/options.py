@@ -14,13 +14,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print data only: no messages, no progress.")]
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="A task's id or name, as `insource tasks` shows it.")]
 MachineOption = Annotated[
-    str, typer.Option(metavar="NAME", help="`here`, devices by name as `rtx-4090` or `2x h100`, or a file.toml.")
+    str, typer.Option(metavar="NAME", help="`here`, a device such as `rtx-4090` or `2x h100`, or a file.toml.")
 ]
 EvidenceOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE.csv",
-        help="Published scores to show: model, benchmark, score, source, date; or a folder of tables.",
+        help="Show published scores from this table (model, benchmark, score, source, date) or folder of tables.",
     ),
 ]
 

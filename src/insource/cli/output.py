@@ -136,6 +136,8 @@ class Output:
         for row in rows:
             self._data.print(Text(row[0].replace("\n", ", ")), style="bold")
             for name, cell in zip(names[1:], row[1:], strict=True):
+                if not cell:
+                    continue
                 block = Text(cell.replace("\n", ", "))
                 lines = block.wrap(self._data, max(self._data.width - names_width, 20))
                 for at, line in enumerate(lines):

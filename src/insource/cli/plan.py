@@ -38,19 +38,19 @@ PriceOption = Annotated[
     typer.Option(
         "--price",
         metavar="MODEL=IN/OUT",
-        help="Take a hosted model to cost this, in USD per million tokens; may be given again.",
+        help="Price of a hosted model, in USD per million tokens in and out; repeatable.",
     ),
 ]
 PullOption = Annotated[
-    bool, typer.Option("--pull", help="Download the open models named for tasks that stay, and measure them too.")
+    bool, typer.Option("--pull", help="Also download and measure the open models suggested for tasks that stay.")
 ]
-CheckOption = Annotated[
-    bool, typer.Option("--check", help="Exit with 0 if something can move, with 3 if nothing can yet.")
-]
+CheckOption = Annotated[bool, typer.Option("--check", help="Exit with 0 if a task can move, with 3 if none can yet.")]
 ExportOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Only write the requests, for a batch service or another machine.")
+    Path | None, typer.Option(metavar="FILE", help="Only write the requests to a file, to answer them elsewhere.")
 ]
-PrivateOption = Annotated[bool, typer.Option("--include-private", help="With --export-requests: private ones too.")]
+PrivateOption = Annotated[
+    bool, typer.Option("--include-private", help="With --export-requests: also write private ones.")
+]
 
 
 def plan(  # noqa: PLR0913 - a command's parameters are its options
@@ -68,7 +68,7 @@ def plan(  # noqa: PLR0913 - a command's parameters are its options
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Find the tasks, measure what can be measured, and say for each what to do with it, and why."""
+    """Find the tasks, measure candidates, and recommend for each task what to do and why."""
     from insource.wiring_choose import open_fit, open_scout
     from insource.workflows.choose.money import parse_price
     from insource.workflows.prove.evaluate import budget_of

@@ -18,26 +18,34 @@ if TYPE_CHECKING:
     from insource.routing.policy_edit import Changes
     from insource.workflows.services import Services
 
-app = typer.Typer(help="What happens to personal data and secrets.", no_args_is_help=True)
+app = typer.Typer(help="Decide what happens to personal data and secrets.", no_args_is_help=True)
 
 ActionsArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="KIND=ACTION", help="For example email=mask health=local secret=refuse.")
+    list[str] | None,
+    typer.Argument(
+        metavar="KIND=ACTION", help="What to do with a kind, such as email=mask health=local secret=refuse."
+    ),
 ]
 ConfidenceOption = Annotated[
-    list[str] | None, typer.Option("--confidence", metavar="KIND=NUMBER", help="Least confidence of findings.")
+    list[str] | None,
+    typer.Option("--confidence", metavar="KIND=NUMBER", help="Ignore findings below this confidence, 0 to 1."),
 ]
 WordsOption = Annotated[
     list[str] | None,
-    typer.Option("--words", metavar="KIND=WORD,…", help="Define your own kind by its words; * is any ending."),
+    typer.Option("--words", metavar="KIND=WORD,…", help="Define a kind by its words; * stands for any ending."),
 ]
 AllowOption = Annotated[
-    list[str] | None, typer.Option("--allow", metavar="VALUE", help="Address, network or domain that is not private.")
+    list[str] | None,
+    typer.Option("--allow", metavar="VALUE", help="Treat this address, network or domain as not private."),
 ]
 PatternOption = Annotated[
-    list[str] | None, typer.Option("--pattern", metavar="REGEX", help="Values that are not private.")
+    list[str] | None, typer.Option("--pattern", metavar="REGEX", help="Treat values that match as not private.")
 ]
 RoleOption = Annotated[
-    list[str] | None, typer.Option("--role", metavar="NAME", help="Name before the @ that is nobody's own: support.")
+    list[str] | None,
+    typer.Option(
+        "--role", metavar="NAME", help="Treat addresses that start with this name, such as support@, as nobody's own."
+    ),
 ]
 ExceptionOption = Annotated[
     str | None, typer.Option("--task", metavar="TASK", help="Apply these actions to this task only.")
@@ -77,7 +85,7 @@ def set_(  # noqa: PLR0913 - its options
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Change the policy; a running gateway takes it up. Actions: watch, mask, local, refuse."""
+    """Change the policy; a running gateway follows. Actions: watch, mask, local, refuse."""
     from insource.routing.policy_edit import Changes
     from insource.workflows.serve.save_policy import save_policy
     from insource.workflows.services import policy_file
@@ -108,7 +116,7 @@ def try_(  # noqa: PLR0913 - its options
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show what the policy, with these changes, would have done to the requests in the log. Saves nothing."""
+    """Show what the policy would do to the requests in the log, with these changes. Saves nothing."""
     from insource.routing.policy_edit import Changes
     from insource.workflows.serve.rehearse import rehearsal_json, rehearse
 
@@ -137,11 +145,11 @@ def try_(  # noqa: PLR0913 - its options
 
 @app.command("log")
 def log(
-    days: Annotated[int, typer.Option(metavar="N", min=1, help="Only the last N days.")] = 30,
+    days: Annotated[int, typer.Option(metavar="N", min=1, help="Days to look back.")] = 30,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """List what the policy did: refused, answered here, masked. Kinds and counts, never values."""
+    """List what the policy refused, masked or kept local: kinds and counts, never values."""
     with session(as_json=as_json, quiet=quiet) as (services, out):
         events = services.registry.events(kind="privacy", since=services.clock.now() - timedelta(days=days))
         if as_json:
@@ -161,7 +169,7 @@ def scan(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Find personal data and secrets in texts, with their places."""
+    """Find personal data and secrets in texts, and their positions."""
     from insource.traffic.request_scan import scan_file
     from insource.workflows.services import policy_in_force
 

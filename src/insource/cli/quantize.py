@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 
 
 def quantize(  # noqa: PLR0913 - a command's parameters are its options
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model file's reference; '' is the default model.")],
-    task: Annotated[str, typer.Option(help="The task whose requests it is compared on: its id or name.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model file; '' is the default model.")],
+    task: Annotated[str, typer.Option(help="Compare on this task's requests: its id or name.")],
     type_: Annotated[
-        list[str] | None, typer.Option("--type", help="A type such as Q4_K_M; may be given again.")
+        list[str] | None, typer.Option("--type", help="Try this type, such as Q4_K_M; repeatable.")
     ] = None,
     requests: Annotated[int, typer.Option(min=20, help="Compare on at most this many requests.")] = 200,
     importance: Annotated[
         str | None,
         typer.Option(
             metavar="measure|FILE",
-            help="Spare the weights that matter: measured on the task's requests (extra adapt), or llama.cpp's file.",
+            help="Keep the weights that matter precise: measured on the task's requests (extra adapt), or from "
+            "llama.cpp's file.",
         ),
     ] = None,
     out: Annotated[
@@ -36,7 +37,7 @@ def quantize(  # noqa: PLR0913 - a command's parameters are its options
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write a model in fewer bits and recommend the smallest file whose loss on a task is bounded."""
+    """Quantise a model and recommend the smallest file that loses little on a task."""
     from insource.traffic.resolve import resolve_task
     from insource.workflows.prove.quantize import TYPES, Smaller, quantize_model, quants_json
     from insource.workflows.services import model_file

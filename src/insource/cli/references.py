@@ -32,19 +32,23 @@ def criterion(  # noqa: PLR0913 - a command's parameters are its options
     json: Annotated[bool, typer.Option("--json-values", help="Answers are JSON, compared value by value.")] = False,
     tools: Annotated[bool, typer.Option("--tools", help="Answers are tool calls, compared by their schemas.")] = False,
     exact: Annotated[bool, typer.Option("--exact", help="Answers must be the same text.")] = False,
-    review: Annotated[bool, typer.Option("--review", help="A person judges answers that are not the same.")] = False,
+    review: Annotated[bool, typer.Option("--review", help="A person judges answers that differ.")] = False,
     checker: Annotated[
-        str | None, typer.Option(metavar="CMD", help="A command that reads JSON and prints the loss, 0 to 1.")
+        str | None, typer.Option(metavar="CMD", help="Command that reads JSON and prints the loss, 0 to 1.")
     ] = None,
     judge: Annotated[
-        str | None, typer.Option(metavar="UPSTREAM", help="A model judges free text: 'provider', or a server's URL.")
+        str | None, typer.Option(metavar="UPSTREAM", help="Model server that judges free text: 'provider' or a URL.")
     ] = None,
     judge_model: Annotated[str, typer.Option(metavar="NAME", help="The judge's model, as its server names it.")] = "",
-    rubric: Annotated[str, typer.Option(help="What makes an answer better, for the judge.")] = "",
-    pattern: Annotated[str, typer.Option(metavar="RE", help="What an answer must hold, before it is judged.")] = "",
+    rubric: Annotated[str, typer.Option(help="Tell the judge what makes an answer better.")] = "",
+    pattern: Annotated[
+        str, typer.Option(metavar="RE", help="Fail answers that do not match, without asking the judge.")
+    ] = "",
     seconds: Annotated[float, typer.Option(min=0.1, help="Time limit of the checker, for one answer.")] = 10.0,
-    scorer: Annotated[str | None, typer.Option(metavar="NAME", help="A scorer of a plugin.")] = None,
-    infer: Annotated[bool, typer.Option("--infer", help="Forget the choice; go by what the answers show.")] = False,
+    scorer: Annotated[str | None, typer.Option(metavar="NAME", help="Use a plugin's scorer.")] = None,
+    infer: Annotated[
+        bool, typer.Option("--infer", help="Forget the choice; infer the criterion from the answers.")
+    ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -99,12 +103,13 @@ def label(
     exchange: Annotated[str | None, typer.Argument(help="An exchange's id.")] = None,
     answer: Annotated[str | None, typer.Argument(help="What its answer should be.")] = None,
     file: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE.csv", help="Many at once: exchange_id,reference.")
+        Path | None,
+        typer.Option("--from", metavar="FILE.csv", help="Read many from a CSV file with exchange_id,reference."),
     ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Say what the right answer is: of one exchange, or of many from a CSV file."""
+    """Record the right answer of one exchange, or of many from a CSV file."""
     from insource.workflows.prove.label import label_exchange, label_file
 
     with session(as_json=as_json, quiet=quiet) as (services, out):
@@ -135,10 +140,11 @@ def _show_labelled(report: LabelReport, out: Output) -> None:
 def review(  # noqa: PLR0913 - a command's parameters are its options
     task: TaskArgument,
     candidate: Annotated[str | None, typer.Option(metavar="ID", help="A candidate's id or recipe.")] = None,
-    random: Annotated[bool, typer.Option("--random", help="In random order, not in the ledger's.")] = False,
+    random: Annotated[bool, typer.Option("--random", help="Show them in random order.")] = False,
     suspects: Annotated[bool, typer.Option("--suspects", help="List the labels that look wrong.")] = False,
     out_file: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE.csv", help="Write the disagreements, to fill in elsewhere.")
+        Path | None,
+        typer.Option("--out", metavar="FILE.csv", help="Write the disagreements to a file, to fill in elsewhere."),
     ] = None,
     in_file: Annotated[
         Path | None, typer.Option("--in", metavar="FILE.csv", help="Read the file with its verdicts filled in.")
@@ -146,7 +152,7 @@ def review(  # noqa: PLR0913 - a command's parameters are its options
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Decide, one key each, which side is right where a candidate and the reference disagree."""
+    """Decide, with one key each, who is right where a candidate and the reference disagree."""
     from insource.workflows.prove.review import open_review, read_csv, write_csv
 
     with session(as_json=as_json, quiet=quiet) as (services, out):

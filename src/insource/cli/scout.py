@@ -30,44 +30,41 @@ _PURPOSES: tuple[PurposeName, ...] = get_args(PurposeName)
 _ADMIT = ("specialised", "convertible", "spill")
 
 LicensesOption = Annotated[
-    str, typer.Option(metavar="LIST", help="Licence classes and ids allowed; default: the setting `licenses`.")
+    str, typer.Option(metavar="LIST", help="Licence classes and ids to allow; default: the setting `licenses`.")
 ]
 PurposeOption = Annotated[
     str, typer.Option("--for", metavar="PURPOSE", help=f"{', '.join(_PURPOSES)}; default: the task's.")
 ]
 LanguagesOption = Annotated[
-    str, typer.Option(metavar="LIST", help="Codes like de,fr that a model must state, or any; default: the task's.")
+    str, typer.Option(metavar="LIST", help="Languages a model must state, such as de,fr, or any; default: the task's.")
 ]
 PromptOption = Annotated[
-    int | None, typer.Option("--prompt-tokens", min=1, help="Prompt of a long request; default: the task's.")
+    int | None, typer.Option("--prompt-tokens", min=1, help="Prompt tokens in a long request; default: the task's.")
 ]
 AnswerOption = Annotated[
-    int | None, typer.Option("--answer-tokens", min=1, help="Tokens in a long request's answer; default: the task's.")
+    int | None, typer.Option("--answer-tokens", min=1, help="Answer tokens in a long request; default: the task's.")
 ]
 ContextOption = Annotated[
-    int | None, typer.Option(min=1, metavar="TOKENS", help="Of one request with its answer; default: the task's.")
+    int | None,
+    typer.Option(min=1, metavar="TOKENS", help="Context that one request and its answer need; default: the task's."),
 ]
-MustOption = Annotated[
-    str, typer.Option(metavar="LIST", help="images: a model must accept them; tools: it must state that it calls them.")
-]
+MustOption = Annotated[str, typer.Option(metavar="LIST", help="What a model must support: images, tools.")]
 AdmitOption = Annotated[
     str,
     typer.Option(
         metavar="LIST",
-        help="specialised: models made for code, mathematics, ...; convertible: those that nobody is known to offer as"
-        " GGUF; spill: layers in the system's memory beside the accelerators'.",
+        help="Also rank these: specialised (models for code, mathematics, ...), convertible (no GGUF is known), spill "
+        "(layers in system memory too).",
     ),
 ]
-FloorOption = Annotated[
-    str, typer.Option(metavar="QUANT", help="The quantisation with the fewest bits that is wanted.")
-]
+FloorOption = Annotated[str, typer.Option(metavar="QUANT", help="Quantisation with the fewest bits to accept.")]
 LatencyOption = Annotated[
-    float | None, typer.Option(min=0.001, metavar="SECONDS", help="A long request may take so long.")
+    float | None, typer.Option(min=0.001, metavar="SECONDS", help="Time a long request may take.")
 ]
 RateOption = Annotated[
-    float | None, typer.Option(min=0.001, metavar="PER_MINUTE", help="Requests to sustain within the latency.")
+    float | None, typer.Option(min=0.001, metavar="PER_MINUTE", help="Requests a minute to answer within the latency.")
 ]
-ArenaOption = Annotated[Path | None, typer.Option(metavar="FILE.csv", help="A table of arena scores to show.")]
+ArenaOption = Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Show arena scores from this table.")]
 
 
 def scout(  # noqa: PLR0913 - a command's parameters are its options
@@ -88,13 +85,15 @@ def scout(  # noqa: PLR0913 - a command's parameters are its options
     rate: RateOption = None,
     arena: ArenaOption = None,
     evidence: EvidenceOption = None,
-    rows: Annotated[int, typer.Option(min=1, max=60, help="Length of the shortlist.")] = 6,
-    everything: Annotated[bool, typer.Option("--all", help="The whole ranked list.")] = False,
-    explain: Annotated[bool, typer.Option("--explain", help="Also the rule, and every factor's rank.")] = False,
+    rows: Annotated[int, typer.Option(min=1, max=60, help="Models on the shortlist.")] = 6,
+    everything: Annotated[bool, typer.Option("--all", help="Show the whole ranking.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also show the ranking rule and each factor's rank.")
+    ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Find the open models that could do a task, or chat in general, on this machine or on another. Asks no network."""
+    """Rank the open models that could do a task, or general chat, on this machine or another. Uses no network."""
     from insource.wiring_choose import open_scout
     from insource.workflows.choose.scout import ScoutQuestion
     from insource.workflows.choose.scout import scout as look

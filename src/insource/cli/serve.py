@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from insource.core.values import JsonObject
     from insource.workflows.services import Services
 
-PortOption = Annotated[int | None, typer.Option(help="Port to listen on; 0: any free one.")]
+PortOption = Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")]
 HostOption = Annotated[str | None, typer.Option(help="Address to listen on; default: loopback.")]
 AllowNetworkOption = Annotated[
-    bool, typer.Option("--allow-network", help="Allow an address that other machines can reach.")
+    bool, typer.Option("--allow-network", help="Allow --host to be an address that other machines can reach.")
 ]
 
 

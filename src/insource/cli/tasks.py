@@ -14,14 +14,14 @@ from insource.cli.session import session
 if TYPE_CHECKING:
     from insource.workflows.prove.find_tasks import TaskReport
 
-app = typer.Typer(help="What the traffic is made of: volume, cost, latency, privacy, kind of answer.")
+app = typer.Typer(help="Show what the traffic is made of: volume, cost, latency, privacy, kind of answer.")
 
 
 @app.callback(invoke_without_command=True)
 def tasks(
     context: typer.Context,
     assignments: Annotated[
-        Path | None, typer.Option(metavar="FILE.csv", help="Also write exchange_id,task_id of every exchange.")
+        Path | None, typer.Option(metavar="FILE.csv", help="Also write a CSV file with exchange_id,task_id.")
     ] = None,
     *,
     as_json: JsonOption = False,
@@ -71,7 +71,7 @@ def rename(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Give a task another name."""
+    """Rename a task."""
     from insource.workflows.prove.edit_tasks import rename_task
 
     with session(as_json=as_json, quiet=quiet) as (services, out):
@@ -84,11 +84,14 @@ def rename(
 
 @app.command("merge")
 def merge(
-    tasks: Annotated[list[str], typer.Argument(metavar="TASK TASK [TASK …]", help="The first stays.")],
+    tasks: Annotated[
+        list[str],
+        typer.Argument(metavar="TASK TASK [TASK …]", help="Tasks to merge; the first one's id and name stay."),
+    ],
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Make one task of several that are the same kind of work."""
+    """Merge several tasks that are the same kind of work."""
     from insource.workflows.prove.edit_tasks import merge_tasks
 
     with session(as_json=as_json, quiet=quiet) as (services, out):
@@ -98,12 +101,12 @@ def merge(
 @app.command("split")
 def split(
     task: TaskArgument,
-    contains: Annotated[str, typer.Option(help="A text that the new task's requests contain.")],
+    contains: Annotated[str, typer.Option(help="Move the requests that contain this text.")],
     name: Annotated[str | None, typer.Option(help="Name of the new task.")] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Take the requests that contain a text out of a task, as a task of their own."""
+    """Split off the requests that contain a text as a new task."""
     from insource.workflows.prove.edit_tasks import split_task
 
     with session(as_json=as_json, quiet=quiet) as (services, out):

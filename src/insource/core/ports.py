@@ -361,6 +361,10 @@ class RequestScan(Protocol):
         """The kinds of private data in a request's body, sorted; with `unscanned` where it was not read to its end."""
         ...
 
+    def kinds_of(self, bodies: Sequence[bytes]) -> list[tuple[str, ...]]:
+        """`kinds` of each, for whoever has many: cheaper than one by one."""
+        ...
+
     def examine(self, job: ScanJob) -> Examined:
         """What is private in a request under a policy; with the masked body where the policy says mask."""
         ...

@@ -52,9 +52,10 @@ def _labels(output: OutputProfile, references: Sequence[str]) -> Criterion:
 def _numbers(references: Sequence[str]) -> Criterion:
     given = sum(final_number(text) is not None for text in references) / len(references)
     if given < _MOST:
-        return _nobody_knows(
-            f"The answers hold numbers, but only {given:.0%} are a number or end in a marked one: they are free text."
+        said = (
+            f"only {given:.0%} are a number or end in a marked one" if given else "none is one or ends in a marked one"
         )
+        return _nobody_knows(f"The answers hold numbers, but {said}: they are free text.")
     return Criterion(scorer="number", confidence=round(given, 3), reason="The answers are numbers.")
 
 

@@ -36,7 +36,6 @@ from insource.workflows.serve.feedback import take_feedback
 from insource.workflows.serve.handle_request import Joints, RequestHandler
 from insource.workflows.serve.live_policy import LivePolicy
 from insource.workflows.serve.load_routing import live_routing
-from insource.workflows.serve.price_rates import PriceRates
 from insource.workflows.serve.record_exchange import Recorder
 from insource.workflows.serve.scans import Found, Scans
 from insource.workflows.serve.shadow import Shadows
@@ -189,7 +188,7 @@ def _recorder(services: Services, metrics: Metrics, *, policy: LivePolicy, scans
     return Recorder(
         clock=services.clock,
         record=_recording(services, metrics, policy=policy, scans=scans),
-        price=PriceRates(price_usd),
+        price=price_usd,
         bodies=services.settings.log_bodies,
         note=_noting(services, metrics),
     )

@@ -54,6 +54,9 @@ WHERE name >= lower($name) AND name < lower($name) || chr(1114111) AND id <> $id
 ORDER BY downloads DESC NULLS LAST, id
 """
 _TAGS = "SELECT id, tags FROM models WHERE id IN (SELECT unnest($ids))"
+_QUANTISED_FROM = (
+    "SELECT child, parent FROM edges WHERE child IN (SELECT unnest($ids)) AND kind IN ('quantized', 'altered')"
+)
 _SPACES = """
 SELECT space AS id, likes, (SELECT count(*) FROM model_spaces WHERE model = $id) AS spaces
 FROM model_spaces WHERE model = $id
@@ -148,16 +151,20 @@ def _spaces(connection: DuckDBPyConnection, id: str) -> Spaces | None:
 
 
 def _offers(connection: DuckDBPyConnection, id: str, own_tags: Sequence[str] | None) -> tuple[Offer, ...]:
-    """Declared ones first; then repositories with the same name but for the format, whose makers declared nothing."""
+    """Declared ones first; then repositories with the same name but for the format, whose makers declared nothing, or
+    no other model as what they quantised."""
     copies = _rows(connection, _CHILDREN, {"id": id, "kind": "quantized", "most": _MOST_OFFERS})
     near = _rows(connection, _NAMESAKES, {"id": id, "name": id.rpartition("/")[2]})
     namesakes = [row for row in near if is_namesake(id, row["id"]) and not alters(id, row["id"])][:_MOST_OFFERS]
     ids = [row["id"] for row in namesakes]
     tags = {row["id"]: row["tags"] or () for row in _rows(connection, _TAGS, {"ids": ids})} if ids else {}
+    quantised = _rows(connection, _QUANTISED_FROM, {"ids": ids}) if ids else []
+    others = {row["child"] for row in quantised if alters(id, row["parent"])}
     named = (
         (row["id"], told, row["downloads"])
         for row in namesakes
-        if not alters(id, row["id"], tags=(told := tags.get(row["id"], ())), original_tags=own_tags)
+        if row["id"] not in others
+        and not alters(id, row["id"], tags=(told := tags.get(row["id"], ())), original_tags=own_tags)
     )
     return (
         *offers(id, ((row["id"], row["tags"] or (), row["downloads"]) for row in copies), evidence="lineage"),

@@ -5,7 +5,9 @@ Not here: budgets, and costs that a provider itself reported, which always win o
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +15,13 @@ from insource.core.values import JsonObject
 from insource.wire import chat
 
 if TYPE_CHECKING:
-    from genai_prices.types import ModelInfo, Provider
+    from genai_prices.types import ModelInfo, ModelPrice, Provider
 
 _LONGEST_NAME = 200
 """Model names come from clients; no model of the snapshot has a longer one."""
 _BYTES_PER_TOKEN = 4
+_PER = 1_000_000
+"""Tokens that prices are stated for."""
 _ASKED = ("messages", "tools", "functions", "input", "instructions", "system", "prompt")
 """Where the dialects put what costs tokens."""
 
@@ -66,19 +70,64 @@ def price_usd(model: str, *, input_tokens: int, output_tokens: int, when: dateti
     prefix (`openai/`, `azure/`, `openrouter/openai/`) chooses that provider's price; an unknown one such as `ollama/`
     has none.
     """
-    found = _find(model.strip().lower())
-    if found is None:
-        return None
-    from genai_prices import Usage
+    priced = _find(model.strip().lower())
+    return None if priced is None else float(priced.total_usd(input_tokens, output_tokens, when))
 
-    provider, info = found
-    usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
-    price = info.calc_price(usage, provider, genai_request_timestamp=when)
-    return float(price.total_price)
+
+class _Priced:
+    """A model with its prices. The package takes 0.2 ms for a request, so what it takes for a request and for a token
+    is asked once, wherever these do not depend on the context's length."""
+
+    def __init__(self, provider: Provider, info: ModelInfo) -> None:
+        self._provider, self._info = provider, info
+        self._known: list[tuple[ModelPrice, _Rates | None]] = []
+        """A few: a model's price changes with its date, or with the hour."""
+
+    def total_usd(self, input_tokens: int, output_tokens: int, when: datetime) -> Decimal:
+        rates = self._rates(when)
+        if rates is None:
+            return self._asked(input_tokens, output_tokens, when)
+        return rates.request_usd + input_tokens * rates.input_usd + output_tokens * rates.output_usd
+
+    def _rates(self, when: datetime) -> _Rates | None:
+        """None: they depend on the number of tokens."""
+        price = self._info.get_prices(when)
+        for known, rates in self._known:
+            if known is price:
+                return rates
+        rates = None if _is_tiered(price) else self._asked_rates(when)
+        self._known.append((price, rates))
+        return rates
+
+    def _asked_rates(self, when: datetime) -> _Rates:
+        request_usd = self._asked(0, 0, when)
+        return _Rates(
+            request_usd=request_usd,
+            input_usd=(self._asked(_PER, 0, when) - request_usd) / _PER,
+            output_usd=(self._asked(0, _PER, when) - request_usd) / _PER,
+        )
+
+    def _asked(self, input_tokens: int, output_tokens: int, when: datetime) -> Decimal:
+        from genai_prices import Usage
+
+        usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+        return self._info.calc_price(usage, self._provider, genai_request_timestamp=when).total_price
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rates:
+    request_usd: Decimal
+    input_usd: Decimal
+    """Of one token."""
+    output_usd: Decimal
+
+
+def _is_tiered(price: ModelPrice) -> bool:
+    return not all(value is None or isinstance(value, Decimal) for value in vars(price).values())
 
 
 @lru_cache(maxsize=1024)  # bounded, unlike the package's own memory of names that it did not find
-def _find(model: str) -> tuple[Provider, ModelInfo] | None:
+def _find(model: str) -> _Priced | None:
     if not model or len(model) > _LONGEST_NAME:
         return None
     # Imported late: 1.6 MB of tables take 0.2 s, which `insource --help` must not pay.
@@ -94,4 +143,4 @@ def _find(model: str) -> tuple[Provider, ModelInfo] | None:
     else:
         provider = next((p for p in providers if p.model_match and p.model_match.is_match(model)), None)
     info = provider.find_model(model, all_providers=providers) if provider else None
-    return (provider, info) if provider and info else None
+    return _Priced(provider, info) if provider and info else None

@@ -8,8 +8,9 @@ middle), and what shows no gap stays together. Texts are sorted first, so their 
 from __future__ import annotations
 
 import re
+import string
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 from zlib import crc32
@@ -24,6 +25,7 @@ from insource.traffic.naming import frequent_words
 Floats = NDArray[np.float64]
 
 _MARKS = re.compile(r"[^\w\s]|_")
+_DIGITS, _CAPITALS = string.digits.encode(), string.ascii_uppercase.encode()
 SHORT_WORDS = 6
 CLOSED = 0.5
 """Share of the short answers that recur at least three times, when they are labels; a rare label then counts too."""
@@ -137,11 +139,18 @@ class _Space:
 
 def _form(text: str) -> list[float]:
     size = max(len(text), 1)
-    digits = sum(map(str.isdigit, text)) / size
-    capitals = sum(map(str.isupper, text)) / size
+    digits = _count(text, str.isdigit, _DIGITS) / size
+    capitals = _count(text, str.isupper, _CAPITALS) / size
     marks = len(_MARKS.findall(text)) / size
     lines = text.count("\n") / size
     return [np.log1p(len(text.split())) / 2, 3 * digits**0.5, 3 * lines**0.5, 2 * capitals**0.5, 2 * marks**0.5]
+
+
+def _count(text: str, is_one: Callable[[str], bool], of_ascii: bytes) -> int:
+    """How many characters of a kind; `of_ascii` are those of ASCII, where counting is ten times faster."""
+    if text.isascii():
+        return len(text) - len(text.encode().translate(None, of_ascii))
+    return sum(map(is_one, text))
 
 
 def _bisect(points: Floats, chosen: NDArray[np.intp], least: int) -> list[NDArray[np.intp]]:

@@ -130,12 +130,13 @@ def _inner(value: JsonObject, record: Record, *, path: str, outer: JsonObject, d
 
 def columns_as_rows(record: Record) -> list[Record]:
     """The rows of a table that was written by its columns, as pandas does: `{"prompt": {"0": …}, …}`, lists of equal
-    length, or `columns` beside `data`; [] for any other record."""
+    length, or `columns` (or what describes them) beside `data` or `rows`; [] for any other record."""
     value = record.value
-    names, data = value.get("columns"), value.get("data")
+    names, data = value.get("columns"), value.get("data", value.get("rows"))
     if isinstance(names, list) and isinstance(data, list):
-        rows = [row for row in data if isinstance(row, list) and len(row) == len(names)]
-        made = [dict(zip(map(str, names), row, strict=True)) for row in rows] if len(rows) == len(data) else []
+        named = [str(name.get("name") if isinstance(name, dict) else name) for name in names]
+        rows = [row for row in data if isinstance(row, list) and len(row) == len(named)]
+        made = [dict(zip(named, row, strict=True)) for row in rows] if len(rows) == len(data) else []
     else:
         columns: JsonObject = {}
         for name, held in value.items():

@@ -11,8 +11,10 @@ cluster that holds most of the exchanges it had."""
 
 from __future__ import annotations
 
+import gc
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from insource.core.hashing import canonical_json, sha256_hex
@@ -106,8 +108,21 @@ def discover(
     from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
     # One thread: on shared cores the threads of BLAS and OpenMP wait for each other longer than they work.
-    with threadpool_limits(limits=1):
+    with threadpool_limits(limits=1), _without_collections():
         return _discover(requests, existing, assigned=assigned or {}, keep=keep, mask=mask)
+
+
+@contextmanager
+def _without_collections() -> Generator[None]:
+    """Of garbage in cycles: here is none, and going through all values of a log again and again takes a sixth of the
+    time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _discover(

@@ -165,5 +165,8 @@ def _new_words(corpus: Corpus, outcomes: Sequence[Outcome]) -> tuple[Ints, Ints]
     words = np.array([word for one in read for word in one], dtype=np.int64)
     owners = np.repeat(np.array([n for n, _ in long], dtype=np.int64), [len(one) for one in read])
     size = len(corpus.vocabulary)
-    new = ~np.isin(owners * size + words, corpus.text_of * size + corpus.tokens)
+    answered = np.zeros(len(outcomes), dtype=bool)
+    answered[owners] = True
+    asked = answered[corpus.text_of]
+    new = ~np.isin(owners * size + words, corpus.text_of[asked] * size + corpus.tokens[asked])
     return words[new], owners[new]

@@ -14,7 +14,7 @@ from stdnum import bitcoin
 from stdnum.util import get_cc_module
 
 from insource.traffic import checksums
-from insource.traffic.rules import Rule
+from insource.traffic.rules import Rule, RuleSet
 
 _GAP = r"[^\n\d]{0,24}?"
 """Between a name and its number: `is`, `no.:`, `(`; never another number or line."""
@@ -72,7 +72,7 @@ def _named(names: str, pattern: str, check: Check | None = None, *, kind: str = 
     )
 
 
-RUN_RULES: tuple[Rule, ...] = (
+RUN_RULES = RuleSet(
     _shape(r"\d{3}-\d{2}-\d{4}", 0.9, _valid("us.ssn", "us.itin")),
     _shape(r"\d{3} \d{2} \d{4}", 0.65, _valid("us.ssn", "us.itin")),
     _shape(
@@ -107,7 +107,7 @@ RUN_RULES: tuple[Rule, ...] = (
 )
 """Tried only where six digits stand close together."""
 
-TOKEN_RULES: tuple[Rule, ...] = (
+TOKEN_RULES = RuleSet(
     _shape(
         r"[A-Za-z]{6}[\dLMNP-Vlmnp-v]{2}[A-EHLMPR-Ta-ehlmpr-t][\dLMNP-Vlmnp-v]{2}[A-Za-z][\dLMNP-Vlmnp-v]{3}[A-Za-z]",
         0.95,
@@ -127,7 +127,7 @@ TOKEN_RULES: tuple[Rule, ...] = (
 )
 """Tried only on words of digits and letters."""
 
-WALLET_RULES: tuple[Rule, ...] = (
+WALLET_RULES = RuleSet(
     Rule(
         kind="wallet",
         markers=("bc1",),
@@ -158,7 +158,7 @@ _BIRTH_WORDS = (
     "born|dob|d.o.b.|date of birth|birth date|birthdate|birthday|geboren|geburtsdatum|née le|né le|nacido|nacida"
 )
 
-NAMED_RULES: tuple[Rule, ...] = (
+NAMED_RULES = RuleSet(
     _named("ssn|social security", _digits("9"), _valid("us.ssn", "us.itin")),
     _named("bsn|burgerservicenummer|sofinummer|sofi-nummer", _digits("8-9"), _valid("nl.bsn")),
     _named("nhs", _digits("10"), _valid("gb.nhs")),

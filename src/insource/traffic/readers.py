@@ -115,8 +115,8 @@ class FileReader:
             self.unshown += beside.more
 
     def _record(self, record: Record) -> Iterator[Exchange | BadLine]:
-        rows = columns_as_rows(record)
-        if rows and self._reader(rows[0].value) is not None:
+        rows = self._rows(record)
+        if rows:
             for row in rows:
                 yield from self._record(row)
             return
@@ -135,13 +135,18 @@ class FileReader:
             self.unknown.append(record.value)
         yield replace(bad(record.number, _excerpt(record), "it is of no known format"), what="unknown")
 
+    def _rows(self, record: Record) -> list[Record]:
+        """Of a record that is a table of calls, by its columns."""
+        rows = columns_as_rows(record)
+        return rows if rows and self._reader(rows[0].value) is not None else []
+
     def _inside(self, record: Record, *, depth: int = _NESTED) -> list[Record]:
         """The objects that hold calls in the lists of a record that is none, and their like in the same lists."""
         found: list[Record] = []
         listed = list(inner(record))
         known = {one.path for one in listed if self._reader(one.value) is not None}
         for one in listed:
-            if one.path in known:
+            if one.path in known or self._rows(one):
                 found.append(one)
             elif depth and (within := self._inside(one, depth=depth - 1)):
                 found += within

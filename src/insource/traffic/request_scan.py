@@ -139,9 +139,10 @@ class Remembering:
         return (self._remembered if len(text) <= _LONGEST_REMEMBERED else self._detector.scan)(text)
 
 
-def _pieces(text: str) -> Iterator[tuple[int, str]]:
-    for start in range(0, max(len(text), 1), _PIECE):
-        yield start, text[start : start + _PIECE + _OVERLAP]
+def _pieces(text: str) -> Sequence[tuple[int, str]]:
+    if len(text) <= _PIECE:
+        return ((0, text),)
+    return [(start, text[start : start + _PIECE + _OVERLAP]) for start in range(0, len(text), _PIECE)]
 
 
 # ------------------------------------------------------------------------------------------------------ files

@@ -11,8 +11,9 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+from insource.core.values import JsonObject
 from insource.traffic.encoded import as_text, encoded_bytes
 from insource.traffic.restoring import SIGNED
 
@@ -29,6 +30,7 @@ _TOKENS = frozenset({"prompt", "input"})
 """Keys whose list of numbers is a text in a form that nobody here can read."""
 _SPOKEN = frozenset({"content", "text", "input_text", "output_text", "output", "parts"})
 """Keys of a message or part whose value is what was said."""
+_TELLING = _SPOKEN | SIGNED
 _LEAST_DIGITS = 5
 """Of a number without a name that may say something."""
 
@@ -67,8 +69,7 @@ class Leaf:
     """The text that it holds in base64."""
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """A part of a text to scan, and where it stands."""
 
     at: int
@@ -77,8 +78,7 @@ class Segment:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     value: str
     segments: tuple[Segment, ...]
     joints: tuple[int, ...] | None = None
@@ -134,8 +134,7 @@ def read(value: Any) -> Reading:
 # ---------------------------------------------------------------------------------------------------- the walk
 
 
-@dataclass(frozen=True, slots=True)
-class _Context:
+class _Context(NamedTuple):
     depth: int = 0
     early: bool = False
     signed: bool = False
@@ -161,15 +160,24 @@ def _walk(value: Any, reading: Reading, context: _Context) -> None:
         if named is not None and key not in DIALECT:
             reading.texts.append(_text_of(named))
         if isinstance(item, dict):
-            stack.extend(reversed([(name, inner, _under(here, name, item)) for name, inner in item.items()]))
+            stack.extend(reversed(_members(item, here)))
         elif isinstance(item, list):
             reading.unreadable = reading.unreadable or (key in _TOKENS and _is_tokens(item))
             stack.extend(reversed(_items(item, here, sequences)))
     for sequence in sequences:
         reading.texts.extend(_seams(sequence))
     for leaf in reading.leaves:
-        if leaf.inner is None and leaf.decoded is None:
+        if "\n" in leaf.text and leaf.inner is None and leaf.decoded is None:
             reading.texts.extend(_line_seams(leaf))
+
+
+def _members(item: JsonObject, here: _Context) -> list[_Entry]:
+    """Most keys say nothing that changes the context, so they share one."""
+    shared = _Context(depth=here.depth + 1, early=here.early, signed=here.signed, parent=item)
+    return [
+        (name, inner, _under(here, name, item) if here.depth == 0 or name in _TELLING else shared)
+        for name, inner in item.items()
+    ]
 
 
 def _under(here: _Context, key: str, parent: Any) -> _Context:
@@ -202,7 +210,7 @@ def _items(item: list[Any], here: _Context, sequences: list[list[Leaf]]) -> list
 
 
 def _leaf(text: str, reading: Reading, here: _Context) -> Leaf:
-    leaf = Leaf(str(text), early=here.early, signed=here.signed)
+    leaf = Leaf(text, early=here.early, signed=here.signed)
     reading.leaves.append(leaf)
     return leaf
 

@@ -26,6 +26,14 @@ class Subject:
         if len(lowered) != len(text):  # a few letters grow in lower case
             lowered = "".join(character.lower()[:1] for character in text)
         self.lowered = lowered
+        self._candidates: dict[RuleSet, tuple[Rule, ...]] = {}
+
+    def candidates(self, rules: RuleSet) -> tuple[Rule, ...]:
+        """The rules that may match, asked once: they are applied to every number of a text."""
+        found = self._candidates.get(rules)
+        if found is None:
+            found = self._candidates[rules] = rules.that_may_match(self)
+        return found
 
     @cached_property
     def words(self) -> frozenset[str]:
@@ -69,16 +77,31 @@ class Rule:
         return not self.words.isdisjoint(subject.words) or mentions(subject.lowered, self.markers)
 
 
-def apply(rules: tuple[Rule, ...], subject: Subject, *, window: tuple[int, int] | None = None) -> Iterator[PrivacySpan]:
+class RuleSet:
+    """RuleSet that are tried together. Compared by identity."""
+
+    def __init__(self, *rules: Rule) -> None:
+        self._rules = rules
+        self._always = tuple(rule for rule in rules if not rule.words and not rule.markers)
+        self._words = frozenset[str]().union(*(rule.words for rule in rules))
+        self._markers = tuple(sorted({marker for rule in rules for marker in rule.markers}))
+
+    def that_may_match(self, subject: Subject) -> tuple[Rule, ...]:
+        """One question for all of them first: most texts hold none of their words."""
+        if self._words.isdisjoint(subject.words) and not mentions(subject.lowered, self._markers):
+            return self._always
+        return tuple(rule for rule in self._rules if rule.may_match(subject))
+
+
+def apply(rules: RuleSet, subject: Subject, *, window: tuple[int, int] | None = None) -> Iterator[PrivacySpan]:
     """Spans of all rules; only within `window` when one is given."""
     start, end = window or (0, len(subject.text))
-    for rule in rules:
-        if rule.may_match(subject):
-            for match in rule.pattern.finditer(subject.lowered if rule.lowered else subject.text, start, end):
-                found = match.group(rule.group)
-                if rule.check is None or rule.check(compact(found) if rule.compact else found):
-                    at, to = match.span(rule.group)
-                    yield PrivacySpan(start=at, end=to, kind=rule.kind, confidence=rule.confidence)
+    for rule in subject.candidates(rules):
+        for match in rule.pattern.finditer(subject.lowered if rule.lowered else subject.text, start, end):
+            found = match.group(rule.group)
+            if rule.check is None or rule.check(compact(found) if rule.compact else found):
+                at, to = match.span(rule.group)
+                yield PrivacySpan(start=at, end=to, kind=rule.kind, confidence=rule.confidence)
 
 
 def mentions(text: str, markers: tuple[str, ...]) -> bool:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -28,6 +28,8 @@ OFF_THE_WAY = 10
 HUNG_SECONDS = 30.0
 """Without an answer and without any processor time used: what waits for nothing that is known never ends."""
 _LOOK_SECONDS = 1.0
+_TOGETHER, _TOGETHER_BYTES = 64, 1 << 20
+"""Bodies that go to the process at once, and bytes of them: a round trip costs as much as the scan of a short one."""
 
 
 class ScanProcess:
@@ -63,29 +65,45 @@ class ScanProcess:
         """The kinds of private data in a request's body, sorted; with `unscanned` where it was not read to its end."""
         return self.examine(ScanJob(body=body, policy=self._own_policy())).names
 
+    def kinds_of(self, bodies: Sequence[bytes]) -> list[tuple[str, ...]]:
+        policy = self._own_policy()
+        return [
+            examined.names
+            for some in _together(bodies)
+            for examined in self._examined([ScanJob(body=body, policy=policy) for body in some])
+        ]
+
     def examine(self, job: ScanJob) -> Examined:
+        return self._examined([job])[0]
+
+    def _examined(self, jobs: Sequence[ScanJob]) -> list[Examined]:
+        """Of jobs under one policy. Where the process fails with several, each is asked for by itself: only what it
+        fails with is unscanned."""
         with self._busy:
             try:
-                answer = self._asked(job)
+                answer = self._asked(jobs)
             except OSError:
                 answer = None
-            if answer is None:
-                self._drop()
-                return Examined(kinds={UNSCANNED: 1})
-            return msgspec.msgpack.decode(answer, type=Examined)
+            if answer is not None:
+                return msgspec.msgpack.decode(answer, type=list[Examined])
+            self._drop()
+        if len(jobs) == 1:
+            return [Examined(kinds={UNSCANNED: 1})]
+        return [self.examine(job) for job in jobs]
 
-    def _asked(self, job: ScanJob) -> bytes | None:
-        process = self._running(0 if job.policy.acts else OFF_THE_WAY)
+    def _asked(self, jobs: Sequence[ScanJob]) -> bytes | None:
+        policy = jobs[0].policy
+        process = self._running(0 if policy.acts else OFF_THE_WAY)
         if process is None:
             return None
         to, back = cast("BinaryIO", process.stdin), cast("BinaryIO", process.stdout)
-        write_frame(to, self._order(job))
+        write_frame(to, self._order(jobs, policy))
         return read_frame(back) if self._answers(process, back) else None
 
-    def _order(self, job: ScanJob) -> bytes:
-        policy = None if job.policy is self._told else job.policy
-        self._told = job.policy
-        return msgspec.msgpack.encode(Order(job=replace(job, policy=WATCH), policy=policy))
+    def _order(self, jobs: Sequence[ScanJob], policy: Policy) -> bytes:
+        new = None if policy is self._told else policy
+        self._told = policy
+        return msgspec.msgpack.encode(Order(jobs=[replace(job, policy=WATCH) for job in jobs], policy=new))
 
     def close(self) -> None:
         """Ends the process, also under another thread that waits for its answer: then its request is unscanned, as are
@@ -144,6 +162,19 @@ class ScanProcess:
                 used, idle_since = now, time.monotonic() if now is not None else idle_since
             if time.monotonic() - idle_since > self._hung_seconds:
                 return False
+
+
+def _together(bodies: Sequence[bytes]) -> Iterator[list[bytes]]:
+    some: list[bytes] = []
+    size_bytes = 0
+    for body in bodies:
+        if some and (len(some) == _TOGETHER or size_bytes + len(body) > _TOGETHER_BYTES):
+            yield some
+            some, size_bytes = [], 0
+        some.append(body)
+        size_bytes += len(body)
+    if some:
+        yield some
 
 
 def _cpu_ticks(pid: int) -> int | None:

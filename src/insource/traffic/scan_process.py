@@ -6,7 +6,7 @@ processor time, in proportion to the body: how busy the machine is changes no fi
 
     python -m insource.traffic.scan_process DETECTOR CPU_SECONDS NICENESS
 
-Frames, both ways: four bytes of length (big-endian) and so many bytes of MessagePack; an order in, its result out.
+Frames, both ways: four bytes of length (big-endian) and so many bytes of MessagePack; an order in, its results out.
 """
 
 from __future__ import annotations
@@ -66,10 +66,10 @@ def allowance_seconds(size_bytes: int, cpu_seconds: float, *, linear_time: bool)
 class Order:
     """What goes to the process."""
 
-    job: ScanJob
-    """Without its policy."""
+    jobs: list[ScanJob]
+    """Without their policy: all have the same."""
     policy: Policy | None
-    """None: that of the job before."""
+    """None: that of the order before."""
 
 
 class Scanner:
@@ -81,11 +81,13 @@ class Scanner:
         self._policy = WATCH
         self._sieve = Sieve(WATCH)
 
-    def answer(self, order: Order) -> Examined:
-        """With a limit where the system has timers of processor time (all but Windows)."""
+    def answer(self, order: Order) -> list[Examined]:
         if order.policy is not None:
             self._policy, self._sieve = order.policy, Sieve(order.policy)
-        job = replace(order.job, policy=self._policy)
+        return [self._examined(replace(job, policy=self._policy)) for job in order.jobs]
+
+    def _examined(self, job: ScanJob) -> Examined:
+        """With a limit where the system has timers of processor time (all but Windows)."""
         if sys.platform == "win32":
             return examine(job, self._detector, self._sieve)
         size_bytes = len(job.body) + len(job.target) + sum(len(name) + len(value) for name, value in job.headers)

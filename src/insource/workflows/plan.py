@@ -203,9 +203,10 @@ def _row(report: TaskReport, found: TaskEvaluation, *, sums: TaskSums) -> PlanRo
 
 def pinned(row: PlanRow, private_model: str) -> PlanRow:
     """Of a task that the user pinned: what answers it here, and how well."""
-    rest = f"{private_model} answers" if private_model else "nothing answers"
+    rest = f"{private_model} answers the rest" if private_model else "the rest is refused"
     if row.coverage > 0:
-        reason = f"You pinned it; {row.recipe} may answer {row.coverage:.0%} of it here, {rest} the rest. {row.reason}"
+        whole = "all of it here" if row.coverage == 1 else f"{row.coverage:.0%} of it here, {rest}"
+        reason = f"You pinned it; {row.recipe} may answer {whole}. It {row.reason}"
     elif private_model:
         reason = (
             f"You pinned it, and nothing is certified for it: {private_model}, which you named, answers. {row.reason}"

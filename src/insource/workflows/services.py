@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -30,6 +31,9 @@ from insource.store.writer import WriterHealth
 
 Progress = Callable[[str, int, "int | None"], None]
 """(what, done, total or None): called often; whoever shows it throttles."""
+
+FindLicence = Callable[[str], "EffectiveLicence | None"]
+"""The licence of the model of a reference, over its chain where that is known; None: nobody states one."""
 
 
 def quiet(what: str, done: int, total: int | None) -> None:
@@ -60,8 +64,8 @@ class Services:
     Raises UnknownModel with the pull command."""
     pull_default_model: Callable[[Progress], ModelFile]
     """The default model's file, downloaded unless it is there; raises DownloadFailed."""
-    find_licence: Callable[[str], EffectiveLicence | None]
-    """The licence of the model of a reference, over its chain where that is known; None: nobody states one."""
+    open_licences: Callable[[], AbstractContextManager[FindLicence]]
+    """Until its end it finds licences. What is known of models is opened for the first reference, once for all."""
     make_engine: Callable[[Model, EngineSettings], Engine]
     """A stopped engine for a model."""
     make_adapted: Callable[[ModelFile, EngineSettings, Mapping[str, Path]], HasAdapters] = _no_adapters

@@ -6,8 +6,8 @@ small carries a part of it or nothing.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import cache
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from insource.config import Settings
 from insource.core.evidence import Candidate, Verdict
@@ -20,15 +20,16 @@ from insource.workflows.choose.serving import Serving
 from insource.workflows.choose.shared_machine import Carried, Moving, carried
 from insource.workflows.plan import MOVES, Plan, PlanRow
 from insource.workflows.prove.move import choose_target, licence_advice, refused_link
-from insource.workflows.services import Services
+from insource.workflows.services import FindLicence, Services
 
 
 def weigh(plan: Plan, services: Services, fit: FitParts, *, machine: str = HERE, online: bool = False) -> Plan:
     """`online` as in `carried`. Raises UsageError for a machine or a licence policy that is none."""
     policy = parse_policy(services.settings.licenses)
-    services = replace(services, find_licence=cache(services.find_licence))  # each reads a catalogue
     candidates = {candidate.id: candidate for candidate in services.registry.candidates()}
-    rows = [_licensed(row, services, policy=policy, candidates=candidates) for row in plan.rows]
+    with services.open_licences() as find_licence:
+        licences = _Licences(find=find_licence, policy=policy)
+        rows = [_licensed(row, services, licences=licences, candidates=candidates) for row in plan.rows]
     moves = [move for row in rows if (move := _moving(row, candidates)) is not None]
     latency_seconds = services.settings.latency_seconds
     loads = carried(moves, fit, machine=machine, latency_seconds=latency_seconds, online=online)
@@ -49,13 +50,30 @@ def machine_cost(settings: Settings) -> MachineCost:
 # ---------------------------------------------------------------------------------------------------- licence
 
 
-def _licensed(row: PlanRow, services: Services, *, policy: LicencePolicy, candidates: dict[str, Candidate]) -> PlanRow:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Licences:
+    find: FindLicence
+    policy: LicencePolicy
+
+    def serving(self, row: PlanRow, candidates: Mapping[str, Candidate]) -> Serving | None:
+        """None: no model is asked."""
+        candidate = candidates.get(row.evaluation.candidate_id) if row.evaluation is not None else None
+        if candidate is None or candidate.model_ref is None:
+            return None
+        licence = self.find(candidate.model_ref)
+        return Serving(model=candidate.model_ref, licence=licence, refused=refusal(licence, self.policy))
+
+    def allow(self, model: str | None) -> bool:
+        return refused_link(model, self.policy, self.find) is None
+
+
+def _licensed(row: PlanRow, services: Services, *, licences: _Licences, candidates: dict[str, Candidate]) -> PlanRow:
     """With what is known of the licence. Where it is refused, the next best candidate that is allowed, if any."""
-    serving = _serving(row, services, policy=policy, candidates=candidates)
+    serving = licences.serving(row, candidates)
     if serving is None or serving.refused is None or row.verdict not in MOVES:
         return replace(row, serving=serving)
     task_id = row.report.task.id
-    allowed = [each for each in services.registry.candidates(task_id) if refused_link(services, each.model_ref) is None]
+    allowed = [each for each in services.registry.candidates(task_id) if licences.allow(each.model_ref)]
     other = choose_target(allowed, services.evidence.evaluations(task_id), None)
     refused = licence_advice(serving.model, serving.refused, services.settings.licenses)
     if other is None or other.evaluation is None:
@@ -67,18 +85,7 @@ def _licensed(row: PlanRow, services: Services, *, policy: LicencePolicy, candid
         evaluation=other.evaluation,
         reason=f"{other.evaluation.reason} (Passed over: {refused[0]})",
     )
-    return replace(chosen, serving=_serving(chosen, services, policy=policy, candidates=candidates))
-
-
-def _serving(
-    row: PlanRow, services: Services, *, policy: LicencePolicy, candidates: dict[str, Candidate]
-) -> Serving | None:
-    """None: no model is asked."""
-    candidate = candidates.get(row.evaluation.candidate_id) if row.evaluation is not None else None
-    if candidate is None or candidate.model_ref is None:
-        return None
-    licence = services.find_licence(candidate.model_ref)
-    return Serving(model=candidate.model_ref, licence=licence, refused=refusal(licence, policy))
+    return replace(chosen, serving=licences.serving(chosen, candidates))
 
 
 # --------------------------------------------------------------------------------------------------- capacity

@@ -10,11 +10,10 @@ only for the ancestors of merges, computed for a block of merges at a time (memo
 of one neighbourhood in one block (few nodes reach a block). Cycles are condensed first: the models of one cycle are one
 node of their number, and each other's descendants.
 
-Cost: O(nodes + edges) for the forest, O(edges among ancestors of merges x merges / 64) words at worst for the bitsets.
-It grows faster than the data, and not by depth: in the made-up lineage of bench/hub_snapshot.py, 80 levels at every
-size, twice the models (1x to 2x) have 2.5 times the pairs of a merge and an ancestor, for larger families have more of
-both; the bitsets are 3.2 times as large, for of their bits fewer are set (.041 after .053). Blocks by number, by the
-child below or by bandwidth (reverse Cuthill-McKee) instead of by height took .9 to 1.4 times the processor's time.
+Cost: O(nodes + edges) for the forest; for the bitsets at best one bit for each pair of a merge and an ancestor of it.
+These pairs grow with the families, not with the depth: in the made-up lineage of bench/hub_snapshot.py, 80 levels at
+every size, four times the models have 5.3 times the pairs, and the closure takes 6.2 times as long. What a block costs
+beyond its pairs depends on the order of the merges (`_near_together`): by height the bitsets took 2.2 times as long.
 Nodes are numbers from 0; edges are two arrays, child and parent. Guarded by order, never by a depth.
 """
 
@@ -26,11 +25,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import connected_components, reverse_cuthill_mckee
 
 Ints = NDArray[np.int64]
-_BLOCK = 2048
-"""Merges whose bitsets are held at once: 256 bytes a node that reaches one. Half or twice as many take longer."""
+_BLOCK = 1024
+"""Merges whose bitsets are held at once: 128 bytes a node that reaches one. Half or twice as many take longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +145,7 @@ def _distinct(child: Ints, parent: Ints, nodes: int) -> tuple[Ints, Ints]:
 
 def _components(child: Ints, parent: Ints, *, nodes: int, connection: str) -> tuple[int, NDArray[np.int32]]:
     graph = coo_array((np.ones(len(child), dtype=np.int8), (child, parent)), shape=(nodes, nodes)).tocsr()
-    return connected_components(graph, directed=True, connection=connection)
+    return connected_components(graph, directed=connection == "strong", connection=connection)
 
 
 def _subtree_sizes(child: Ints, parent: Ints, *, sizes: Ints, height: Ints) -> Ints:
@@ -171,25 +170,88 @@ def _add_merges(counts: Ints, tree: Ints, dag: Dag, *, merges: Ints) -> None:
         return
     above = np.flatnonzero(_ancestors_of(merges, dag))
     twin, child, parent = _without_twins(dag, above=above, merges=merges)
-    kept, place = _numbered(np.concatenate((parent, merges)), nodes=dag.nodes)
-    child, parent, own = place[child], place[parent], place[merges]
-    tree_of, height_of = tree[kept], dag.height[kept]
-    order = np.lexsort((parent, height_of[parent]))
-    child, parent = child[order], parent[order]
-    neighbourhood = _components(child, parent, nodes=len(kept), connection="weak")[1]
-    own = own[np.lexsort((height_of[own], neighbourhood[own]))]
-    reached = np.zeros(len(kept), dtype=np.int64)
-    for start in range(0, len(own), _BLOCK):
-        _add_block(reached, tree_of, merges=own[start : start + _BLOCK], edges=(child, parent), height=height_of)
+    kept, place = _numbered(np.concatenate((parent, merges)), height=dag.height)
+    upward = _Upward.of(place[child], place[parent], height=dag.height[kept])
+    reached = _reached(upward, tree[kept], merges=_near_together(place[merges], upward))
     counts[above] += reached[place[twin[above]]]
     counts[merges] -= tree[merges]
 
 
-def _numbered(some: Ints, *, nodes: int) -> tuple[Ints, Ints]:
-    """Some of the nodes in their order, without repeats, and of each node its place among them."""
-    there = np.zeros(nodes, dtype=bool)
+def _numbered(some: Ints, *, height: Ints) -> tuple[Ints, Ints]:
+    """Some of the nodes by height, without repeats, and of each node its place among them."""
+    there = np.zeros(len(height), dtype=bool)
     there[some] = True
-    return np.flatnonzero(there), np.cumsum(there) - 1
+    kept = np.flatnonzero(there)
+    kept = kept[np.argsort(height[kept], kind="stable")]
+    place = np.zeros(len(height), dtype=np.int64)
+    place[kept] = np.arange(len(kept))
+    return kept, place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Upward:
+    """Edges by their parent's height, then by parent; nodes are numbered by height, so that a level lies together."""
+
+    child: Ints
+    parent: Ints
+    height: Ints
+    """Of each node."""
+
+    @classmethod
+    def of(cls, child: Ints, parent: Ints, *, height: Ints) -> _Upward:
+        order = np.argsort(parent, kind="stable")
+        return cls(child=child[order], parent=parent[order], height=height)
+
+    def among(self, live: NDArray[np.bool_], nodes: Ints, place: Ints) -> _Upward:
+        """The edges between the live nodes, which get new places. What is above a live node is live."""
+        kept = np.flatnonzero(live[self.child])
+        return _Upward(child=place[self.child[kept]], parent=place[self.parent[kept]], height=self.height[nodes])
+
+    def reach(self, columns: Ints, *, of: Ints) -> NDArray[np.uint64]:
+        """Of each node the bits of the columns of all that it reaches or is, level by level."""
+        words = int(columns.max()) // 64 + 1
+        bits = np.zeros((len(self.height), words), dtype=np.uint64)
+        bits[of, columns // 64] = np.uint64(1) << (columns % 64).astype(np.uint64)
+        for part in _levels(self.height[self.parent]):
+            above = self.parent[part]
+            first = np.flatnonzero(np.concatenate(([True], above[1:] != above[:-1])))
+            found = np.bitwise_or.reduceat(np.take(bits, self.child[part], axis=0), first, axis=0)
+            bits[above[first]] |= found
+        return bits
+
+
+def _near_together(merges: Ints, upward: _Upward) -> Ints:
+    """The merges in an order in which those of much the same ancestors are near each other: by neighbourhood, then by
+    the bandwidth of the edges between merges alone (reverse Cuthill-McKee). With the other edges, which join everything
+    with everything, it finds no order."""
+    nodes = len(upward.height)
+    neighbourhood = _components(upward.child, upward.parent, nodes=nodes, connection="weak")[1]
+    place = np.full(nodes, -1, dtype=np.int64)
+    place[merges] = np.arange(len(merges))
+    child, parent = place[upward.child], place[upward.parent]
+    between = (child >= 0) & (parent >= 0)
+    ends = np.concatenate((child[between], parent[between])), np.concatenate((parent[between], child[between]))
+    graph = coo_array((np.ones(len(ends[0]), dtype=np.int8), ends), shape=(len(merges), len(merges))).tocsr()
+    order = merges[reverse_cuthill_mckee(graph, symmetric_mode=True)]
+    return order[np.argsort(neighbourhood[order], kind="stable")]
+
+
+def _reached(upward: _Upward, tree: Ints, *, merges: Ints) -> Ints:
+    """Of each node the trees of all merges that it reaches or is. Which blocks of merges it reaches at all is found
+    first, for all blocks at once; then each block is looked at among the nodes that reach it."""
+    reached = np.zeros(len(tree), dtype=np.int64)
+    place = np.zeros(len(tree), dtype=np.int64)
+    columns = np.arange(len(merges))
+    blocks = upward.reach(columns // _BLOCK, of=merges)
+    for start in range(0, len(merges), _BLOCK):
+        word, bit = divmod(start // _BLOCK, 64)
+        live = (blocks[:, word] >> np.uint64(bit)) & np.uint64(1) == 1
+        nodes = np.flatnonzero(live)
+        place[nodes] = np.arange(len(nodes))
+        own = merges[start : start + _BLOCK]
+        bits = upward.among(live, nodes, place).reach(columns[: len(own)], of=place[own])
+        reached[nodes] += _weigh(bits, tree[own])
+    return reached
 
 
 def _without_twins(dag: Dag, *, above: Ints, merges: Ints) -> tuple[Ints, Ints, Ints]:
@@ -219,32 +281,9 @@ def _ancestors_of(merges: Ints, dag: Dag) -> NDArray[np.bool_]:
     front = merges
     while len(front):
         seen[front] = True
-        near = np.unique(up.around(front))
-        front = near[~seen[near]]
+        near = up.around(front)
+        front, _ = _counted(near[~seen[near]], nodes=dag.nodes)
     return seen
-
-
-def _add_block(reached: Ints, tree: Ints, *, merges: Ints, edges: tuple[Ints, Ints], height: Ints) -> None:
-    """Bitsets of one block of merges, pushed up level by level; the edges are sorted by their parent's height, then
-    by parent."""
-    child, parent = edges
-    live = np.zeros(len(reached), dtype=bool)
-    live[merges] = True
-    for part in _levels(height[parent]):
-        live[parent[part][live[child[part]]]] = True
-    rows = np.flatnonzero(live)
-    row_of = np.zeros(len(reached), dtype=np.int64)
-    row_of[rows] = np.arange(len(rows))
-    kept = live[child]
-    child, parent = child[kept], parent[kept]
-    bits = np.zeros((len(rows), (len(merges) + 63) // 64), dtype=np.uint64)
-    columns = np.arange(len(merges))
-    bits[row_of[merges], columns // 64] = np.uint64(1) << (columns % 64).astype(np.uint64)
-    for part in _levels(height[parent]):
-        above = parent[part]
-        first = np.flatnonzero(np.concatenate(([True], above[1:] != above[:-1])))
-        bits[row_of[above[first]]] |= np.bitwise_or.reduceat(bits[row_of[child[part]]], first, axis=0)
-    reached[rows] += _weigh(bits, tree[merges])
 
 
 def _weigh(bits: NDArray[np.uint64], weights: Ints) -> Ints:

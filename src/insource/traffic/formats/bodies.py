@@ -61,6 +61,8 @@ def as_request(value: Any) -> JsonObject | None:
     """A body; None where the value holds nothing that could have been asked. A text that is JSON is a prompt in JSON,
     unless it is plainly a body or a list of messages."""
     found = structure(value)
+    if found is not None and not found:
+        return None  # also as a text: databases write what is missing as `{}`
     request = _request(found) if found else None
     if request is not None:
         return request
@@ -182,7 +184,7 @@ def as_response(value: Any, *, model: str | None = None, parsed: bool = True) ->
     if response is not None:
         return response
     if isinstance(value, str):
-        said = value
+        said = value if parsed or found or found is None else ""  # `{}` is an answer in JSON, and no body
     elif found:
         only = _only_text(found) if isinstance(found, dict) else None
         said = only or (json_text.encode(found).decode() if parsed and not _is_frame(found) else "")

@@ -9,6 +9,7 @@ import math
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 from insource.core.values import JsonObject
@@ -19,6 +20,8 @@ _EARLIEST_SECONDS = 1e8
 """March 1973: a smaller number is no time of a log, but a count or a zero."""
 _LARGEST = 1e15
 _STEP = re.compile(r"[^.\[\]]+")
+_PATHS = 1024
+"""Remembered; the formats have a few hundred, a `--map` may have any."""
 
 
 def get(record: Any, *paths: str) -> Any:
@@ -26,24 +29,37 @@ def get(record: Any, *paths: str) -> Any:
     have it) is found too, and JSON within a text is looked into."""
     for path in paths:
         found = record.get(path) if isinstance(record, dict) else None
-        if found is None and ("." in path or "[" in path):
-            found = _walk(record, _STEP.findall(path))
+        if found is None and (steps := _steps(path)):
+            found = _walk(record, steps)
         if found is not None:
             return found
     return None
 
 
-def _walk(value: Any, steps: list[str]) -> Any:
+def first_step(path: str) -> str:
+    """The key of a record that a path goes through, unless the record has a key that is the path."""
+    steps = _steps(path)
+    return steps[0] if steps else path
+
+
+@lru_cache(maxsize=_PATHS)
+def _steps(path: str) -> tuple[str, ...]:
+    """() for a plain key."""
+    return tuple(_STEP.findall(path)) if "." in path or "[" in path else ()
+
+
+def _walk(value: Any, steps: tuple[str, ...]) -> Any:
     for at, step in enumerate(steps):
         if isinstance(value, str):
             value = structure(value)
         if isinstance(value, list) and step.isdecimal():
             value = value[int(step)] if int(step) < len(value) else None
         elif isinstance(value, dict):
-            rest = ".".join(steps[at:])
-            if at and rest in value:
+            if at and (rest := ".".join(steps[at:])) in value:
                 return value[rest]
             value = value.get(step)
+            if value is None:
+                return None
         else:
             return None
     return value

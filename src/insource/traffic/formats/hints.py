@@ -50,7 +50,7 @@ _FIELDS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "answer",
         re.compile(
-            r"answer|response|output|completion|reply|assistant|bot|generat|result"
+            r"answer|response|output|completion|reply|assistant|bot|generat|result|chosen"
             r"|antwort|ausgabe|r[ée]ponse|respuesta|rispost|resposta|antwoord",
             re.IGNORECASE,
         ),
@@ -59,6 +59,7 @@ _FIELDS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("model", re.compile(r"model|engine|deployment", re.IGNORECASE)),
     ("created", re.compile(r"time|date|created|_at$|^ts$", re.IGNORECASE)),
 )
+_OTHERWISE = re.compile(r"^(?:id|role|object|type|kind|status|level|title)$|system|provider", re.IGNORECASE)
 _NEAR = 0.5
 _LONG_WORD = 20
 _MOST_SHOWN = 12
@@ -156,7 +157,7 @@ def guessed(records: Sequence[JsonObject]) -> Mapping[str, str]:
         if free:
             found[name] = free[0]
     longest = sorted(
-        (path for path in texts if path not in found.values() and not _dull(texts[path])),
+        (path for path in texts if path not in found.values() and not _is_named_otherwise(path, texts[path])),
         key=lambda path: -sum(len(value) for value in texts[path]),
     )
     if "prompt" not in found and "messages" not in found and longest:
@@ -164,6 +165,11 @@ def guessed(records: Sequence[JsonObject]) -> Mapping[str, str]:
     if "answer" not in found and "label" not in found and longest:
         found["answer"] = longest[0]
     return found
+
+
+def _is_named_otherwise(path: str, values: list[Any]) -> bool:
+    """Whether a column's name or its values say that nobody asked or answered it."""
+    return _OTHERWISE.search(path.rpartition(".")[2]) is not None or _dull(values)
 
 
 def _dull(values: list[Any]) -> bool:

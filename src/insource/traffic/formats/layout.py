@@ -6,7 +6,7 @@ A user's `--map` is such a table too. A path is `a.b.0.c`; of several the first 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +14,17 @@ from urllib.parse import urlsplit
 from insource.core.errors import UsageError
 from insource.core.values import JsonObject
 from insource.traffic.formats.bodies import as_request, as_response
-from insource.traffic.formats.fields import count, get, moment, number, obj, seconds_between, structure, text
+from insource.traffic.formats.fields import (
+    count,
+    first_step,
+    get,
+    moment,
+    number,
+    obj,
+    seconds_between,
+    structure,
+    text,
+)
 from insource.traffic.formats.recorded import Lacking, Recorded
 from insource.traffic.formats.streams import streamed
 
@@ -73,6 +83,17 @@ def tops(layout: Layout) -> frozenset[str]:
     return frozenset(found)
 
 
+@lru_cache(maxsize=256)
+def _within(layout: Layout, keys: frozenset[str]) -> Layout:
+    """The layout without the paths that no record with these keys can hold: a record holds few of them all."""
+    found: dict[str, Paths] = {}
+    for each in fields(layout):
+        paths: Paths | bool = getattr(layout, each.name)
+        if isinstance(paths, tuple):
+            found[each.name] = tuple(path for path in paths if path in keys or first_step(path) in keys)
+    return replace(layout, **found)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayoutReader:
     """The reader that a layout makes."""
@@ -114,6 +135,7 @@ def _holds(record: JsonObject, path: str) -> bool:
 
 def read(layout: Layout, record: JsonObject, *, keep_rest: bool = False, next_step: str = "") -> Recorded:
     """The call that a record tells of, where the layout says."""
+    layout = _within(layout, frozenset(record))
     model = text(get(record, *layout.model))
     status, error = get(record, *layout.status), get(record, *layout.error)
     response, flaw = _answer(layout, record, model=model)

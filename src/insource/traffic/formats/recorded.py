@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from insource.core.values import CHAT_ENDPOINT, Exchange, JsonObject, ReferenceKind
 from insource.traffic.formats.fields import get, moment
-from insource.wire import chat, dialects
+from insource.wire import chat, dialects, json_text
 
 Missing = Literal["messages", "answer"]
 NO_ANSWER = "no_answer"
@@ -208,7 +208,10 @@ def is_answered(exchange: Exchange) -> bool:
 
 
 def _is_cut(body: JsonObject | None) -> bool:
-    return any(("runcated" in text or "RUNCATED" in text) and _CUT_MARKS.search(text) for text in chat.strings(body))
+    written = json_text.encode(body)  # one search of it all: hardly any body holds the word
+    if b"runcated" not in written and b"RUNCATED" not in written:
+        return False
+    return any(_CUT_MARKS.search(text) for text in chat.strings(body) if "runcated" in text or "RUNCATED" in text)
 
 
 def label(message: Any) -> str | None:

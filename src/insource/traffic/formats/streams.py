@@ -29,8 +29,11 @@ def answer_of(path: str, body: bytes) -> tuple[JsonObject | None, str | None]:
 
 
 def streamed(value: Any) -> tuple[JsonObject, str | None] | None:
-    """The answer that a recorded stream adds up to (its text, or the list of its objects), and why it is not whole;
-    None for what is no stream."""
+    """The answer that a recorded stream adds up to (its text, the list of its objects, or an object around its text),
+    and why it is not whole; None for what is no stream."""
+    if isinstance(value, dict):
+        texts = [held for held in value.values() if isinstance(held, str) and held.lstrip().startswith(_BEGINS)]
+        return streamed(texts[0]) if len(texts) == 1 else None
     begins = value.lstrip()[:8] if isinstance(value, str) else ""
     if begins.startswith(_BEGINS):
         body = value.strip().encode("utf-8", "surrogatepass") + b"\n\n"

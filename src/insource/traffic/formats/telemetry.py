@@ -31,6 +31,7 @@ _ASKED = (
     "ai.prompt.messages",
     "ai.prompt",
     "mlflow.spanInputs",
+    "request_data",
 )
 _SAID = (
     "gen_ai.output.messages",
@@ -39,6 +40,7 @@ _SAID = (
     "ai.response.text",
     "ai.response.object",
     "mlflow.spanOutputs",
+    "response_data",
 )
 _SETTINGS = (
     *("temperature", "top_p", "top_k", "max_tokens", "frequency_penalty", "presence_penalty", "seed"),
@@ -66,7 +68,7 @@ class TelemetryReader:
             return True
         if "op_name" in record:
             return False  # Weave's, which has attributes too
-        span = "context" in record or not {"traceId", "spanId", "trace_id", "span_id"}.isdisjoint(record)
+        span = not {"context", "context.span_id", "traceId", "spanId", "trace_id", "span_id"}.isdisjoint(record)
         return span and ("attributes" in record or any(name.startswith("attributes.") for name in record))
 
     def read(self, record: JsonObject, outer: JsonObject) -> Iterable[Recorded | Lacking]:
@@ -109,6 +111,7 @@ def _call(span: JsonObject) -> Recorded | None:
         "start_time",
         "startTime",
         "start_time_unix_nano",
+        "start_timestamp",
         "timeUnixNano",
         "observedTimeUnixNano",
     )
@@ -119,7 +122,7 @@ def _call(span: JsonObject) -> Recorded | None:
         id=text(get(span, "spanId", "span_id", "context.span_id", "context.spanId")),
         created=moment(begun),
         latency_seconds=seconds_between(
-            begun, get(span, "endTimeUnixNano", "end_time", "endTime", "end_time_unix_nano")
+            begun, get(span, "endTimeUnixNano", "end_time", "endTime", "end_time_unix_nano", "end_timestamp")
         ),
         cost_usd=number(get(said, "gen_ai.usage.cost", "llm.cost.total", "gen_ai.usage.total_cost")),
         input_tokens=count(get(said, *_INPUT_TOKENS)),
@@ -215,7 +218,7 @@ def _texts(said: JsonObject, span: JsonObject) -> tuple[Any, Any, Any]:
     """(what was asked, what was answered, the system's instructions) in whichever convention."""
     asked, answered = get(said, *_ASKED), get(said, *_SAID)
     if asked is None and answered is None:
-        asked, answered = _events(span)
+        asked, answered = _events([*items(span.get("events")), *items(said.get("events"))])
     if asked is None:
         asked = get(said, "input.value")
     if answered is None:
@@ -224,15 +227,15 @@ def _texts(said: JsonObject, span: JsonObject) -> tuple[Any, Any, Any]:
     return _messages(asked), _messages(answered), _messages(system)
 
 
-def _events(span: JsonObject) -> tuple[Any, Any]:
-    """The conventions before 1.37 put each message into an event of its span."""
+def _events(events: list[Any]) -> tuple[Any, Any]:
+    """The conventions before 1.37 put each message into an event of its span; Logfire keeps these in an attribute."""
     asked: list[Any] = []
     answered: list[Any] = []
-    for event in items(span.get("events")):
+    for event in events:
         if not isinstance(event, dict):
             continue
-        name = str(get(event, "name", "event_name") or "")
-        body = {**_attributes(event), **(obj(_plain(event.get("body"))) or {})}
+        name = str(get(event, "event.name", "name", "event_name") or "")
+        body = event if "event.name" in event else {**_attributes(event), **(obj(_plain(event.get("body"))) or {})}
         if name == "gen_ai.choice":
             message = obj(body.get("message")) or body
             answered.append({"role": "assistant", **message})

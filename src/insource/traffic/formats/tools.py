@@ -51,8 +51,14 @@ LANGFUSE = LayoutReader(
         ended=("endTime", "end_time"),
         latency_seconds=("latency",),
         cost_usd=("totalCost", "total_cost", "calculatedTotalCost", "costDetails.total", "cost_details.total"),
-        input_tokens=("usageDetails.input", "usage_details.input", "usage.input", "promptTokens", "inputUsage"),
-        output_tokens=("usageDetails.output", "usage_details.output", "usage.output", "completionTokens"),
+        input_tokens=(
+            *("usageDetails.input", "usage_details.input", "usage.input", "usage.promptTokens", "promptTokens"),
+            "inputUsage",
+        ),
+        output_tokens=(
+            *("usageDetails.output", "usage_details.output", "usage.output", "usage.completionTokens"),
+            *("completionTokens", "outputUsage"),
+        ),
         status=("level",),
         session_id=("sessionId", "session_id"),
         trace_id=("traceId", "trace_id"),
@@ -74,7 +80,7 @@ HELICONE = LayoutReader(
         created=("request_created_at",),
         ended=("response_created_at",),
         latency_ms=("delay_ms",),
-        cost_usd=("costUSD", "cost"),
+        cost_usd=("costUSD", "cost_usd", "cost"),
         input_tokens=("prompt_tokens",),
         output_tokens=("completion_tokens",),
         status=("response_status",),
@@ -101,8 +107,14 @@ LANGSMITH = LayoutReader(
         created=("start_time",),
         ended=("end_time",),
         cost_usd=("total_cost",),
-        input_tokens=("prompt_tokens", "outputs.llm_output.token_usage.prompt_tokens"),
-        output_tokens=("completion_tokens", "outputs.llm_output.token_usage.completion_tokens"),
+        input_tokens=(
+            *("prompt_tokens", "outputs.llm_output.token_usage.prompt_tokens", "outputs.usage_metadata.input_tokens"),
+            "outputs.messages.0.usage_metadata.input_tokens",
+        ),
+        output_tokens=(
+            *("completion_tokens", "outputs.llm_output.token_usage.completion_tokens"),
+            *("outputs.usage_metadata.output_tokens", "outputs.messages.0.usage_metadata.output_tokens"),
+        ),
         error=("error",),
         # Not its session_id: that is the project, the same for all.
         session_id=("extra.metadata.session_id", "extra.metadata.thread_id", "extra.metadata.conversation_id"),
@@ -158,8 +170,12 @@ BEDROCK = LayoutReader(
     has=(("modelId", "schemaType"), ("input.inputBodyJson", "input.inputBodyS3Path"), ("operation", "output")),
     layout=Layout(
         parsed=False,
-        request=("input.inputBodyJson",),
-        response=("output.outputBodyJson",),
+        # The bodies of models with a dialect of their own (Titan, Llama, Mistral, Claude 2) before those of all others.
+        request=("input.inputBodyJson.inputText", "input.inputBodyJson.prompt", "input.inputBodyJson"),
+        response=(
+            *("output.outputBodyJson.generation", "output.outputBodyJson.results.0.outputText"),
+            *("output.outputBodyJson.outputs.0.text", "output.outputBodyJson.completion", "output.outputBodyJson"),
+        ),
         model=("modelId",),
         id=("requestId",),
         created=("timestamp",),
@@ -189,8 +205,8 @@ VERTEX = LayoutReader(
 AZURE = LayoutReader(
     name="azure",
     has=(
-        ("resourceId", "ResourceId", "_ResourceId", "CorrelationId", "correlationId"),
-        ("operationName", "OperationName"),
+        ("resourceId", "ResourceId", "_ResourceId", "CorrelationId", "correlationId", "TimeGenerated"),
+        ("operationName", "OperationName", "RequestMessages"),
         ("properties", "RequestMessages", "RequestBody", "BackendRequestBody"),
     ),
     layout=Layout(
@@ -323,7 +339,7 @@ _BESIDE = Layout(
     ended=("ended_at", "end_time", "endTime", "completed_at"),
     latency_seconds=("latency_seconds", "latency_s", "duration_seconds", "duration_s", "elapsed_seconds"),
     latency_ms=("latency_ms", "latencyMs", "duration_ms", "durationMs", "elapsed_ms", "response_time_ms"),
-    cost_usd=("cost_usd", "costUSD", "cost", "total_cost", "totalCost"),
+    cost_usd=("cost_usd", "costUSD", "cost", "total_cost", "totalCost", "total_estimated_cost"),
     input_tokens=(
         *("input_tokens", "prompt_tokens", "inputTokens", "promptTokens", "usage.prompt_tokens", "usage.input_tokens"),
         "metrics.prompt_tokens",
@@ -344,13 +360,13 @@ _BESIDE = Layout(
 PAIRS = LayoutReader(
     name="openai",
     rank=1,
-    has=(("request", "request_body", "requestBody", "req"),),
+    has=(("request", "request_body", "requestBody", "req", "kwargs.messages"),),
     keep_rest=True,
     layout=replace(
         _BESIDE,
         parsed=False,
-        request=("request.body", "request", "request_body", "requestBody", "req"),
-        response=("response.body", "response", "response_body", "responseBody", "res", "completion", "output"),
+        request=("request.body", "request", "request_body", "requestBody", "req", "kwargs"),
+        response=("response.body", "response", "response_body", "responseBody", "resp", "res", "completion", "output"),
         status=(*_BESIDE.status, "response.status_code"),
     ),
     next_step='Write one JSON object a line: {"request": {"model": …, "messages": […]}, "response": {…}}.',
@@ -369,13 +385,7 @@ _ANSWER = (
 TEXTS = LayoutReader(
     name="texts",
     rank=2,
-    has=(
-        _ASKED,
-        (
-            *_ANSWER,
-            *_BESIDE.label,
-        ),
-    ),
+    has=(_ASKED, (*_ANSWER, *_BESIDE.label)),
     lacks=("observations", "spans", "conversations", "custom_id"),
     keep_rest=True,
     layout=replace(

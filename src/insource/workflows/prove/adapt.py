@@ -184,7 +184,7 @@ async def _climb(climb: _Climb, recipes: Sequence[Recipe]) -> str:
                 f"{1 - best:.0%}."
             )
         if climb.contest.budget.spent:
-            return f"Stopped before {climb.named(recipe)}: the time was over. The next call goes on there."
+            return f"Stopped before {climb.named(recipe)}: the time was up. The next run continues from there."
         rung = await _rung(climb, recipe)
         climb.rungs.append(rung)
         _keep(climb.contest, rung)

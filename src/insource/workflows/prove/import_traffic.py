@@ -13,14 +13,14 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import cast
+from typing import TypedDict, cast
 
 from insource import plugins
 from insource.core.errors import BadInput, UsageError
 from insource.core.hashing import canonical_json, sha256_hex
 from insource.core.ports import RequestScan
 from insource.core.stores import ExchangeFilter
-from insource.core.values import Exchange
+from insource.core.values import CostSource, Exchange
 from insource.providers.prices import estimated_tokens, price_usd
 from insource.traffic.containers import BadLine
 from insource.traffic.formats import batch, hints
@@ -199,7 +199,7 @@ class _Import:
     def _take(self, some: list[Exchange | BadLine]) -> None:
         report = self.report
         exchanges, conflicting = _kept_apart(self._services, [one for one in some if isinstance(one, Exchange)])
-        finished = [_finish(self._services, self._scan, exchange) for exchange in exchanges]
+        finished = _finish(self._services, self._scan, exchanges)
         report.added += self._services.exchanges.append(finished)
         report.read += len(finished)
         report.conflicting += conflicting
@@ -281,11 +281,17 @@ def _same(before: Exchange, exchange: Exchange) -> bool:
 # ---------------------------------------------------------------------------------------- privacy and cost
 
 
-def _finish(services: Services, scan: RequestScan, exchange: Exchange) -> Exchange:
+def _finish(services: Services, scan: RequestScan, exchanges: Sequence[Exchange]) -> list[Exchange]:
     """Kinds that the log itself states are kept beside those found here: a log can make a request more private only."""
-    found = scan.kinds(json_text.encode(exchange.request))
-    kinds = dict.fromkeys((*(exchange.private_kinds or ()), *found))
-    return priced(replace(exchange, private_kinds=tuple(kinds)), services)
+    all_found = scan.kinds_of([json_text.encode(exchange.request) for exchange in exchanges])
+    return [
+        replace(
+            exchange,
+            private_kinds=tuple(dict.fromkeys((*(exchange.private_kinds or ()), *found))),
+            **_missing_cost(exchange, services),
+        )
+        for exchange, found in zip(exchanges, all_found, strict=True)
+    ]
 
 
 def priced(exchange: Exchange, services: Services) -> Exchange:
@@ -294,15 +300,24 @@ def priced(exchange: Exchange, services: Services) -> Exchange:
     An exchange with a label and no hosted answer gets what the call would have cost; a failed one without a recorded
     cost, or with a model that has no price, gets none.
     """
+    return replace(exchange, **_missing_cost(exchange, services))
+
+
+class _Cost(TypedDict, total=False):
+    cost_usd: float
+    cost_source: CostSource
+
+
+def _missing_cost(exchange: Exchange, services: Services) -> _Cost:
     if exchange.cost_usd is not None or (exchange.response is None and exchange.status != 200):
-        return exchange
+        return {}
     counted = chat.usage_tokens(exchange.response)
     tokens = counted or estimated_tokens(exchange.request, exchange.response, exchange.reference)
     model = exchange.request.get("model") or (exchange.response or {}).get("model")
     if not isinstance(model, str) or tokens is None:
-        return exchange
+        return {}
     when = exchange.created if exchange.created.year >= _FIRST_PRICED_YEAR else services.clock.now()
     cost_usd = price_usd(model, input_tokens=tokens[0], output_tokens=tokens[1], when=when)
     if cost_usd is None:
-        return exchange
-    return replace(exchange, cost_usd=cost_usd, cost_source="estimate" if counted is None else "list price")
+        return {}
+    return {"cost_usd": cost_usd, "cost_source": "estimate" if counted is None else "list price"}

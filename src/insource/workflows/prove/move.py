@@ -14,10 +14,10 @@ from insource.core.errors import NotCertified, RefusedByPolicy, UsageError
 from insource.core.evidence import Candidate, Evaluation, Event
 from insource.core.values import Move, Pin, Stage, Task
 from insource.hub.licence_chain import refusal
-from insource.hub.licences import parse_policy
+from insource.hub.licences import LicencePolicy, parse_policy
 from insource.traffic.resolve import resolve_task
 from insource.workflows.prove.expiry import why_expired
-from insource.workflows.services import Services
+from insource.workflows.services import FindLicence, Services
 
 _ANSWERING = (Stage.CANARY, Stage.LIVE)
 
@@ -64,18 +64,7 @@ def move_task(
     (elsewhere.py). Raises UnknownTask, UsageError for an unknown candidate, NotCertified, RefusedByPolicy for a model
     whose licence is not allowed."""
     task = resolve_task(services.registry.tasks(), task_name)
-    candidates = services.registry.candidates(task.id)
-    evaluations = services.evidence.evaluations(task.id)
-    allowed = candidates if to is not None else [c for c in candidates if refused_link(services, c.model_ref) is None]
-    target = choose_target(allowed, evaluations, to) or choose_target(candidates, evaluations, to)
-    if target is None:
-        raise UsageError(
-            f"Task {task.name!r} has no {'certified candidate' if to is None else f'candidate {to!r}'}.",
-            next_step=f"Measure it first: `insource evaluate {task.id}`.",
-        )
-    if stage is not Stage.OBSERVE:
-        for model in (target.candidate.model_ref, engine):
-            _check_licence(services, model)
+    target = _find_allowed(services, task, to=to, engine=engine, stage=stage)
     evaluation = target.evaluation
     certificate_id = evaluation.certificate_id if evaluation else None
     if certificate_id is None and stage in _ANSWERING and not without_certificate:
@@ -110,19 +99,31 @@ def move_task(
     return move
 
 
-def _check_licence(services: Services, model: str | None) -> None:
-    """A shadow uses the model too. Raises RefusedByPolicy."""
-    refused = refused_link(services, model)
-    if refused is not None:
-        message, next_step = licence_advice(model or "", refused, services.settings.licenses)
-        raise RefusedByPolicy(message, next_step=next_step)
+def _find_allowed(services: Services, task: Task, *, to: str | None, engine: str | None, stage: Stage) -> Target:
+    """Raises UsageError for an unknown candidate, RefusedByPolicy."""
+    candidates, evaluations = services.registry.candidates(task.id), services.evidence.evaluations(task.id)
+    policy = parse_policy(services.settings.licenses)
+    with services.open_licences() as find_licence:
+        allowed = [c for c in candidates if to is not None or refused_link(c.model_ref, policy, find_licence) is None]
+        target = choose_target(allowed, evaluations, to) or choose_target(candidates, evaluations, to)
+        if target is None:
+            raise UsageError(
+                f"Task {task.name!r} has no {'certified candidate' if to is None else f'candidate {to!r}'}.",
+                next_step=f"Measure it first: `insource evaluate {task.id}`.",
+            )
+        # A shadow uses the model too.
+        for model in (target.candidate.model_ref, engine) if stage is not Stage.OBSERVE else ():
+            refused = refused_link(model, policy, find_licence)
+            if refused is not None:
+                message, next_step = licence_advice(model or "", refused, services.settings.licenses)
+                raise RefusedByPolicy(message, next_step=next_step)
+    return target
 
 
-def refused_link(services: Services, model: str | None) -> Link | None:
+def refused_link(model: str | None, policy: LicencePolicy, find_licence: FindLicence) -> Link | None:
     """Whose licence the policy does not allow, of a model and what it is built on; None also where no model is asked
     or nobody states a licence."""
-    policy = parse_policy(services.settings.licenses)
-    return None if model is None else refusal(services.find_licence(model), policy)
+    return None if model is None else refusal(find_licence(model), policy)
 
 
 def licence_advice(model: str, refused: Link, policy: str) -> tuple[str, str]:

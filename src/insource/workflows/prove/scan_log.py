@@ -22,9 +22,8 @@ def scan_log(services: Services, *, progress: Progress = quiet) -> int:
     done = 0
     with closing(services.make_scan()) as scan:
         while batch := list(islice(waiting, _BATCH)):
-            services.exchanges.set_private_kinds(
-                {item.id: scan.kinds(json_text.encode(item.request)) for item in batch}
-            )
+            found = scan.kinds_of([json_text.encode(item.request) for item in batch])
+            services.exchanges.set_private_kinds(dict(zip((item.id for item in batch), found, strict=True)))
             done += len(batch)
             progress("Scanning for private data", done, None)
     return done
