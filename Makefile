@@ -4,6 +4,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 AXE := 4.14.1
+# Processes that run the tests; each file stays in one of them. 0: one after another.
+WORKERS ?= 0
 
 BENCHES := discovery privacy_detect privacy_policy gateway machine scout fit_peers fit_memory fit_speed fit_speed_peers fit_coverage fit_peak_memory fit_capacity fit_speed_here hub_scale hub_lineage scout_hub
 
@@ -25,9 +27,10 @@ BENCHES := discovery privacy_detect privacy_policy gateway machine scout fit_pee
 demo: .venv/base
 	@$(BIN)/insource demo $(ARGS)
 
+# Some hundred processes are started: compiled modules are kept, whatever the environment says of them.
 test: .venv/dev
 	$(BIN)/insource models pull
-	$(BIN)/pytest $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The promises at length: 10,000 drawn requests where `make test` tries 300.
 promises: .venv/dev

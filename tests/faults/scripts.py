@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import brotli
-import zstandard
 
+from insource.wire.zstd import compress
 from tests.faults.upstream import End, Script
 
 Spend = Literal["counted", "estimated", "none"]
@@ -144,7 +144,7 @@ WHOLE_ANSWERS: Mapping[str, Fault] = {
     "gzip": good(ok(gzip.compress(GOOD), headers=(*JSON_TYPE, "Content-Encoding: gzip"))),
     "deflate": good(ok(zlib.compress(GOOD), headers=(*JSON_TYPE, "Content-Encoding: deflate"))),
     "br": good(ok(brotli.compress(GOOD), headers=(*JSON_TYPE, "Content-Encoding: br"))),
-    "zstd": good(ok(zstandard.compress(GOOD), headers=(*JSON_TYPE, "Content-Encoding: zstd"))),
+    "zstd": good(ok(compress(GOOD), headers=(*JSON_TYPE, "Content-Encoding: zstd"))),
     "gzip that is corrupt": broken(
         ok(gzip.compress(GOOD)[:40] + b"\0" * 40, headers=(*JSON_TYPE, "Content-Encoding: gzip"))
     ),

@@ -19,24 +19,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
-import zstandard
-
 from insource.core.errors import BadInput
+from insource.wire.zstd import DecompressionParameter, ZstdError, ZstdFile
 
 LONGEST_LINE_BYTES = 16 * 2**20
 """No request that a hosted API accepts is longer; a longer line would be a file that is not JSON lines at all."""
 STDIN = Path("-")
 BREAKS = (
-    *(OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, UnicodeDecodeError),
+    *(OSError, EOFError, zlib.error, lzma.LZMAError, ZstdError, UnicodeDecodeError),
     *(zipfile.BadZipFile, NotImplementedError),
 )
 """What ends a file that breaks off: a download cut short, a disk that fails, a text that is none."""
 _HEAD_BYTES = 64 * 2**10
 _BUFFER_BYTES = 2**20
-_FRAME_BYTES = 4 * 2**10
-"""Read at once of a packed file: a few bytes may unpack to very many."""
-_WINDOW_BYTES = 2**31
-"""Zstandard's long mode, as far as its command line goes."""
+_WINDOW_LOG = 31
+"""Zstandard's long mode, as far as its command line goes: windows of 2**31 bytes."""
 _UTF8_MARK = b"\xef\xbb\xbf"
 _WIDE_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -139,7 +136,7 @@ def _unpacker(head: bytes, packed: io.BufferedReader[Any]) -> Any:
     if head.startswith(b"\x1f\x8b"):
         return gzip.GzipFile(fileobj=packed)
     if head.startswith(b"\x28\xb5\x2f\xfd"):
-        return _Zstandard(packed)
+        return ZstdFile(packed, options={DecompressionParameter.window_log_max: _WINDOW_LOG})
     if head.startswith(b"\xfd7zXZ\x00"):
         return lzma.LZMAFile(packed)
     return bz2.BZ2File(packed) if head.startswith(b"BZh") else packed
@@ -215,34 +212,6 @@ class _Joined(io.RawIOBase):
             piece = b"" if self._rest is None else _some(self._rest, len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)
-
-
-class _Zstandard(io.RawIOBase):
-    """A file in Zstandard, of one frame or several. The package's own reader takes one that was cut for whole."""
-
-    def __init__(self, packed: io.BufferedReader[Any]) -> None:
-        super().__init__()
-        self._packed = packed
-        self._frame: zstandard.ZstdDecompressionObj | None = None
-        self._left = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        while not self._left:
-            piece = self._packed.read1(_FRAME_BYTES)
-            if not piece:
-                if self._frame is not None:
-                    raise EOFError("Compressed file ended within a frame")
-                break
-            while piece:
-                frame = self._frame or zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES).decompressobj()
-                self._left += frame.decompress(piece)
-                self._frame, piece = (None, frame.unused_data) if frame.eof else (frame, b"")
-        found, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
-        buffer[: len(found)] = found
-        return len(found)
 
 
 class _Narrowed(io.RawIOBase):

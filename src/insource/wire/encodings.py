@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 
 MOST_BYTES = 64 << 20
 """Of a decoded body: a bomb must not fill the memory."""
-_ZSTD_STEP_BYTES = 1024
-"""Fed at once: what a step can grow to is bounded only by what goes in (4 bytes make a block of 128 kB)."""
 
 
 class Undecodable(ValueError):
@@ -39,8 +37,11 @@ def _deflate(data: bytes) -> bytes:
     """With zlib's header, as RFC 9110 §8.4.1.2 says, or without, as some servers send it."""
     try:
         return _inflate(data, zlib.MAX_WBITS)
-    except Undecodable:
-        return _inflate(data, -zlib.MAX_WBITS)
+    except Undecodable as error:
+        try:
+            return _inflate(data, -zlib.MAX_WBITS)
+        except Undecodable:
+            raise error from None
 
 
 def _inflate(data: bytes, window_bits: int) -> bytes:
@@ -66,26 +67,24 @@ def _brotli(data: bytes) -> bytes:
         found: bytes = machine.process(data, output_buffer_limit=MOST_BYTES)
     except brotli.error:
         raise Undecodable("its compressed bytes are damaged") from None
+    if len(found) > MOST_BYTES or not (machine.is_finished() or machine.can_accept_more_data()):
+        raise _too_long()
     if machine.is_finished():
         return found
-    if not machine.can_accept_more_data():
-        raise _too_long()
     raise Undecodable("its compressed data is incomplete")
 
 
 def _zstd(data: bytes) -> bytes:
-    import zstandard
+    from insource.wire.zstd import ZstdDecompressor, ZstdError
 
-    machine = zstandard.ZstdDecompressor().decompressobj()
-    found = bytearray()
+    machine = ZstdDecompressor()
     try:
-        for start in range(0, len(data), _ZSTD_STEP_BYTES):
-            found += machine.decompress(data[start : start + _ZSTD_STEP_BYTES])
-            if len(found) > MOST_BYTES:
-                raise _too_long()
-            if machine.eof:
-                return bytes(found)
-    except zstandard.ZstdError as error:
+        found = machine.decompress(data, max_length=MOST_BYTES)
+        if machine.eof:
+            return found
+        if len(found) == MOST_BYTES:
+            raise _too_long()
+    except ZstdError as error:
         raise Undecodable(f"its compressed bytes are damaged ({error})") from None
     raise Undecodable("its compressed data is incomplete")
 

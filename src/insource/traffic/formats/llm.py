@@ -128,7 +128,7 @@ def _responses(tables: Tables) -> Iterator[JsonObject]:
         if row.get("conversation_id") != session or session is None:
             session, before = row.get("conversation_id"), []
         prompt, system = (
-            "\n".join([*_fragments(tables, kind, row["id"]), *([row[kind]] if row.get(kind) else [])])
+            "\n".join([*_fragments(tables, kind, row["id"]), *([str(row[kind])] if row.get(kind) else [])])
             for kind in ("prompt", "system")
         )
         results = list(tables.rows(_TOOL_RESULTS, row["id"])) if "tool_results" in columns else []
@@ -136,9 +136,11 @@ def _responses(tables: Tables) -> Iterator[JsonObject]:
         # A conversation's system prompt is sent once, unless it changes.
         told = system and {"role": "system", "content": system}
         asked = [told] if told and told not in before else []
-        asked += [{"role": "tool", "content": r["output"], "tool_call_id": r["tool_call_id"]} for r in results]
+        asked += [
+            {"role": "tool", "content": _written(r["output"]), "tool_call_id": r["tool_call_id"]} for r in results
+        ]
         asked += [{"role": "user", "content": prompt}] if prompt else []
-        said = {"role": "assistant", "content": row.get("response")}
+        said = {"role": "assistant", "content": _written(row.get("response"))}
         said |= {"tool_calls": [parts.tool_call(call) for call in calls]} if calls else {}
         yield {
             "llm": "response",
@@ -149,6 +151,11 @@ def _responses(tables: Tables) -> Iterator[JsonObject]:
             "schema": _schema(tables, row.get("schema_id")),
         }
         before = [*before, *asked, said]
+
+
+def _written(value: Any) -> str | None:
+    """A column of SQLite may hold a number where a text is meant."""
+    return None if value is None else str(value)
 
 
 def _fragments(tables: Tables, kind: str, id: Any) -> list[str]:
