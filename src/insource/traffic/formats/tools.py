@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from insource.traffic.formats.beside import BESIDE
 from insource.traffic.formats.layout import Layout, LayoutReader
 
 LITELLM = LayoutReader(
@@ -330,51 +331,17 @@ WEAVE = LayoutReader(
     next_step="Export the calls of the provider's own function (openai.chat.completions.create and the like).",
 )
 
-_CREATED = (
-    *("created", "created_at", "createdAt", "timestamp", "time", "datetime", "date", "ts"),
-    *("start_time", "startTime", "started_at", "request_time", "processed_time"),
-)
-_BESIDE = Layout(
-    label=(
-        *("reference", "label", "expected", "expected_output", "ground_truth", "gold", "correct_label"),
-        *("reference_answer", "ideal", "correct_answer"),
-    ),
-    model=("model", "model_name", "model_id", "modelId", "deployment"),
-    settings=("model_parameters", "parameters"),
-    id=("id", "request_id", "requestId", "uuid"),
-    created=_CREATED,
-    ended=("ended_at", "end_time", "endTime", "completed_at"),
-    latency_seconds=("latency_seconds", "latency_s", "duration_seconds", "duration_s", "elapsed_seconds"),
-    latency_ms=("latency_ms", "latencyMs", "duration_ms", "durationMs", "elapsed_ms", "response_time_ms"),
-    cost_usd=("cost_usd", "costUSD", "cost", "total_cost", "totalCost", "total_estimated_cost"),
-    input_tokens=(
-        *("input_tokens", "prompt_tokens", "inputTokens", "promptTokens", "usage.prompt_tokens", "usage.input_tokens"),
-        "metrics.prompt_tokens",
-    ),
-    output_tokens=(
-        *("output_tokens", "completion_tokens", "outputTokens", "completionTokens", "usage.completion_tokens"),
-        *("usage.output_tokens", "metrics.completion_tokens"),
-    ),
-    status=("status_code", "status", "http_status"),
-    error=("error", "error_message", "exception"),
-    endpoint=("endpoint", "url", "path"),
-    session_id=("session_id", "sessionId", "conversation_id", "conversationId", "thread_id"),
-    trace_id=("trace_id", "traceId"),
-    metadata=("metadata", "tags", "user", "user_id"),
-)
-"""What stands beside a request and its answer in logs that people write themselves."""
-
 PAIRS = LayoutReader(
     name="openai",
     rank=1,
     has=(("request", "request_body", "requestBody", "req", "kwargs.messages"),),
     keep_rest=True,
     layout=replace(
-        _BESIDE,
+        BESIDE,
         parsed=False,
         request=("request.body", "request", "request_body", "requestBody", "req", "kwargs"),
         response=("response.body", "response", "response_body", "responseBody", "resp", "res", "completion", "output"),
-        status=(*_BESIDE.status, "response.status_code"),
+        status=(*BESIDE.status, "response.status_code"),
     ),
     next_step='Write one JSON object a line: {"request": {"model": …, "messages": […]}, "response": {…}}.',
 )
@@ -392,11 +359,11 @@ _ANSWER = (
 TEXTS = LayoutReader(
     name="texts",
     rank=2,
-    has=(_ASKED, (*_ANSWER, *_BESIDE.label)),
+    has=(_ASKED, (*_ANSWER, *BESIDE.label)),
     lacks=("observations", "spans", "conversations", "custom_id"),
     keep_rest=True,
     layout=replace(
-        _BESIDE,
+        BESIDE,
         request=_ASKED,
         system=("system", "system_prompt", "instructions"),
         response=_ANSWER,
