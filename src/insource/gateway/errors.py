@@ -29,6 +29,7 @@ STATUS: Mapping[type[InsourceError], int] = MappingProxyType(
         errors.Unauthorized: 401,
         errors.DownloadFailed: 502,
         errors.StorageError: 503,
+        errors.TrainingFailed: 500,
     }
 )
 _CODES: Mapping[type[InsourceError], str] = MappingProxyType(
