@@ -64,10 +64,11 @@ def kind(part: Any) -> str:
         return "text"
     if not isinstance(part, dict):
         return ""
-    name = part.get("type")
+    stated = part.get("type")
+    name = stated if isinstance(stated, str) else None
     if name in _TEXTS or (name is None and isinstance(part.get("text"), str)):
         return "thought" if part.get("thought") is True else "text"
-    names = {name} if isinstance(name, str) else part.keys()
+    names = part.keys() if name is None else {name}
     for words, found in ((_CALLS, "call"), (_RESULTS, "result"), (_THOUGHTS, "thought")):
         if not words.isdisjoint(names):
             return found
