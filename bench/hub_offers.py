@@ -1,4 +1,4 @@
-"""What is said of copies on real rows: sizes that agree, and whether any offer is an altered model.
+"""Real rows: how often a size that is called right is wrong, and whether any offer is an altered model.
 
     PYTHONPATH=. python bench/hub_offers.py     prints the figures and writes bench/results/hub_offers.txt
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import brotli
 
-from insource.wire.zstd import compress
+from insource.wire.zstd import zstd
 from tests.faults.upstream import End, Script
 
 Spend = Literal["counted", "estimated", "none"]
@@ -144,7 +144,7 @@ WHOLE_ANSWERS: Mapping[str, Fault] = {
     "gzip": good(ok(gzip.compress(GOOD), headers=(*JSON_TYPE, "Content-Encoding: gzip"))),
     "deflate": good(ok(zlib.compress(GOOD), headers=(*JSON_TYPE, "Content-Encoding: deflate"))),
     "br": good(ok(brotli.compress(GOOD), headers=(*JSON_TYPE, "Content-Encoding: br"))),
-    "zstd": good(ok(compress(GOOD), headers=(*JSON_TYPE, "Content-Encoding: zstd"))),
+    "zstd": good(ok(zstd.compress(GOOD), headers=(*JSON_TYPE, "Content-Encoding: zstd"))),
     "gzip that is corrupt": broken(
         ok(gzip.compress(GOOD)[:40] + b"\0" * 40, headers=(*JSON_TYPE, "Content-Encoding: gzip"))
     ),

@@ -8,7 +8,7 @@ import zipfile
 from dataclasses import replace
 from typing import Any
 
-from insource.wire.zstd import compress
+from insource.wire.zstd import zstd
 from tests.logs.sample import (
     ASKED,
     CALLS,
@@ -109,7 +109,7 @@ def _archive(sample: dict[str, Any], *, method: int) -> bytes:
     data = json.dumps(sample).encode()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED if method == 93 else method) as archive:
         archive.writestr("header.json", json.dumps({"version": 2}))
-        archive.writestr("samples/1_epoch_1.json", compress(data) if method == 93 else data)
+        archive.writestr("samples/1_epoch_1.json", zstd.compress(data) if method == 93 else data)
     if method != 93:
         return out.getvalue()
     written = bytearray(out.getvalue())

@@ -13,6 +13,7 @@ from tests.logs.sample import (
     MESSAGES,
     MODEL,
     SAID,
+    SPENT,
     Sample,
     Wanted,
     chat_answer,
@@ -23,14 +24,7 @@ from tests.logs.sample import (
 )
 
 _SPEND: dict[str, Any] = {
-    "request_id": "r1",
-    "call_type": "acompletion",
-    "spend": 0.002,
-    "prompt_tokens": 30,
-    "completion_tokens": 2,
-    "startTime": ISO,
-    "endTime": ISO,
-    "model": MODEL,
+    **SPENT,
     "messages": json.dumps(MESSAGES),
     "response": json.dumps(chat_answer()),
     "proxy_server_request": "{}",
@@ -180,7 +174,7 @@ SAMPLES = (
         wanted=replace(Wanted(), rules="", answer="[]", created=None, tokens=None, model=None),
     ),
     Sample(
-        name="a system prompt is no answer",
+        name="a system prompt is not an answer",
         files=(lines({"prompt": ASKED, "system_prompt": "Sort it.", "chosen": SAID}),),
         wanted="--map prompt=prompt,answer=chosen",
     ),

@@ -15,6 +15,17 @@ SECONDS = 1_790_000_000
 CREATED = datetime.fromtimestamp(SECONDS, UTC)
 ISO = CREATED.isoformat().replace("+00:00", "Z")
 MODEL = "gpt-4o-mini"
+SPENT: dict[str, Any] = {
+    "request_id": "r1",
+    "call_type": "acompletion",
+    "spend": 0.002,
+    "prompt_tokens": 30,
+    "completion_tokens": 2,
+    "startTime": ISO,
+    "endTime": ISO,
+    "model": MODEL,
+}
+"""What every row of LiteLLM's spend log states."""
 MESSAGES: tuple[dict[str, Any], ...] = ({"role": "system", "content": RULES}, {"role": "user", "content": ASKED})
 CALLS = '[{"arguments":{"city":"Quito"},"name":"weather"}]'
 

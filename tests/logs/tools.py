@@ -15,6 +15,7 @@ from tests.logs.sample import (
     RULES,
     SAID,
     SECONDS,
+    SPENT,
     Sample,
     Wanted,
     anthropic_answer,
@@ -27,15 +28,8 @@ from tests.logs.sample import (
 )
 
 _LITELLM: dict[str, Any] = {
-    "request_id": "r1",
-    "call_type": "acompletion",
-    "spend": 0.002,
-    "prompt_tokens": 30,
-    "completion_tokens": 2,
-    "startTime": ISO,
-    "endTime": ISO,
+    **SPENT,
     "request_duration_ms": 700,
-    "model": MODEL,
     "status": "success",
     "session_id": "s1",
     "request_tags": ["prod"],

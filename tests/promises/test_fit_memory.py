@@ -22,7 +22,7 @@ def test_the_half_holds_every_value_of_every_setting() -> None:
         assert {getattr(run, name) for run in HALF_OF_THE_RUNS} == {getattr(run, name) for run in RUNS}
 
 
-@pytest.mark.skipif(not AT_LENGTH, reason="skipped: `make promises` runs it")
+@pytest.mark.skipif(not AT_LENGTH, reason="skipped: half a minute of a core; `make promises` runs it")
 def test_every_model_with_all_settings(tmp_path: Path) -> None:
     rows = compare_all(CASES, tmp_path, RUNS)
     assert len(rows) >= 360

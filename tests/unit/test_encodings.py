@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from insource.traffic.lines import LogFile
 from insource.wire.encodings import MOST_BYTES, Undecodable, decode
-from insource.wire.zstd import CompressionParameter, compress
+from insource.wire.zstd import zstd
 
 PACKERS: Mapping[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "deflate": zlib.compress,
     "br": brotli.compress,
-    "zstd": compress,
+    "zstd": zstd.compress,
 }
 packers = pytest.mark.parametrize("encoding", PACKERS)
 
@@ -48,7 +48,7 @@ def test_a_bomb_is_refused(encoding: str) -> None:
 
 
 def test_several_encodings_are_undone_in_turn() -> None:
-    assert decode(compress(gzip.compress(b"{}")), "gzip, zstd") == b"{}"
+    assert decode(zstd.compress(gzip.compress(b"{}")), "gzip, zstd") == b"{}"
 
 
 @given(frames=st.lists(st.lists(st.text("ab", min_size=1), min_size=1), min_size=1))
@@ -56,7 +56,7 @@ def test_a_zstandard_file_of_several_frames_is_one_file(
     tmp_path_factory: pytest.TempPathFactory, frames: list[list[str]]
 ) -> None:
     path = tmp_path_factory.mktemp("frames") / "log.jsonl"
-    path.write_bytes(b"".join(compress("".join(f"{line}\n" for line in lines).encode()) for lines in frames))
+    path.write_bytes(b"".join(zstd.compress("".join(f"{line}\n" for line in lines).encode()) for lines in frames))
     with LogFile(path) as file:
         assert list(file) == [line.encode() for lines in frames for line in lines]
     assert file.broken is None
@@ -65,7 +65,7 @@ def test_a_zstandard_file_of_several_frames_is_one_file(
 def test_a_cut_zstandard_file_gives_its_lines_and_says_that_it_broke_off(tmp_path: Path) -> None:
     noise = random.Random(0)
     lines = [f"{noise.getrandbits(256):x}" for _ in range(50_000)]
-    packed = compress("\n".join(lines).encode())
+    packed = zstd.compress("\n".join(lines).encode())
     path = tmp_path / "log.jsonl"
     path.write_bytes(packed[: len(packed) // 2])
     with LogFile(path) as file:
@@ -77,6 +77,6 @@ def test_a_cut_zstandard_file_gives_its_lines_and_says_that_it_broke_off(tmp_pat
 
 def test_zstandards_long_mode_is_read(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
-    path.write_bytes(compress(b"{}\n", options={CompressionParameter.window_log: 30}))
+    path.write_bytes(zstd.compress(b"{}\n", options={zstd.CompressionParameter.window_log: 30}))
     with LogFile(path) as file:
         assert list(file) == [b"{}"]

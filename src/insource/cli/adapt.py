@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _WIDTH = 80
 
-candidates_app = typer.Typer(help="List candidates, and delete the files that nothing uses.")
+candidates_app = typer.Typer(help="List candidates, and delete files that are no longer used.")
 
 
 def adapt(  # noqa: PLR0913 - a command's parameters are its options

@@ -67,7 +67,7 @@ def wanted(
 
 
 def _named(services: Services, refs: Sequence[str]) -> tuple[str, ...]:
-    """A misspelt model is told before anything is measured; a path is a file."""
+    """Raises UnknownModel before anything is measured. A path means the file there."""
     from insource.wiring import open_models
     from insource.workflows.files.stored import find_stored
 

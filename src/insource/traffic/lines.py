@@ -20,13 +20,13 @@ from types import TracebackType
 from typing import IO, Any, Self, cast
 
 from insource.core.errors import BadInput
-from insource.wire.zstd import DecompressionParameter, ZstdError, ZstdFile
+from insource.wire.zstd import zstd
 
 LONGEST_LINE_BYTES = 16 * 2**20
 """No request that a hosted API accepts is longer; a longer line would be a file that is not JSON lines at all."""
 STDIN = Path("-")
 BREAKS = (
-    *(OSError, EOFError, zlib.error, lzma.LZMAError, ZstdError, UnicodeDecodeError),
+    *(OSError, EOFError, zlib.error, lzma.LZMAError, zstd.ZstdError, UnicodeDecodeError),
     *(zipfile.BadZipFile, NotImplementedError),
 )
 """What ends a file that breaks off: a download cut short, a disk that fails, a text that is none."""
@@ -136,7 +136,7 @@ def _unpacker(head: bytes, packed: io.BufferedReader[Any]) -> Any:
     if head.startswith(b"\x1f\x8b"):
         return gzip.GzipFile(fileobj=packed)
     if head.startswith(b"\x28\xb5\x2f\xfd"):
-        return ZstdFile(packed, options={DecompressionParameter.window_log_max: _WINDOW_LOG})
+        return zstd.ZstdFile(packed, options={zstd.DecompressionParameter.window_log_max: _WINDOW_LOG})
     if head.startswith(b"\xfd7zXZ\x00"):
         return lzma.LZMAFile(packed)
     return bz2.BZ2File(packed) if head.startswith(b"BZh") else packed

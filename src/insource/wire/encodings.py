@@ -75,16 +75,16 @@ def _brotli(data: bytes) -> bytes:
 
 
 def _zstd(data: bytes) -> bytes:
-    from insource.wire.zstd import ZstdDecompressor, ZstdError
+    from insource.wire.zstd import zstd
 
-    machine = ZstdDecompressor()
+    machine = zstd.ZstdDecompressor()
     try:
         found = machine.decompress(data, max_length=MOST_BYTES)
         if machine.eof:
             return found
         if len(found) == MOST_BYTES:
             raise _too_long()
-    except ZstdError as error:
+    except zstd.ZstdError as error:
         raise Undecodable(f"its compressed bytes are damaged ({error})") from None
     raise Undecodable("its compressed data is incomplete")
 
