@@ -33,13 +33,23 @@ def _commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, A
         yield from _commands(child, (*path, name))
 
 
-COMMANDS = {name: command for name, command in _commands(typer.main.get_command(app)) if name}
+PROGRAM: Any = typer.main.get_command(app)
+GROUPS = sorted(name for name, child in PROGRAM.commands.items() if getattr(child, "commands", None))
+COMMANDS = {name: command for name, command in _commands(PROGRAM) if name}
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_has_json_and_quiet(name: str) -> None:
     options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
     assert {"--json", "--quiet"} <= options
+
+
+@pytest.mark.parametrize("group", ["", *GROUPS])
+def test_the_list_of_a_group_cuts_no_sentence(group: str) -> None:
+    shown = CliRunner().invoke(app, [*group.split(), "--help"], env={"COLUMNS": "80"}, terminal_width=80).output
+    _, _, listed = shown.partition("Commands:")
+    assert listed
+    assert not [line for line in listed.splitlines() if line.endswith("...")]
 
 
 def test_completion_is_on() -> None:

@@ -171,7 +171,7 @@ def _row(rung: Rung) -> tuple[str, ...]:
     )
 
 
-@candidates_app.command("list")
+@candidates_app.command("list", short_help="List the candidates with size and use.")
 def list_command(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
     """List the candidates of all tasks, with their size and what uses them."""
     from insource.workflows.prove.candidates import list_candidates
@@ -213,7 +213,7 @@ def list_command(as_json: JsonOption = False, quiet: QuietOption = False) -> Non
         )
 
 
-@candidates_app.command("prune")
+@candidates_app.command("prune", short_help="Delete the files of uncertified candidates.")
 def prune_command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
     as_json: JsonOption = False,

@@ -122,7 +122,7 @@ def prune(
             out.text(f"{counted(deleted, 'exchange')} from before {before:%Y-%m-%d} deleted.")
 
 
-@log_app.command("export")
+@log_app.command("export", short_help="Write the exchange log as JSON lines.")
 def export(
     out_file: Annotated[Path | None, typer.Option("--out", help="File to write; default: stdout.")] = None,
     format: Annotated[str, typer.Option(help="Format to write: insource or openai.")] = "insource",

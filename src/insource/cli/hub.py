@@ -48,7 +48,7 @@ MapOption = Annotated[
 ]
 
 
-@app.command("sync")
+@app.command("sync", short_help="Take a snapshot of models, datasets or Spaces.")
 def sync(  # noqa: PLR0913 - a command's parameters are its options
     source: FromOption = "",
     repo_type: TypeOption = "",
@@ -119,13 +119,13 @@ def snapshots(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
         out.say("None yet: insource hub sync, or insource hub sync --from models.parquet")
 
 
-app.command("search")(hub_search.search)
-app.command("show")(hub_show.show)
-app.command("tree")(hub_tree.tree)
-app.command("trending")(hub_trending.trending)
-app.command("edges")(hub_edges.edges)
-app.command("files")(hub_files.files)
-app.command("report")(hub_report.report)
+app.command("search", short_help="Search models by words and facts.")(hub_search.search)
+app.command("show", short_help="Show a model's facts, family and licence.")(hub_show.show)
+app.command("tree", short_help="Show a model's descendants.")(hub_tree.tree)
+app.command("trending", short_help="Rank base models by new derivatives a week.")(hub_trending.trending)
+app.command("edges", short_help="Write every link from a model to its parent.")(hub_edges.edges)
+app.command("files", short_help="Ask the Hub for file hashes and settings.")(hub_files.files)
+app.command("report", short_help="Compare figures of the Hub with published ones.")(hub_report.report)
 app.command("window")(hub_window.window)
 
 

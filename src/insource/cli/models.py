@@ -40,7 +40,7 @@ class Target(StrEnum):
     folder = "folder"
 
 
-@app.command("pull")
+@app.command("pull", short_help="Download a model file.")
 def pull(ref: RefArgument = "", as_json: JsonOption = False, quiet: QuietOption = False) -> None:
     """Download a model file, resuming an interrupted download, and check its sha256."""
     from insource.wiring import open_models
@@ -59,7 +59,7 @@ def pull(ref: RefArgument = "", as_json: JsonOption = False, quiet: QuietOption 
         out.text(f"{file.ref}: {file.path} ({file.size_bytes:,} bytes, sha256 {file.sha256[:12]}…)")
 
 
-@app.command("list")
+@app.command("list", short_help="List the model files on this machine.")
 def list_files(
     try_them: Annotated[
         bool, typer.Option("--try", help="Load each file not tried yet, and remember whether it runs.")
@@ -99,7 +99,7 @@ def list_files(
     _show_servers(out)
 
 
-@app.command("servers")
+@app.command("servers", short_help="Find the model servers that run here.")
 def servers(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
     """Find the model servers that run on this machine: Ollama, LM Studio, llama-server, vLLM."""
     from insource.engines.servers import USUAL_PORTS, find_servers
@@ -111,7 +111,7 @@ def servers(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
         out.say(f"None answers on loopback ({', '.join(f'{name} {port}' for port, name in USUAL_PORTS.items())}).")
 
 
-@app.command("import")
+@app.command("import", short_help="Register another tool's model file.")
 def import_file(
     ref: Annotated[str, typer.Argument(metavar="MODEL", help="ollama:..., lmstudio:..., llamacpp:..., or a path.")],
     name: Annotated[
@@ -138,7 +138,7 @@ def import_file(
         out.text(f"{done.file.ref}: {done.file.path} ({done.file.size_bytes:,} bytes, none copied)")
 
 
-@app.command("export")
+@app.command("export", short_help="Make a model available to another tool.")
 def export(  # noqa: PLR0913 - a command's parameters are its options
     ref: RefArgument,
     to: Annotated[Target, typer.Option("--to", help="Tool to export for, or a plain folder.")],

@@ -104,7 +104,7 @@ def set_(  # noqa: PLR0913 - its options
         out.say("Next: insource privacy test")
 
 
-@app.command("test")
+@app.command("test", short_help="Try the policy on the requests in the log.")
 def try_(  # noqa: PLR0913 - its options
     actions: ActionsArgument = None,
     confidence: ConfidenceOption = None,
@@ -143,7 +143,7 @@ def try_(  # noqa: PLR0913 - its options
             )
 
 
-@app.command("log")
+@app.command("log", short_help="List what was refused, masked or kept local.")
 def log(
     days: Annotated[int, typer.Option(metavar="N", min=1, help="Days to look back.")] = 30,
     as_json: JsonOption = False,

@@ -62,7 +62,7 @@ def find_machine(text: str, folders: MachineFolders, *, clock: Clock, brief: boo
 
 def _measured_briefly(here: Described) -> Machine:
     measured = with_measured(here.machine, _measure(here.machine, here.probe, BRIEF_SECONDS))
-    note = "bandwidth and matrix rate as measured just now, briefly: `insource machine --measure` does it well, once"
+    note = "bandwidth and matrix rate, measured briefly just now; `insource machine --measure` does it with care, once"
     return replace(measured, assumed=(*measured.assumed, note))
 
 
