@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,8 @@ def open_scout(settings: Settings) -> Generator[ScoutParts]:
         parts = ScoutParts(
             settings=settings,
             catalogue=catalogue,
-            find_machine=lambda text: find_machine(text, folders, clock=SystemClock()),
+            # Once for all the tasks of a plan, because a brief measurement comes out a little different each time.
+            find_machine=cache(lambda text: find_machine(text, folders, clock=SystemClock(), brief=True)),
             registry=None,
             exchanges=None,
             evidence=None,

@@ -11,6 +11,7 @@ import typer
 from insource.cli.options import JsonOption, MachineOption, QuietOption
 from insource.cli.output import Output
 from insource.cli.session import load_settings
+from insource.core.hardware import say_machine
 
 if TYPE_CHECKING:
     from insource.fit.values import DeviceMemory
@@ -122,7 +123,7 @@ def show(report: FitReport, told: Sequence[str], *, out: Output) -> None:
         + f" · {spec.license or 'licence not stated'}"
     )
     out.text(
-        f"{report.found} Machine: {report.machine.name}. "
+        f"{report.found} On {say_machine(report.machine.name)}: "
         f"{report.run.context_tokens:,} tokens, {report.run.slots} slots, KV cache in {report.run.cache_type_k}."
     )
     out.text(f"{_FILLS[0]} weights  {_FILLS[1]} KV cache  {_FILLS[2]} compute  {_FILLS[3]} margin  {_FILLS[4]} free")

@@ -17,6 +17,7 @@ from insource.cli.output import Output, counted
 from insource.cli.session import session
 from insource.cli.show_plan import show_offers, show_plan
 from insource.core.errors import UsageError
+from insource.core.hardware import HERE
 
 if TYPE_CHECKING:
     from insource.workflows.choose.fit import FitParts
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 _NOTHING_MOVES = 3
 """Exit status of `--check`, for CI."""
-_HERE = "here"
 
 
 PriceOption = Annotated[
@@ -74,7 +74,7 @@ def plan(  # noqa: PLR0913 - a command's parameters are its options
     from insource.workflows.prove.evaluate import budget_of
 
     prices = [parse_price(text) for text in price or ()]
-    if pull and machine != _HERE:
+    if pull and machine != HERE:
         raise UsageError(
             "Models are pulled to be measured on this machine, not on another.",
             next_step="Leave out --pull or --machine; `--answers FILE` measures what another machine answered.",
@@ -87,7 +87,7 @@ def plan(  # noqa: PLR0913 - a command's parameters are its options
         if export_requests is not None:
             _export(services, export_requests, out, include_private=include_private)
             return
-        if machine != _HERE:
+        if machine != HERE:
             fit.find_machine(machine)  # a wrong name fails before anything is measured
         candidates = wanted(services, models=model, answers=answers, stated=stated)
         budget = budget_of(services, minutes)
@@ -151,7 +151,7 @@ class _Planner:
     def _says_yes(self, made: Plan) -> bool:
         """What a person at a terminal says when asked to download; nobody else is asked."""
         count = len({offer.ref for row in made.rows for offer in row.offers})
-        if not count or self.machine != _HERE or not self.out.is_interactive:
+        if not count or self.machine != HERE or not self.out.is_interactive:
             return False
         show_offers(made, self.out)
         question = f"Download {counted(count, 'model')} as needed and measure them now?"

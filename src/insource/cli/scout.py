@@ -12,6 +12,7 @@ from insource.cli.output import Output
 from insource.cli.scout_lines import model_line
 from insource.cli.session import load_settings
 from insource.core.errors import UsageError
+from insource.core.hardware import say_machine
 from insource.workflows.choose.purposes import PurposeName
 
 if TYPE_CHECKING:
@@ -190,9 +191,9 @@ def _intro(report: ScoutReport, out: Output) -> None:
     asks += [f"{needs.requests_per_minute:g} requests a minute"] if needs.requests_per_minute is not None else []
     what = f"Task {report.task.name!r} ({report.purpose})" if report.task is not None else report.purpose.capitalize()
     out.text(
-        f"{what} on {report.machine.name}: {', '.join(asks)}. {report.listed:,} repositories as of {report.as_of}, "
-        f"{report.models:,} models; {len(report.ranked):,} qualify; {report.cannot_say:,} could not be "
-        "judged (missing metadata)."
+        f"{what} on {say_machine(report.machine.name)}: {', '.join(asks)}. {report.listed:,} repositories "
+        f"as of {report.as_of}, {report.models:,} models; {len(report.ranked):,} qualify; "
+        f"{report.cannot_say:,} could not be judged (missing metadata)."
     )
     prompt, answer = long_request(report.fit)
     out.text(f"A long request: {prompt:,} + {answer:,} tokens, at the slow end of the speed's interval.")

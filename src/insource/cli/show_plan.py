@@ -7,6 +7,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from insource.cli.output import Output, counted
+from insource.core.hardware import HERE, say_machine
 
 if TYPE_CHECKING:
     from insource.workflows.plan import Plan, PlanRow
@@ -38,7 +39,7 @@ def show_plan(made: Plan, out: Output) -> None:
     for row in made.rows:
         if row.coverage > 0:
             out.say(f"Next: insource move {row.report.task.id}")
-    if made.machine == "here" and any(row.offers for row in made.rows):
+    if made.machine == HERE and any(row.offers for row in made.rows):
         out.say("Next: insource plan --pull downloads and measures the open models that are named above.")
 
 
@@ -58,8 +59,7 @@ def _offer_lines(row: PlanRow, made: Plan) -> Iterator[str]:
         if row.no_offer:
             yield _indented(row.no_offer)
         return
-    where = "here" if made.machine == "here" else f"on {made.machine}"
-    yield _indented(f"Open models to try {where}: {'; '.join(map(offer_line, row.offers))}.")
+    yield _indented(f"Open models to try on {say_machine(made.machine)}: {'; '.join(map(offer_line, row.offers))}.")
 
 
 def _saves(made: Plan) -> str:
@@ -115,7 +115,7 @@ def _served(row: PlanRow) -> str:
     if load is None or not load.requests_per_minute:
         return said
     needed = "" if load.needed_per_minute is None else f"; its busiest hour needs {load.needed_per_minute:,.3g}"
-    machine = "This machine" if load.machine == "here" else load.machine
+    machine = say_machine(load.machine, begins=True)
     return f"{said} {machine} can serve {load.requests_per_minute:,.3g} requests a minute{needed}."
 
 
@@ -139,7 +139,7 @@ def money_lines(made: Plan) -> Iterator[str]:
 
 def _machine_lines(made: Plan) -> Iterator[str]:
     cost, total = made.machine_cost, made.machine_cost.total_usd_per_month
-    name = "this machine" if made.machine == "here" else made.machine
+    name = say_machine(made.machine)
     if total is None:
         yield f"Machine: what {name} costs is not set (`machine_usd_per_month`, or"
         yield "  `machine_watts` and `usd_per_kwh`), so the saving is before its cost."

@@ -13,6 +13,10 @@ FigureSource = Literal["measured", "table", "stated"]
 """measured: by the probe, on this machine; table: our sourced table; stated: by the user's machine file."""
 
 
+HERE = "here"
+"""The name of the machine that insource runs on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
     """A speed of the hardware with its origin."""
@@ -73,3 +77,8 @@ class Machine:
     @property
     def accelerators(self) -> tuple[Device, ...]:
         return self.devices[:-1]
+
+
+def say_machine(name: str, *, begins: bool = False) -> str:
+    """A machine's name in a sentence, or at its beginning."""
+    return name if name != HERE else "This machine" if begins else "this machine"

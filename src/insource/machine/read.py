@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from insource.core.cgroup import memory_bound
-from insource.core.hardware import Device, DeviceKind, Machine
+from insource.core.hardware import HERE, Device, DeviceKind, Machine
 from insource.machine.devices import find_described, with_rates
 from insource.machine.probe import Probe
 from insource.machine.processors import vector_units
@@ -49,7 +49,7 @@ def read_probe(probe: Probe) -> Machine:
     """Bandwidth of accelerators comes from the table where it knows them; nothing of the CPU's speed is guessed."""
     memory = system_memory(probe)
     return Machine(
-        name="here",
+        name=HERE,
         devices=(*_accelerators(probe, memory), _cpu(probe, memory)),
         cores=probe.cores,
         cpu_features=tuple(dict.fromkeys(_features(probe))),

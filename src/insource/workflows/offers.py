@@ -13,8 +13,8 @@ from functools import cache
 
 from insource.core.errors import InsourceError
 from insource.core.evidence import Verdict
+from insource.core.hardware import HERE
 from insource.core.values import ModelFile, ServedModel
-from insource.workflows.choose.machine import HERE
 from insource.workflows.choose.offer import Offer, nothing_offered, offers_of
 from insource.workflows.choose.scout import ScoutParts, ScoutQuestion, scout
 from insource.workflows.choose.scout_fit import make_fits

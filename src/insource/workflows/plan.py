@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from insource.core.evidence import Criterion, Evaluation, Verdict
+from insource.core.hardware import HERE
 from insource.core.values import Exchange, JsonObject
 from insource.evals.comparison import Trial
 from insource.evals.documents import plain
-from insource.workflows.choose.machine import HERE
 from insource.workflows.choose.money import (
     AssumedPrice,
     Bill,

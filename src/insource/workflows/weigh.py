@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 from insource.config import Settings
 from insource.core.evidence import Candidate, Verdict
+from insource.core.hardware import HERE
 from insource.hub.licence_chain import refusal
 from insource.hub.licences import LicencePolicy, parse_policy
 from insource.workflows.choose.fit import FitParts
-from insource.workflows.choose.machine import HERE
 from insource.workflows.choose.money import MachineCost
 from insource.workflows.choose.serving import Serving
 from insource.workflows.choose.shared_machine import Carried, Moving, carried

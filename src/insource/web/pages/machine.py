@@ -5,10 +5,10 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from insource.core.errors import InsourceError
-from insource.core.hardware import Machine
+from insource.core.hardware import HERE, Machine
 from insource.web.desk import Ask, Desk
 from insource.wiring import SystemClock
-from insource.workflows.choose.machine import HERE, MachineFolders, describe, find_machine
+from insource.workflows.choose.machine import MachineFolders, describe, find_machine
 
 
 def show(desk: Desk, ask: Ask) -> Response:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, get_args
 
 from insource.core.architecture import ModelSpec
 from insource.core.errors import BadModelFile, InsourceError, UsageError
-from insource.core.hardware import Machine
+from insource.core.hardware import HERE, Machine
 from insource.core.stored_models import StoredModel
 from insource.core.stores import ExchangeStore, Registry
 from insource.core.values import Task
@@ -27,7 +27,6 @@ from insource.fit.work import Load
 from insource.workflows.choose.apart import NOTHING_APART, Apart, expert_layers
 from insource.workflows.choose.carried_load import Demand, carried_load
 from insource.workflows.choose.engine_speeds import corrections as learned_corrections
-from insource.workflows.choose.machine import HERE
 from insource.workflows.choose.stored_header import stored_header
 from insource.workflows.choose.task_traffic import TaskTraffic, find_traffic
 from insource.workflows.choose.understand_model import ModelFinder, Understood, understand

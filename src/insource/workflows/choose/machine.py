@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from insource.core.errors import BadInput, UsageError
-from insource.core.hardware import Machine
+from insource.core.hardware import HERE, Machine
 from insource.core.ports import Clock
 from insource.machine.file import machine_from_toml
 from insource.machine.measure import BRIEF_SECONDS, FULL_SECONDS, Measurement, measure
@@ -14,8 +14,6 @@ from insource.machine.measured import Kept, load, save, with_measured
 from insource.machine.parse import parse_machine
 from insource.machine.probe import Probe, take_probe
 from insource.machine.read import last_cache_bytes, read_probe
-
-HERE = "here"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,12 @@ from functools import cache
 from urllib.parse import urlsplit
 
 from insource.core.errors import InsourceError, UsageError
-from insource.core.hardware import Machine
+from insource.core.hardware import HERE, Machine, say_machine
 from insource.core.values import SERVER_PREFIX
 from insource.fit.quantization import canonical_quantization
 from insource.fit.values import MemoryPrediction
 from insource.workflows.choose.fit import FitParts, FitQuestion, answer
 from insource.workflows.choose.licence import hub_name
-from insource.workflows.choose.machine import HERE
 
 _GIB = 2**30
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -144,7 +143,7 @@ def _alone(
     capacity = report.load.capacity if report.load is not None else None
     if report.memory.fits is False:
         needed = sum(device.total_bytes + device.margin_bytes for device in report.memory.devices)
-        why = f"{report.spec.name} needs {needed / _GIB:.1f} GiB and does not fit {_named(machine)}."
+        why = f"{report.spec.name} needs {needed / _GIB:.1f} GiB and does not fit {say_machine(machine)}."
         return replace(nothing, requests_per_minute=0.0, share=0.0, reason=why), None
     if capacity is None:
         why = " ".join(report.unknown) or "Its speed could not be estimated."
@@ -172,7 +171,7 @@ def _with_share(alone: Carried, share: float, *, wanted: float, latency_seconds:
     most, needed = alone.requests_per_minute or 0.0, alone.needed_per_minute
     if most <= 0:
         why = (
-            f"{_named(alone.machine, first=True)} takes {alone.seconds:,.0f} s for a request alone (95 of 100); "
+            f"{say_machine(alone.machine, begins=True)} takes {alone.seconds:,.0f} s for a request alone (95 of 100); "
             f"the setting `latency_seconds` allows {latency_seconds:g}."
         )
         return replace(alone, share=0.0, reason=why)
@@ -182,14 +181,10 @@ def _with_share(alone: Carried, share: float, *, wanted: float, latency_seconds:
         return replace(alone, engine_share=wanted)
     beside = "" if wanted > 1 else " beside the other moves"
     why = (
-        f"{_named(alone.machine, first=True)} can serve {share:.0%} of it{beside}: it needs {needed:,.3g} requests a "
-        f"minute in its busiest hour, and {most:,.3g} is the most within {latency_seconds:g} s."
+        f"{say_machine(alone.machine, begins=True)} can serve {share:.0%} of it{beside}: it needs {needed:,.3g} "
+        f"requests a minute in its busiest hour, and {most:,.3g} is the most within {latency_seconds:g} s."
     )
     return replace(alone, share=share, engine_share=share * wanted, reason=why)
-
-
-def _named(machine: str, *, first: bool = False) -> str:
-    return machine if machine != HERE else "This machine" if first else "this machine"
 
 
 def _free(machine: Machine) -> dict[str, int]:
