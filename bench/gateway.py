@@ -42,7 +42,7 @@ from insource.wiring import open_services
 
 OUT = Path(__file__).parent / "results" / "gateway.txt"
 ROUNDS = 12
-LONG_REQUESTS, SHORT_REQUESTS = 600, 10_000
+LONG_REQUESTS, SHORT_REQUESTS = 600, 100_000
 _GATEWAY = re.compile(r"Gateway: http://127\.0\.0\.1:(\d+)/v1")
 PROMPT = "You sort customer messages of a bank into intents. Answer with the name of one intent and nothing else. "
 INTENTS = "card_arrival lost_or_stolen_card top_up_failed exchange_rate pending_cash_withdrawal request_refund "
