@@ -1,6 +1,6 @@
 """Two real models of different quality for one task: the plan must choose the better one, and say why.
 
-    python -m bench.two_models [MESSAGES]      (1,000; ten minutes on two cores; writes bench/results/two_models.txt)
+    python -m bench.two_models [MESSAGES]      (1,300; ten minutes on two cores; writes bench/results/two_models.txt)
 
 The default model as it is published (4 bits) names the subject of Banking77 messages as JSON, through the gateway; its
 answers stand in for hosted ones. The other model is the same one in 2 bits. It is smaller, so it is measured first.
@@ -91,7 +91,7 @@ def main() -> None:
     folder = data_folder()
     if folder is None:
         sys.exit("skipped: shared data not found (set INSOURCE_DATA)")
-    texts = messages(folder, int(sys.argv[1]) if len(sys.argv) > 1 else 1_000)
+    texts = messages(folder, int(sys.argv[1]) if len(sys.argv) > 1 else 1_300)
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         log, two_bits, home = work / "log.jsonl", work / "two-bits.gguf", work / "home"
@@ -108,8 +108,8 @@ def main() -> None:
         found: dict[str, Any] = json.loads(run(home, "evaluate", task, *models, "--json"))
         lines = [f"{len(texts):,} messages", plan, "Measured, in this order:"]
         for each in found["candidates"]:
-            model = Path(each["model"]).name if each["model"] else "the default model"
-            lines.append(f"  {each['recipe']} on {model}: {each['end']}. {each['reason']}")
+            on = f" on {Path(each['model']).name}" if each["model"] else ""
+            lines.append(f"  {each['recipe']}{on}: {each['end']}. {each['reason']}")
     text = "\n".join(lines).replace(name, "") + "\n"
     (RESULTS / "two_models.txt").write_text(text, encoding="utf-8")
     print(text)
